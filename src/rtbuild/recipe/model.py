@@ -1,0 +1,168 @@
+"""What recipes say, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rtbuild.digest import Sha256
+from rtbuild.platform import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """One suite of a Debian archive. `archive` is a plain name (`debian`, `debian-security`), never an address.
+
+    `snapshot` (`20230501T000000Z`) asks for a moment of a dated archive. `check_valid_until = false` accepts an
+    InRelease past its Valid-Until, as suites that get no more updates have.
+    """
+
+    archive: str
+    suite: str
+    components: tuple[str, ...] = ("main",)
+    architectures: tuple[str, ...] = ("amd64", "arm64")
+    check_valid_until: bool = True
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledFile:
+    """A file (or, with `link`, a symbolic link; or, with neither, a directory) that a layer installs.
+
+    `source` is the absolute path of the file the recipe names; `sha256` is of its content.
+    """
+
+    path: str
+    source: Path | None = None
+    sha256: Sha256 | None = None
+    link: str | None = None
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """A path pattern (`fnmatch` on the absolute path, a directory goes with its content) that a layer leaves out, and why."""
+
+    pattern: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account that a Debian layer creates (no password, no last-change day)."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    shell: str = "/bin/bash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianLayer:
+    """A layer of Debian packages: dpkg runs in it. `parent` None starts from nothing."""
+
+    name: str
+    title: str
+    parent: str | None
+    suites: tuple[Suite, ...]
+    packages: tuple[str, ...]
+    users: tuple[User, ...] = ()
+    files: tuple[InstalledFile, ...] = ()
+    removals: tuple[Removal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonLayer:
+    """A layer of wheels. `roots` are the requirements whose closure it holds; empty `roots` means all the rest.
+
+    `preferred` names, for a path that several wheels install with different content, the package that wins.
+    """
+
+    name: str
+    title: str
+    roots: tuple[str, ...]
+    files: tuple[InstalledFile, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    preferred: tuple[tuple[str, str], ...] = ()
+
+
+Layer = DebianLayer | PythonLayer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """The image's config: what a container of it starts with (OCI image specification, `config`)."""
+
+    env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    shell: tuple[str, ...] = ()
+    on_build: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What is known of a release's life: `status` (`stable`, `lts`, `yanked`) and its last supported month (`2023-11`)."""
+
+    status: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One runtime version and everything that its recipes say.
+
+    `requirements` are the direct Python requirements (PEP 508), Airflow with its extras first; `constraints` bind
+    packages that nothing asks for directly; `build_constraints` do so for what building sdists needs.
+    `as_of` cuts the Python index at a moment (files uploaded before it count).
+    `inputs` are the digests of what each recipe file says, by its path relative to the project.
+    """
+
+    version: str
+    airflow: str
+    python: str
+    os: str
+    released: str
+    as_of: datetime
+    platforms: tuple[Platform, ...]
+    support: Support
+    layers: tuple[Layer, ...]
+    image: ImageSettings
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    build_constraints: tuple[str, ...]
+    inputs: tuple[tuple[str, Sha256], ...]
+
+    @property
+    def series(self) -> str:
+        """`8.0` of `8.0.0`."""
+        return self.version.rpartition(".")[0]
+
+    @property
+    def debian_layers(self) -> tuple[DebianLayer, ...]:
+        """The layers of Debian packages, bottom first."""
+        return tuple(layer for layer in self.layers if isinstance(layer, DebianLayer))
+
+    @property
+    def python_layers(self) -> tuple[PythonLayer, ...]:
+        """The layers of wheels, bottom first."""
+        return tuple(layer for layer in self.layers if isinstance(layer, PythonLayer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRecipe:
+    """A private engine: Debian packages that are unpacked side by side, without their dependencies."""
+
+    name: str
+    title: str
+    packages: tuple[tuple[str, str], ...]
+    """(package, suite) pairs; the suite is one of `suites`."""
+    suites: tuple[Suite, ...]
+    inputs: tuple[tuple[str, Sha256], ...]
