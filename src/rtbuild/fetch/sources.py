@@ -45,3 +45,7 @@ class Sources(Protocol):
 
     def python_metadata(self, url: str, sha256: str | None) -> bytes | None:
         """The core metadata file of a wheel (PEP 658) at `url` + `.metadata`; None where the index offers none."""
+
+    def python_file(self, url: str, sha256: str) -> bytes:
+        """A wheel or sdist at `url`, to read what it needs where the index offers no metadata for it. Raises `MirrorError`,
+        or `IntegrityError` where its sha256 is another one."""
