@@ -26,7 +26,10 @@ PREFIX = "RTBUILD_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that is not in a recipe. Mirrors are addresses or folders, most wanted first; more are found on the machine."""
+    """Everything that is not in a recipe.
+
+    Mirrors are addresses or folders, most wanted first; more are found on the machine.
+    """
 
     store: Path
     """The folder that holds everything rtbuild keeps."""
