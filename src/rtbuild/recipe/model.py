@@ -30,13 +30,16 @@ class Suite:
 class InstalledFile:
     """A file (or, with `link`, a symbolic link; or, with neither, a directory) that a layer installs.
 
-    `source` is the absolute path of the file the recipe names; `sha256` is of its content.
+    `source` is the absolute path of the file the recipe names; `sha256` is of its content. `copy_of` is instead the
+    absolute path of a file in the image: its content is copied once the layer's packages are installed, so that a file
+    which a package ships only as an example can be put in force without repeating it in a recipe.
     """
 
     path: str
     source: Path | None = None
     sha256: Sha256 | None = None
     link: str | None = None
+    copy_of: str | None = None
     mode: int = 0o644
     uid: int = 0
     gid: int = 0

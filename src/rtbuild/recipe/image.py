@@ -1,0 +1,89 @@
+"""The image's config, put together from the `[image]` parts of layers and of the release."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rtbuild.recipe.model import ImageSettings
+from rtbuild.recipe.table import Table
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+PLACEHOLDERS = ("version", "airflow", "python", "os")
+"""What `{...}` in an `[image]` part may name: fields of the release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart:
+    """One `[image]` table. None means that it says nothing about the field; `place` is for messages."""
+
+    place: str
+    env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    working_dir: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    shell: tuple[str, ...] | None = None
+    on_build: tuple[str, ...] | None = None
+
+
+def read_image(table: Table) -> ImagePart:
+    """Read an `[image]` table; problems go to the table's file."""
+    env = table.table("env")
+    labels = table.table("labels")
+    part = ImagePart(
+        place=table.place,
+        env=env.string_items(),
+        labels=labels.string_items(),
+        user=table.optional("user"),
+        working_dir=table.optional("working_dir"),
+        entrypoint=_words(table, "entrypoint"),
+        command=_words(table, "command"),
+        shell=_words(table, "shell"),
+        on_build=_words(table, "on_build"),
+    )
+    table.finish()
+    for name, _ in part.env:
+        if not _VARIABLE.match(name):
+            env.wrong(name, "not the name of an environment variable")
+    if part.working_dir is not None and not part.working_dir.startswith("/"):
+        table.wrong("working_dir", f"{part.working_dir!r} is not an absolute path")
+    for place, text in _texts(part, env, labels):
+        for name in _PLACEHOLDER.findall(text):
+            if name not in PLACEHOLDERS:
+                known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+                table.problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known ones: {known}")
+    return part
+
+
+def compose_image(parts: Sequence[ImagePart], values: Mapping[str, str]) -> ImageSettings:
+    """Merge parts in order (a later one wins, field by field, variable by variable) and fill in the placeholders.
+
+    Variables and labels come out sorted, so that moving a line in a recipe does not change an image.
+    """
+    settings = ImageSettings()
+    env: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for part in parts:
+        env.update(part.env)
+        labels.update(part.labels)
+        for name in ("user", "working_dir", "entrypoint", "command", "shell", "on_build"):
+            if (value := getattr(part, name)) is not None:
+                settings = replace(settings, **{name: value})
+    return replace(settings, env=_filled(env, values), labels=_filled(labels, values))
+
+
+def _filled(pairs: Mapping[str, str], values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _PLACEHOLDER.sub(lambda match: values[match[1]], text)) for name, text in sorted(pairs.items()))
+
+
+def _words(table: Table, name: str) -> tuple[str, ...] | None:
+    return table.words(name) if table.known(name) else None
+
+
+def _texts(part: ImagePart, env: Table, labels: Table) -> list[tuple[str, str]]:
+    return [(env.at(name), text) for name, text in part.env] + [(labels.at(name), text) for name, text in part.labels]

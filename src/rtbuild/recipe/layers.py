@@ -1,0 +1,232 @@
+"""Reading `recipes/layers/<name>.toml`: what one layer holds, whatever release uses it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtbuild.digest import Sha256, canonical_json, sha256_bytes
+from rtbuild.errors import RecipeError
+from rtbuild.platform import PLATFORMS
+from rtbuild.recipe import names
+from rtbuild.recipe.image import ImagePart, read_image
+from rtbuild.recipe.model import DebianLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
+from rtbuild.recipe.table import Problems, Table, parse_toml
+
+_MODE = re.compile(r"0[0-7]{3,4}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFile:
+    """One layer file. `requirements` and `constraints` go to every release that has the layer."""
+
+    layer: Layer
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    image: ImagePart
+    inputs: tuple[tuple[str, Sha256], ...]
+
+
+def read_layer(root: Path, name: str) -> LayerFile:
+    """Read the layer `name` of the project at `root`; raises `RecipeError` with every problem of the file."""
+    file = f"recipes/layers/{name}.toml"
+    content = parse_toml(root / file, file, RecipeError)
+    problems = Problems(file, RecipeError)
+    table = Table(content, problems)
+    installed = _InstalledFiles(root, name)
+    kind = table.string("kind")
+    title = table.string("title")
+    files = installed.read(table)
+    removals = _removals(table)
+    image = read_image(table.table("image"))
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    layer: Layer
+    if kind == "python":
+        requirements = requirement_list(table, "requirements")
+        constraints = requirement_list(table, "constraints", constraint=True)
+        layer = PythonLayer(
+            name=name,
+            title=title,
+            roots=requirement_list(table, "roots"),
+            files=files,
+            removals=removals,
+            preferred=table.table("preferred").string_items(),
+        )
+    else:
+        if kind not in ("debian", ""):
+            table.wrong("kind", f"unknown kind {kind!r}", hint="a layer is of kind 'debian' or 'python'")
+        layer = DebianLayer(
+            name=name,
+            title=title,
+            parent=table.optional("parent"),
+            suites=read_suites(table),
+            packages=_packages(table),
+            users=_users(table),
+            files=files,
+            removals=removals,
+        )
+    if kind in ("debian", "python"):
+        table.finish()
+    problems.raise_if_any()
+    inputs = ((file, input_digest(content)), *installed.inputs)
+    return LayerFile(layer=layer, requirements=requirements, constraints=constraints, image=image, inputs=inputs)
+
+
+def read_suites(table: Table) -> tuple[Suite, ...]:
+    """Read the `[[suite]]` tables of a layer or an engine."""
+    suites: list[Suite] = []
+    for item in table.tables("suite"):
+        architectures = item.strings("architectures", tuple(p.debian for p in PLATFORMS.values()))
+        known = {p.debian for p in PLATFORMS.values()}
+        for index, architecture in enumerate(architectures):
+            if architecture not in known:
+                item.wrong(
+                    f"architectures[{index}]",
+                    f"unknown architecture {architecture!r}",
+                    hint=f"known ones: {', '.join(sorted(known))}",
+                )
+        suite = Suite(
+            archive=item.parsed("archive", names.plain_name, ""),
+            suite=item.parsed("suite", names.suite_name, ""),
+            components=item.strings("components", ("main",)),
+            architectures=architectures,
+            check_valid_until=item.boolean("check_valid_until", True),
+            snapshot=item.parsed("snapshot", names.snapshot_moment, "") if item.known("snapshot") else None,
+        )
+        item.finish()
+        if any((other.archive, other.suite) == (suite.archive, suite.suite) for other in suites):
+            item.wrong("suite", f"{suite.suite} of {suite.archive} is listed twice")
+        suites.append(suite)
+    return tuple(suites)
+
+
+def requirement_list(table: Table, name: str, *, constraint: bool = False) -> tuple[str, ...]:
+    """A list of requirements (PEP 508), or of constraints."""
+    texts = table.strings(name, ())
+    for index, text in enumerate(texts):
+        try:
+            (names.constraint if constraint else names.requirement)(text)
+        except ValueError as error:
+            table.wrong(f"{name}[{index}]", f"{text!r}: {error}")
+    return texts
+
+
+def input_digest(content: object) -> Sha256:
+    """The digest of what a recipe file says: comments, white space and the order of fields do not count."""
+    return sha256_bytes(canonical_json(_plain(content)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value
+
+
+def _packages(table: Table) -> tuple[str, ...]:
+    packages = table.strings("packages", ())
+    for index, package in enumerate(packages):
+        try:
+            names.debian_name(package)
+        except ValueError as error:
+            table.wrong(f"packages[{index}]", f"{package!r}: {error}")
+    return packages
+
+
+def _users(table: Table) -> tuple[User, ...]:
+    users: list[User] = []
+    for item in table.tables("user"):
+        user = User(
+            name=item.parsed("name", names.plain_name, ""),
+            uid=item.integer("uid"),
+            gid=item.integer("gid"),
+            home=_absolute(item, "home"),
+            shell=item.string("shell", "/bin/bash"),
+        )
+        item.finish()
+        for other in users:
+            if other.name == user.name:
+                item.wrong("name", f"the user {user.name} is listed twice")
+            if other.uid == user.uid:
+                item.wrong("uid", f"{user.uid} is the uid of {other.name} already")
+        users.append(user)
+    return tuple(users)
+
+
+def _removals(table: Table) -> tuple[Removal, ...]:
+    removals = []
+    for item in table.tables("removals"):
+        removals.append(Removal(pattern=_absolute(item, "pattern"), reason=item.string("reason")))
+        item.finish()
+    return tuple(removals)
+
+
+def _absolute(table: Table, name: str) -> str:
+    path = table.string(name)
+    if path and (not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//")):
+        table.wrong(name, f"{path!r} is not a plain absolute path")
+    return path
+
+
+class _InstalledFiles:
+    """The `files`, `copies`, `links` and `directories` of one layer; sources lie in `recipes/layers/<name>/`."""
+
+    def __init__(self, root: Path, layer: str) -> None:
+        self._folder = f"recipes/layers/{layer}"
+        self._root = root
+        self.inputs: list[tuple[str, Sha256]] = []
+
+    def read(self, table: Table) -> tuple[InstalledFile, ...]:
+        found: dict[str, InstalledFile] = {}
+        for field in ("directories", "files", "copies", "links"):
+            for item in table.tables(field):
+                file = self._one(item, field)
+                item.finish()
+                if file.path in found:
+                    item.wrong("path", f"{file.path} is installed twice")
+                found[file.path] = file
+        return tuple(file for _, file in sorted(found.items()))
+
+    def _one(self, item: Table, field: str) -> InstalledFile:
+        path = _absolute(item, "path")
+        uid, gid = item.integer("uid", 0), item.integer("gid", 0)
+        if field == "links":
+            return InstalledFile(path=path, link=item.string("to"), mode=0o777, uid=uid, gid=gid)
+        mode = self._mode(item, "0755" if field == "directories" else "0644")
+        if field == "copies":
+            return InstalledFile(path=path, copy_of=_absolute(item, "of"), mode=mode, uid=uid, gid=gid)
+        if field == "directories":
+            return InstalledFile(path=path, mode=mode, uid=uid, gid=gid)
+        source, digest = self._source(item)
+        return InstalledFile(path=path, source=source, sha256=digest, mode=mode, uid=uid, gid=gid)
+
+    def _source(self, item: Table) -> tuple[Path | None, Sha256 | None]:
+        name = item.string("source")
+        if not name:
+            return None, None
+        if name.startswith("/") or posixpath.normpath(name) != name or name.startswith(".."):
+            item.wrong("source", f"{name!r} does not lie in {self._folder}/")
+            return None, None
+        file = f"{self._folder}/{name}"
+        try:
+            digest = sha256_bytes((self._root / file).read_bytes())
+        except OSError as error:
+            item.wrong("source", f"{file} cannot be read: {error.strerror}")
+            return None, None
+        if (file, digest) not in self.inputs:
+            self.inputs.append((file, digest))
+        return (self._root / file).absolute(), digest
+
+    def _mode(self, item: Table, default: str) -> int:
+        text = item.string("mode", default)
+        if not _MODE.match(text):
+            item.wrong("mode", f"{text!r} is not a mode in octal", hint='write it as "0644" or "0755"')
+            return 0
+        return int(text, 8)

@@ -1,0 +1,245 @@
+"""Reading recipes: `recipes/releases/<version>.toml` with the layers it names, and `recipes/engines/<name>.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from rtbuild.errors import RecipeError, UsageError
+from rtbuild.platform import Platform, parse_platform
+from rtbuild.recipe import names
+from rtbuild.recipe.image import ImagePart, compose_image, read_image
+from rtbuild.recipe.layers import LayerFile, input_digest, read_layer, read_suites, requirement_list
+from rtbuild.recipe.model import DebianLayer, EngineRecipe, Layer, PythonLayer, Release, Support
+from rtbuild.recipe.table import Problems, Table, parse_toml
+
+PROVIDER_PREFIX = "apache-airflow-providers-"
+STATUSES = ("stable", "lts", "yanked")
+
+
+def list_releases(root: Path) -> tuple[str, ...]:
+    """The versions that have a recipe, oldest first; raises `RecipeError` for a file that is not named as a version."""
+    found = _stems(root / "recipes" / "releases")
+    for version in found:
+        try:
+            names.release_version(version)
+        except ValueError as error:
+            raise RecipeError(f"recipes/releases/{version}.toml: is not named as a release", hint=str(error)) from None
+    return tuple(sorted(found, key=names.release_order))
+
+
+def list_engines(root: Path) -> tuple[str, ...]:
+    """The engines that have a recipe, by name."""
+    return tuple(sorted(_stems(root / "recipes" / "engines")))
+
+
+def read_release(root: Path, version: str) -> Release:
+    """Read the release `version` of the project at `root`, put together with its layers.
+
+    Raises `RecipeError`; problems of one file are collected before they are raised.
+    """
+    file = f"recipes/releases/{version}.toml"
+    known = ", ".join(list_releases(root)) or "none"
+    content = parse_toml(root / file, file, RecipeError, hint=f"known releases: {known}")
+    problems = Problems(file, RecipeError)
+    table = Table(content, problems)
+
+    airflow = table.parsed("airflow", names.python_version, "0")
+    python = table.parsed("python", names.python_series, "0.0")
+    system = table.string("os")
+    released = _day(table, "released")
+    as_of = table.moment("as_of")
+    platforms = _platforms(table)
+    support = _support(table)
+    extras = table.strings("extras", ())
+    layer_names = table.strings("layers")
+    own_requirements = [_airflow(airflow, extras, table), *_providers(table), *requirement_list(table, "packages")]
+    own_constraints = requirement_list(table, "constraints", constraint=True)
+    build_constraints = requirement_list(table, "build_constraints", constraint=True)
+    own_image = read_image(table.table("image"))
+    table.finish()
+    problems.raise_if_any()
+
+    layer_files = [_layer(root, name, index, problems) for index, name in enumerate(layer_names)]
+    problems.raise_if_any()
+    requirements = [*own_requirements, *(text for one in layer_files for text in one.requirements)]
+    constraints = [*(text for one in layer_files for text in one.constraints), *own_constraints]
+    layers = _inherit(layer_files, problems)
+    _check_python(layers, requirements, constraints, problems)
+    problems.raise_if_any()
+
+    parts: list[ImagePart] = [*(one.image for one in layer_files), own_image]
+    values = {"version": version, "airflow": airflow, "python": python, "os": system}
+    inputs = {file: input_digest(content)}
+    for one in layer_files:
+        inputs.update(one.inputs)
+    return Release(
+        version=version,
+        airflow=airflow,
+        python=python,
+        os=system,
+        released=released,
+        as_of=as_of,
+        platforms=platforms,
+        support=support,
+        layers=layers,
+        image=compose_image(parts, values),
+        requirements=tuple(requirements),
+        constraints=tuple(constraints),
+        build_constraints=build_constraints,
+        inputs=tuple(sorted(inputs.items())),
+    )
+
+
+def read_engine(root: Path, name: str) -> EngineRecipe:
+    """Read the recipe of the private engine `name`; raises `RecipeError`."""
+    file = f"recipes/engines/{name}.toml"
+    known = ", ".join(list_engines(root)) or "none"
+    content = parse_toml(root / file, file, RecipeError, hint=f"known engines: {known}")
+    problems = Problems(file, RecipeError)
+    table = Table(content, problems)
+    title = table.string("title")
+    suites = read_suites(table)
+    packages = []
+    wanted = table.table("packages", required=True)
+    for package, suite in wanted.string_items():
+        try:
+            names.debian_name(package)
+        except ValueError as error:
+            wanted.wrong(package, str(error))
+        if suite not in {one.suite for one in suites}:
+            wanted.wrong(package, f"comes from {suite!r}, which is no [[suite]] of this file")
+        packages.append((package, suite))
+    table.finish()
+    problems.raise_if_any()
+    digest = input_digest(content)
+    return EngineRecipe(name=name, title=title, packages=tuple(packages), suites=suites, inputs=((file, digest),))
+
+
+def _stems(folder: Path) -> list[str]:
+    # Editors and file managers leave hidden files behind; those are nobody's recipe.
+    return [path.stem for path in folder.glob("*.toml") if not path.name.startswith(".")]
+
+
+def _layer(root: Path, name: str, index: int, problems: Problems) -> LayerFile:
+    known = _stems(root / "recipes" / "layers")
+    if name not in known:
+        hint = f"known layers: {', '.join(sorted(known)) or 'none'}"
+        problems.add(f"layers[{index}]", f"there is no recipes/layers/{name}.toml", hint=hint)
+        problems.raise_if_any()
+    return read_layer(root, name)
+
+
+def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Layer, ...]:
+    """Check the order of layers; a Debian layer has its parent's suites (where it names none) and removals as well."""
+    layers: list[Layer] = []
+    below: dict[str, DebianLayer] = {}
+    for index, layer in enumerate(one.layer for one in layer_files):
+        place = f"layers[{index}]"
+        if isinstance(layer, PythonLayer):
+            layers.append(layer)
+            continue
+        if any(isinstance(other, PythonLayer) for other in layers):
+            problems.add(place, f"the Debian layer {layer.name} stands above a Python layer", hint="list it before")
+        if layer.parent is None:
+            if below:
+                problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest one")
+        elif layer.parent not in below:
+            problems.add(place, f"the parent {layer.parent!r} of {layer.name} does not stand below it")
+        else:
+            parent = below[layer.parent]
+            own = {removal.pattern for removal in layer.removals}
+            inherited = tuple(removal for removal in parent.removals if removal.pattern not in own)
+            layer = replace(layer, suites=layer.suites or parent.suites, removals=inherited + layer.removals)
+        if not layer.suites:
+            problems.add(place, f"the layer {layer.name} names no suite", hint=f"recipes/layers/{layer.name}.toml")
+        below[layer.name] = layer
+        layers.append(layer)
+    return tuple(layers)
+
+
+def _check_python(
+    layers: Sequence[Layer], requirements: Sequence[str], constraints: Sequence[str], problems: Problems
+) -> None:
+    seen: dict[str, str] = {}
+    for text in requirements:
+        name = names.normalized(Requirement(text).name)
+        if name in seen:
+            problems.add("", f"{name} is required twice: {seen[name]!r} and {text!r}", hint="keep one of them")
+        seen[name] = text
+    bound: dict[str, str] = {}
+    for text in constraints:
+        name = names.normalized(Requirement(text).name)
+        if name in bound:
+            problems.add("constraints", f"{name} is bound twice: {bound[name]!r} and {text!r}", hint="keep one of them")
+        bound[name] = text
+    python_layers = [layer for layer in layers if isinstance(layer, PythonLayer)]
+    for layer in python_layers:
+        for root in layer.roots:
+            if names.normalized(Requirement(root).name) not in seen:
+                problems.add("layers", f"{layer.name} holds {root!r}, which nothing requires")
+    if python_layers and [bool(layer.roots) for layer in python_layers] != [True] * (len(python_layers) - 1) + [False]:
+        hint = "the last Python layer, and only that one, has no 'roots': it holds the rest"
+        problems.add("layers", "it is not clear which Python layer holds the rest", hint=hint)
+
+
+def _airflow(version: str, extras: Sequence[str], table: Table) -> str:
+    text = f"apache-airflow[{','.join(sorted(extras))}]=={version}" if extras else f"apache-airflow=={version}"
+    try:
+        names.requirement(text)
+    except ValueError as error:
+        table.wrong("extras", str(error))
+    return text
+
+
+def _providers(table: Table) -> list[str]:
+    providers = table.table("providers")
+    seen: dict[str, str] = {}
+    for name, version in providers.string_items():
+        normal = names.normalized(name)
+        if normal in seen:
+            providers.wrong(name, f"is the same provider as {seen[normal]}", hint="keep one of them")
+        if not normal.startswith(PROVIDER_PREFIX):
+            providers.wrong(name, "is not a provider of Airflow", hint="name it in 'packages'")
+        try:
+            names.python_version(version)
+        except ValueError as error:
+            providers.wrong(name, f"{version!r}: {error}")
+        seen[normal] = name
+    return [f"{normal}=={providers.string(name)}" for normal, name in sorted(seen.items())]
+
+
+def _platforms(table: Table) -> tuple[Platform, ...]:
+    platforms = []
+    for index, name in enumerate(table.strings("platforms")):
+        try:
+            platforms.append(parse_platform(name))
+        except UsageError as error:
+            table.wrong(f"platforms[{index}]", error.brief, hint=error.hint)
+    if table.has("platforms") and not platforms:
+        table.wrong("platforms", "names no platform")
+    return tuple(platforms)
+
+
+def _support(table: Table) -> Support:
+    support = table.table("support", required=True)
+    status = support.string("status")
+    if status and status not in STATUSES:
+        support.wrong("status", f"unknown status {status!r}", hint=f"one of {', '.join(STATUSES)}")
+    until = support.parsed("until", names.month, "") if support.known("until") else None
+    support.finish()
+    return Support(status=status, until=until)
+
+
+def _day(table: Table, name: str) -> str:
+    text = table.string(name)
+    if text:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            table.wrong(name, f"{text!r} is not a day", hint="write it as 2023-04-30")
+    return text
