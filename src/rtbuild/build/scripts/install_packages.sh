@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs Debian packages into the root it runs in, with dpkg and the packages' own maintainer scripts.
+# Runs inside BuildKit without a network. /rtbuild holds the inputs, read-only:
+#   debs/*.deb   what to install
+#   order        the packages' file names, one a line, in the order of the lock
+#   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
+#   users        accounts to create: name:uid:gid:home:shell
+# Whatever makes two runs differ is fixed here or removed from the layer by the recipe's `remove` rules.
+set -eu
+umask 022
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL=C.UTF-8 TZ=UTC HOME=/root
+export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
+# perl's and python's hash order can reach the files that maintainer scripts write
+export PERL_HASH_SEED=0 PERL_PERTURB_KEYS=0 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+
+# No maintainer script may start a service in a build (Debian Policy 9.3.3.2).
+policy=/usr/sbin/policy-rc.d
+[ -e $policy ] && policy=
+[ -z "$policy" ] || { mkdir -p /usr/sbin; printf '#!/bin/sh\nexit 101\n' > $policy; chmod 755 $policy; }
+
+cd /rtbuild/debs
+# The layer is written once and thrown away on failure: no need to wait for the disk after each file.
+dpkg="dpkg --force-unsafe-io"
+if [ ! -e /var/lib/dpkg/status ]; then
+    mkdir -p /var/lib/dpkg/info /var/lib/dpkg/updates
+    : > /var/lib/dpkg/status
+    : > /var/lib/dpkg/available
+    # maintainer scripts call awk before mawk's own alternative is set up
+    [ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
+    # shellcheck disable=SC2086 # a line of `first` is a list of file names
+    while read -r group; do
+        $dpkg --force-depends --install $group
+    done < /rtbuild/first
+fi
+# shellcheck disable=SC2046
+$dpkg --force-depends --unpack $(cat /rtbuild/order)
+$dpkg --configure --pending
+[ -z "$policy" ] || rm -f "$policy"
+
+while IFS=: read -r name uid gid home shell; do
+    useradd --no-log-init --no-create-home --uid "$uid" --gid "$gid" --home-dir "$home" --shell "$shell" "$name"
+done < /rtbuild/users
+
+# The last-change day of a password would be today's (shadow 4.8 does not know SOURCE_DATE_EPOCH); empty means no ageing.
+[ ! -e /etc/shadow ] || sed -i -E 's/^([^:]*:[^:]*):[0-9]*:/\1::/' /etc/shadow
+
+# What Debian's python packages compiled at configure time differs from run to run; python_files compiles it again.
+if [ -s /rtbuild/python ]; then
+    find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +
+    "$(cat /rtbuild/python)" -I -S -B /rtbuild/compile_stdlib.py
+fi
+
+# A package left half configured is a broken image: --audit prints what is wrong.
+audit=$(dpkg --audit)
+[ -z "$audit" ] || { printf '%s\n' "$audit" >&2; exit 1; }
