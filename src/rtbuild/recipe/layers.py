@@ -211,7 +211,7 @@ class _InstalledFiles:
         name = item.string("source")
         if not name:
             return None, None
-        if name.startswith("/") or posixpath.normpath(name) != name or name.startswith(".."):
+        if name.startswith(("/", "..")) or posixpath.normpath(name) != name:
             item.wrong("source", f"{name!r} does not lie in {self._folder}/")
             return None, None
         file = f"{self._folder}/{name}"

@@ -47,7 +47,7 @@ class InstalledFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """A path pattern (`fnmatch` on the absolute path, a directory goes with its content) that a layer leaves out, and why."""
+    """What a layer leaves out, and why: a pattern (`fnmatch`) of absolute paths; a directory goes with its content."""
 
     pattern: str
     reason: str
@@ -112,7 +112,7 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """What is known of a release's life: `status` (`stable`, `lts`, `yanked`) and its last supported month (`2023-11`)."""
+    """A release's life: `status` (`stable`, `lts`, `yanked`) and its last supported month (`2023-11`)."""
 
     status: str
     until: str | None = None

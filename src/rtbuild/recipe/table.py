@@ -145,9 +145,13 @@ class Table:
         content = self._get(name, dict, {}, required=required)
         return Table(content, self.problems, self.at(name))
 
-    def tables(self, name: str) -> list[Table]:
-        """A list of tables; empty where the field is missing."""
-        values = self._get(name, list, [], required=False)
+    def each(self) -> list[Table]:
+        """The tables of a table whose field names are free (`[layers.python]`), in the file's order."""
+        return [self.table(name) for name in self._content]
+
+    def tables(self, name: str, *, required: bool = False) -> list[Table]:
+        """A list of tables; empty where the optional field is missing."""
+        values: list[Any] = self._get(name, list, [], required=required)
         found = []
         for index, value in enumerate(values):
             if isinstance(value, dict):
@@ -185,7 +189,7 @@ class Table:
             return neutral
         # bool is a subclass of int, datetime of date: only the very type is right.
         if type(value) is kind:
-            return value  # type: ignore[no-any-return]
+            return value
         self.wrong(name, f"expected {_KINDS[kind]}, found {_kind_of(value)}")
         return neutral
 

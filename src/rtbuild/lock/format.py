@@ -1,0 +1,332 @@
+"""The lock file: TOML, one artifact one table, sorted, so that two people's changes merge like any text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import AoT, Array
+from tomlkit.items import Table as WrittenTable
+
+from rtbuild.digest import DiffId, Digest, Key, Sha256, parse_digest, parse_sha256
+from rtbuild.errors import LockError
+from rtbuild.lock.model import VERSION, DebArtifact, EngineLock, ImageResult, LayerResult, Lock, PythonArtifact
+from rtbuild.platform import PLATFORMS, parse_platform
+from rtbuild.recipe.names import debian_name, normalized
+from rtbuild.recipe.table import Problems, Table, parse_toml
+from rtbuild.store.files import write_atomically
+
+FOLDER = "runtime.lock"
+_MEND = "take the file from version control again, or make it with rtbuild lock"
+# What a bad field is read as; it never gets out, because its problem is raised.
+_ANY_PLATFORM = next(iter(PLATFORMS.values()))
+_NO_SHA256 = Sha256("0" * 64)
+_NO_DIGEST = Digest(f"sha256:{_NO_SHA256}")
+
+
+def read_lock(path: Path, *, hint: str = _MEND) -> Lock:
+    """Read a lock; raises `LockError` with every problem of the file (`hint` says how to make it again)."""
+    table, problems = _open(path, hint)
+    lock = Lock(
+        release=table.string("release"),
+        platform=table.parsed("platform", parse_platform, _ANY_PLATFORM),
+        python=table.string("python_version"),
+        as_of=table.moment("as_of"),
+        source_date_epoch=table.integer("source_date_epoch", minimum=1),
+        inputs=_inputs(table),
+        debs=_debs(table),
+        pythons=_pythons(table, "python", required=True),
+        build_pythons=_pythons(table, "python-build", required=False),
+        layers=_layers(table.table("layers")),
+        image=_image(table, "image"),
+        image_base=_image(table, "image-base"),
+    )
+    sdists = [one.filename for one in lock.pythons if not one.is_wheel]
+    if sdists and not lock.build_pythons:
+        table.wrong("python-build", f"is missing, but {sdists[0]} has to be built", hint=hint)
+    if (lock.image or lock.image_base) and not lock.layers:
+        table.wrong("layers", "is missing, but the image's results are there", hint=hint)
+    table.finish()
+    problems.raise_if_any()
+    return lock
+
+
+def read_engine_lock(path: Path, *, hint: str = _MEND) -> EngineLock:
+    """Read the lock of a private engine; raises `LockError` with every problem of the file."""
+    table, problems = _open(path, hint)
+    lock = EngineLock(
+        engine=table.string("engine"),
+        platform=table.parsed("platform", parse_platform, _ANY_PLATFORM),
+        inputs=_inputs(table),
+        debs=_debs(table),
+    )
+    table.finish()
+    problems.raise_if_any()
+    return lock
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock so that a killed run leaves the old file or the new one; raises `LockError` where it cannot."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Made by: rtbuild lock {lock.release} --platform {lock.platform}"))
+    document["version"] = lock.version
+    document["release"] = lock.release
+    document["platform"] = str(lock.platform)
+    document["python_version"] = lock.python
+    document["as_of"] = lock.as_of.astimezone(UTC)
+    document["source_date_epoch"] = lock.source_date_epoch
+    document["inputs"] = _table(dict(sorted(lock.inputs)))
+    for name, image in (("image", lock.image), ("image-base", lock.image_base)):
+        if image is not None:
+            document[name] = _table({"id": image.id, "manifest": image.manifest, "compressor": image.compressor})
+    if lock.layers:
+        layers = tomlkit.table(is_super_table=True)
+        for layer in lock.layers:
+            layers[layer.name] = _table({"key": layer.key, "diff_id": layer.diff_id, "size": layer.size})
+        document["layers"] = layers
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    for name, artifacts in (("python", lock.pythons), ("python-build", lock.build_pythons)):
+        if artifacts:
+            ordered = sorted(artifacts, key=lambda one: (one.name, one.layer, one.version))
+            document[name] = _tables(map(_python_fields, ordered))
+    _write(path, tomlkit.dumps(document))
+
+
+def write_engine_lock(path: Path, lock: EngineLock) -> None:
+    """Write the lock of a private engine, as `write_lock` does."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Made by: rtbuild lock --engine {lock.engine} --platform {lock.platform}"))
+    document["version"] = lock.version
+    document["engine"] = lock.engine
+    document["platform"] = str(lock.platform)
+    document["inputs"] = _table(dict(sorted(lock.inputs)))
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    _write(path, tomlkit.dumps(document))
+
+
+def record_results(
+    path: Path, layers: Sequence[LayerResult], image: ImageResult | None, image_base: ImageResult | None
+) -> None:
+    """Put what a build gave into the lock at `path`, in place of what was recorded before; raises `LockError`."""
+    write_lock(path, replace(read_lock(path), layers=tuple(layers), image=image, image_base=image_base))
+
+
+# Reading
+
+
+def _open(path: Path, hint: str) -> tuple[Table, Problems]:
+    name = _name_of(path)
+    content = parse_toml(path, name, LockError, hint=hint)
+    problems = Problems(name, LockError)
+    table = Table(content, problems)
+    version = table.integer("version")
+    if version != VERSION and table.has("version"):
+        newer = f"this rtbuild reads version {VERSION}; use a newer one" if version > VERSION else hint
+        table.wrong("version", f"unknown version {version}", hint=newer)
+    # Of another version nothing more can be said.
+    problems.raise_if_any()
+    return table, problems
+
+
+def _name_of(path: Path) -> str:
+    parts = path.parts
+    return "/".join(parts[parts.index(FOLDER) :]) if FOLDER in parts else str(path)
+
+
+def _inputs(table: Table) -> tuple[tuple[str, Sha256], ...]:
+    inputs = table.table("inputs", required=True)
+    return tuple((name, inputs.parsed(name, parse_sha256, _NO_SHA256)) for name, _ in inputs.string_items())
+
+
+def _debs(table: Table) -> tuple[DebArtifact, ...]:
+    debs = []
+    places = []
+    for item in table.tables("deb", required=True):
+        path, filename = _path(item)
+        debs.append(
+            DebArtifact(
+                filename=filename,
+                path=path,
+                size=item.integer("size", minimum=1),
+                sha256=item.parsed("sha256", parse_sha256, _NO_SHA256),
+                name=item.parsed("name", debian_name, ""),
+                version=item.string("version"),
+                architecture=item.string("architecture"),
+                archive=item.string("archive"),
+                suite=item.string("suite"),
+                built=item.integer("built", minimum=1),
+                layer=item.string("layer", ""),
+                essential=item.boolean("essential", False),
+                depends=item.strings("depends", ()),
+            )
+        )
+        item.finish()
+        places.append(item)
+    _check_names(places, [("", one.name, one.depends) for one in debs], "depends")
+    return tuple(debs)
+
+
+def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifact, ...]:
+    pythons = []
+    places = []
+    for item in table.tables(field, required=required):
+        path, filename = _path(item)
+        pythons.append(
+            PythonArtifact(
+                filename=filename,
+                path=path,
+                size=item.integer("size", minimum=1),
+                sha256=item.parsed("sha256", parse_sha256, _NO_SHA256),
+                name=item.parsed("name", _python_name, ""),
+                version=item.string("version"),
+                uploaded=item.moment("uploaded"),
+                layer=item.string("layer", ""),
+                requires=item.strings("requires", ()),
+            )
+        )
+        item.finish()
+        places.append(item)
+    # Runtime packages are one set, whatever layer they lie in; the build packages of each sdist are a set of their own.
+    sets = ["" if field == "python" else one.layer for one in pythons]
+    names = [(group, one.name, one.requires) for group, one in zip(sets, pythons, strict=True)]
+    _check_names(places, names, "requires")
+    return tuple(pythons)
+
+
+def _path(item: Table) -> tuple[str, str]:
+    path = item.string("path")
+    filename = item.string("filename", path.rpartition("/")[2])
+    if path.startswith("/") or "://" in path or ".." in path.split("/"):
+        item.wrong("path", f"{path!r} is not a path below a mirror")
+    if "/" in filename:
+        item.wrong("filename", f"{filename!r} is not a file name")
+    return path, filename
+
+
+def _check_names(items: Sequence[Table], rows: Sequence[tuple[str, str, tuple[str, ...]]], field: str) -> None:
+    """Each name once in its group, and nothing needed that is not there."""
+    first: dict[tuple[str, str], str] = {}
+    for item, (group, name, _) in zip(items, rows, strict=True):
+        if (group, name) in first:
+            item.wrong("name", f"{name} is locked twice, first in {first[group, name]}", hint="keep one of them")
+        first.setdefault((group, name), item.place)
+    for item, (group, name, needed) in zip(items, rows, strict=True):
+        for other in needed:
+            if (group, other) not in first:
+                item.wrong(field, f"{name} needs {other}, which is not locked", hint=_MEND)
+
+
+def _python_name(text: str) -> str:
+    if normalized(text) != text:
+        raise ValueError(f"not normalised, {normalized(text)!r} is expected")
+    return text
+
+
+def _layers(table: Table) -> tuple[LayerResult, ...]:
+    results = []
+    for item in table.each():
+        results.append(
+            LayerResult(
+                name=item.place.rpartition(".")[2],
+                key=Key(item.parsed("key", parse_sha256, _NO_SHA256)),
+                diff_id=DiffId(item.parsed("diff_id", parse_digest, _NO_DIGEST)),
+                size=item.integer("size", minimum=1),
+            )
+        )
+        item.finish()
+    return tuple(results)
+
+
+def _image(table: Table, name: str) -> ImageResult | None:
+    if not table.known(name):
+        return None
+    item = table.table(name)
+    result = ImageResult(
+        id=item.parsed("id", parse_digest, _NO_DIGEST),
+        manifest=item.parsed("manifest", parse_digest, _NO_DIGEST),
+        compressor=item.string("compressor"),
+    )
+    item.finish()
+    return result
+
+
+# Writing
+
+
+def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": deb.name,
+        "version": deb.version,
+        "architecture": deb.architecture,
+        "archive": deb.archive,
+        "suite": deb.suite,
+        "path": deb.path,
+        "filename": deb.filename,
+        "size": deb.size,
+        "sha256": deb.sha256,
+        "built": deb.built,
+        "layer": deb.layer,
+        "essential": deb.essential,
+        "depends": deb.depends,
+    }
+    # What is not said need not be written: most packages are not essential.
+    for name in ("layer", "essential", "depends"):
+        if not fields[name]:
+            del fields[name]
+    return _without_filename(fields)
+
+
+def _python_fields(python: PythonArtifact) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": python.name,
+        "version": python.version,
+        "path": python.path,
+        "filename": python.filename,
+        "size": python.size,
+        "sha256": python.sha256,
+        "uploaded": python.uploaded.astimezone(UTC),
+        "layer": python.layer,
+        "requires": python.requires,
+    }
+    for name in ("layer", "requires"):
+        if not fields[name]:
+            del fields[name]
+    return _without_filename(fields)
+
+
+def _without_filename(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields["path"].rpartition("/")[2] == fields["filename"]:
+        del fields["filename"]
+    return fields
+
+
+def _tables(rows: Iterable[Mapping[str, Any]]) -> AoT:
+    tables = tomlkit.aot()
+    for row in rows:
+        tables.append(_table(row))
+    return tables
+
+
+def _table(fields: Mapping[str, Any]) -> WrittenTable:
+    table = tomlkit.table()
+    for name, value in fields.items():
+        table.append(name, _lines(value) if isinstance(value, tuple) else value)
+    return table
+
+
+def _lines(values: Sequence[str]) -> Array:
+    """One name one line, so that adding one changes one."""
+    array = tomlkit.array()
+    array.extend(sorted(values))
+    return array.multiline(True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as cause:
+        raise LockError(f"{_name_of(path)}: cannot be written: {cause.strerror}") from cause
