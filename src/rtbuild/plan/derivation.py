@@ -29,9 +29,10 @@ _BINARY_REBUILD = re.compile(r"\+b\d+\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """What one layer is made from. `epoch` (seconds since 1970) is the newest date of its artifacts and bounds every mtime.
+    """What one layer is made from.
 
-    `inputs` are (name, digest) pairs in the order in which they go in; names are for people (`deb bash`, `wheel celery`).
+    `epoch` (seconds since 1970) is the newest date of its artifacts and bounds every mtime. `inputs` are (name, digest)
+    pairs in the order in which they go in; names are for people (`deb bash`, `wheel celery`).
     """
 
     layer: Layer
@@ -60,7 +61,7 @@ class Derivation:
 
 
 def derive(release: Release, lock: Lock, layer: Layer, outputs: Mapping[str, DiffId]) -> Derivation | None:
-    """The derivation of `layer`; None where its parent's output is not in `outputs` (by layer name) and so not known yet."""
+    """The derivation of `layer`; None where its parent's output is not known: not in `outputs`, by layer name."""
     if isinstance(layer, PythonLayer):
         return _derive_python(release, lock, layer)
     return _derive_debian(release, lock, layer, outputs)
@@ -86,10 +87,10 @@ def _derive_debian(
 
 def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivation:
     pythons = tuple(artifact for artifact in lock.pythons if artifact.layer == layer.name)
-    # Bytecode depends on the Python that compiles it, which is the build platform's: hence its source version, not its .deb.
+    # Bytecode depends on the Python that compiles it, the build platform's: hence its source version, not its .deb.
     inputs: list[tuple[str, Sha256]] = [("python", _digest([release.python, python_source_version(release, lock)]))]
     inputs += [(f"wheel {one.name}", _digest([one.sha256, uploaded_epoch(one)])) for one in pythons]
-    scripts = _PYTHON_SCRIPTS
+    scripts: tuple[str, ...] = _PYTHON_SCRIPTS
     if not all(one.is_wheel for one in pythons):
         inputs += [(f"build wheel {one.name}", one.sha256) for one in lock.build_pythons]
         scripts += _SDIST_SCRIPTS

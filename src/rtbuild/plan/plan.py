@@ -32,7 +32,10 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLayer:
-    """One layer of a plan. `derivation` is None while its parent's output is unknown; `realisation` is set when `cached`."""
+    """One layer of a plan.
+
+    `derivation` is None while its parent's output is unknown; `realisation` is set when `cached`.
+    """
 
     name: str
     state: State

@@ -5,6 +5,8 @@
 #   order        the packages' file names, one a line, in the order of the lock
 #   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
 #   users        accounts to create: name:uid:gid:home:shell
+#   copies       files to copy once everything is installed: from:to:mode:uid:gid
+#   python       the interpreter whose standard library came with these packages, if one did
 # Whatever makes two runs differ is fixed here or removed from the layer by the recipe's `remove` rules.
 set -eu
 umask 022
@@ -42,10 +44,16 @@ while IFS=: read -r name uid gid home shell; do
     useradd --no-log-init --no-create-home --uid "$uid" --gid "$gid" --home-dir "$home" --shell "$shell" "$name"
 done < /rtbuild/users
 
+while IFS=: read -r from to mode uid gid; do
+    cp "$from" "$to"
+    chmod "$mode" "$to"
+    chown "$uid:$gid" "$to"
+done < /rtbuild/copies
+
 # The last-change day of a password would be today's (shadow 4.8 does not know SOURCE_DATE_EPOCH); empty means no ageing.
 [ ! -e /etc/shadow ] || sed -i -E 's/^([^:]*:[^:]*):[0-9]*:/\1::/' /etc/shadow
 
-# What Debian's python packages compiled at configure time differs from run to run; python_files compiles it again.
+# What Debian's python packages compiled at configure time differs from run to run: it is compiled again.
 if [ -s /rtbuild/python ]; then
     find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +
     "$(cat /rtbuild/python)" -I -S -B /rtbuild/compile_stdlib.py
