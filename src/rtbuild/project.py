@@ -88,7 +88,4 @@ class Project:
 
 def require_platform(release: Release, platform: Platform) -> None:
     """Raise `RecipeError` where the release has no image for `platform`."""
-    if platform not in release.platforms:
-        known = ", ".join(str(one) for one in release.platforms)
-        hint = f"{release.version} is made for {known}"
-        raise RecipeError(f"release {release.version} has no image for {platform}", hint=hint)
+    release.require_platform(platform)

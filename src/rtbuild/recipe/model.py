@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rtbuild.digest import Sha256
+from rtbuild.errors import RecipeError
 from rtbuild.platform import Platform
 
 
@@ -147,6 +148,13 @@ class Release:
     def series(self) -> str:
         """`8.0` of `8.0.0`."""
         return self.version.rpartition(".")[0]
+
+    def require_platform(self, platform: Platform) -> None:
+        """Raise `RecipeError` where the release has no image for `platform`."""
+        if platform not in self.platforms:
+            known = ", ".join(str(one) for one in self.platforms)
+            hint = f"{self.version} is made for {known}"
+            raise RecipeError(f"release {self.version} has no image for {platform}", hint=hint)
 
     @property
     def debian_layers(self) -> tuple[DebianLayer, ...]:

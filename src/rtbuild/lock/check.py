@@ -1,0 +1,85 @@
+"""`lock --check`: what of a lock no longer fits its recipes. Offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from packaging.requirements import Requirement
+
+from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
+from rtbuild.lock.model import Lock
+from rtbuild.platform import Platform
+from rtbuild.recipe.model import Release
+from rtbuild.recipe.names import normalized
+
+
+class Locks(Protocol):
+    """Where locks are (see `rtbuild.project.Project`)."""
+
+    def lock_path(self, version: str, platform: Platform) -> Path: ...
+
+    def read_lock(self, version: str, platform: Platform) -> Lock: ...
+
+
+def check_lock(project: Locks, release: Release, platform: Platform) -> tuple[str, ...]:
+    """What is stale or missing, one line each; empty where the lock fits.
+
+    Raises `RecipeError` for a platform the release does not have, and `LockError` for a malformed lock.
+    """
+    release.require_platform(platform)
+    path = project.lock_path(release.version, platform)
+    if not path.exists():
+        return (f"there is no lock of {release.version} for {platform}",)
+    lock = project.read_lock(release.version, platform)
+    return (*_changed_inputs(release, lock), *_missing(release, lock), *_differing(release, lock))
+
+
+def _changed_inputs(release: Release, lock: Lock) -> list[str]:
+    locked = {name: digest for name, digest in lock.inputs if name not in (DEBIAN_QUESTION, PYTHON_QUESTION)}
+    current = dict(release.inputs)
+    found = []
+    for name in sorted(current.keys() | locked.keys()):
+        if name not in locked:
+            found.append(f"{name} is new since the lock was made")
+        elif name not in current:
+            found.append(f"{name} is no longer part of the release")
+        elif current[name] != locked[name]:
+            found.append(f"{name} has changed since the lock was made")
+    return found
+
+
+def _missing(release: Release, lock: Lock) -> list[str]:
+    debs = {deb.name for deb in lock.debs}
+    found = [
+        f"the Debian package {package} of {layer.name} is not locked"
+        for layer in release.debian_layers
+        for package in layer.packages
+        if package not in debs
+    ]
+    pythons = {one.name: one.version for one in lock.pythons}
+    for text in (*release.requirements, *release.constraints):
+        wanted = Requirement(text)
+        name = normalized(wanted.name)
+        if name not in pythons:
+            # A constraint binds a package only if something asks for it.
+            if text in release.requirements:
+                found.append(f"the Python package {name} is not locked")
+        elif not wanted.specifier.contains(pythons[name], prereleases=True):
+            found.append(f"{name}: the recipes want {wanted.specifier}, the lock has {pythons[name]}")
+    return found
+
+
+def _differing(release: Release, lock: Lock) -> list[str]:
+    found = []
+    if lock.as_of != release.as_of:
+        found.append(f"as_of: the recipe says {release.as_of.isoformat()}, the lock {lock.as_of.isoformat()}")
+    layers = {layer.name for layer in release.layers}
+    found.extend(
+        f"the lock has packages for a layer {name!r}, which the release does not have"
+        for name in sorted({one.layer for one in (*lock.debs, *lock.pythons)} - layers)
+    )
+    newest = newest_input(lock.debs, lock.pythons)
+    if lock.source_date_epoch != newest:
+        found.append(f"source_date_epoch is {lock.source_date_epoch}, but the newest package is of {newest}")
+    return found
