@@ -21,7 +21,7 @@ from rtbuild.store.realisations import latest_realisation, read_realisation, rec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """What to keep. `manifests` keep their configs and layers as well. `trees` are names below `trees/`; None keeps all.
+    """What to keep. `manifests` keep their configs and layers too. `trees` are names below `trees/`; None keeps all.
 
     `layers` keep each layer of a (release, platform, name) that was recorded last, so that a plan can say what changed.
     """

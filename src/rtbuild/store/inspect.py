@@ -26,7 +26,7 @@ class VerifyReport:
 
 
 def verify(root: Path, progress: Progress) -> VerifyReport:
-    """Hash each file that is named by its sha256, read each realisation; remove the bad. Raises `OSError`, `StoreError`.
+    """Hash each file that is named by its sha256, read each realisation; remove the bad. Raises `StoreError`.
 
     A realisation whose blob is not there (any more) goes as well: its layer must be built again.
     """
