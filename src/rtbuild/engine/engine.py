@@ -1,0 +1,125 @@
+"""A usable engine: one that was looked at and found new enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtbuild.digest import Digest
+from rtbuild.engine import images
+from rtbuild.engine.build import BuildOutcome, build
+from rtbuild.engine.endpoint import Endpoint
+from rtbuild.engine.images import ImageFacts, Mount, RunOutcome
+from rtbuild.engine.versions import EngineVersions
+from rtbuild.errors import EngineError
+from rtbuild.platform import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A daemon whose BuildKit rtbuild drives. `platforms` are those it can run programs of, as OCI spells them."""
+
+    endpoint: Endpoint
+    versions: EngineVersions
+    driver: str
+    """buildx's driver of the builder: `docker` for the daemon's own BuildKit."""
+    platforms: tuple[str, ...]
+    private: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.endpoint.title} ({self.versions})"
+
+    def require_platform(self, platform: Platform) -> None:
+        """Raises `EngineError` with the command that mends it where the engine cannot run programs of `platform`."""
+        if platform.name in self.platforms:
+            return
+        raise EngineError(
+            f"{self.endpoint.title} cannot run programs of {platform}",
+            details=f"it can run {', '.join(self.platforms) or 'nothing it tells of'}",
+            hint="give the engine's machine an emulator: `apt-get install qemu-user-static binfmt-support`; where no "
+            "systemd runs, also `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` and "
+            f"`cat /usr/lib/binfmt.d/qemu-{platform.machine}.conf > /proc/sys/fs/binfmt_misc/register`",
+        )
+
+    def build(
+        self,
+        context: Path,
+        *,
+        log: Path,
+        title: str = "build",
+        dockerfile: Path | None = None,
+        contexts: Mapping[str, Path | str] | None = None,
+        output: Path | None = None,
+        output_local: Path | None = None,
+        target: str | None = None,
+        platform: Platform | None = None,
+        build_args: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> BuildOutcome:
+        """See `rtbuild.engine.build.build`."""
+        if platform is not None:
+            self.require_platform(platform)
+        return build(
+            self.endpoint,
+            context,
+            log=log,
+            title=title,
+            dockerfile=dockerfile,
+            contexts=contexts,
+            output=output,
+            output_local=output_local,
+            target=target,
+            platform=platform,
+            build_args=build_args,
+            timeout=timeout,
+            on_line=on_line,
+        )
+
+    def load(self, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
+        """See `rtbuild.engine.images.load`."""
+        return images.load(self.endpoint, layout, names, manifest=manifest)
+
+    def inspect(self, reference: str) -> ImageFacts | None:
+        """See `rtbuild.engine.images.inspect`."""
+        return images.inspect(self.endpoint, reference)
+
+    def remove_image(self, reference: str) -> None:
+        """See `rtbuild.engine.images.remove_image`."""
+        images.remove_image(self.endpoint, reference)
+
+    def save(self, reference: str, layout: Path) -> Digest:
+        """See `rtbuild.engine.images.save`."""
+        return images.save(self.endpoint, reference, layout)
+
+    def run(
+        self,
+        reference: str,
+        command: Sequence[str] = (),
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        mounts: Sequence[Mount] = (),
+        network: str = "none",
+        workdir: str | None = None,
+        entrypoint: Sequence[str] | None = None,
+        read_only: bool = False,
+        timeout: float | None = None,
+        platform: str | None = None,
+    ) -> RunOutcome:
+        """See `rtbuild.engine.images.run`."""
+        return images.run(
+            self.endpoint,
+            reference,
+            command,
+            user=user,
+            env=env,
+            mounts=mounts,
+            network=network,
+            workdir=workdir,
+            entrypoint=entrypoint,
+            read_only=read_only,
+            timeout=timeout,
+            platform=platform,
+        )
