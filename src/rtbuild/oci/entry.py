@@ -15,7 +15,7 @@ FIFO = "fifo"
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """A tar member. `path` is relative without `./` and without a trailing slash; `mode` holds the permission bits (12 bits);
+    """A tar member. `path` is relative without `./` and without a trailing slash; `mode` holds the 12 permission bits;
     `mtime` is whole seconds since 1970; `link` is the target of a symbolic or hard link; `xattrs` are name -> bytes.
 
     Not frozen: layers have tens of thousands of them.

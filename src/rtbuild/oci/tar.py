@@ -1,8 +1,9 @@
-"""Tar members to bytes and back, by hand: Python's `tarfile` does a tenth of the speed, and an Airflow image has 60,000 members.
+"""Tar members to bytes and back, by hand: `tarfile` is several times slower, and an Airflow image has 60,000 members.
 
-Written is the one spelling that canonical layers have: POSIX ustar, a PAX record only for what ustar cannot say, numeric
-owners, no names of owners, no atime, ctime or fractions of a second, device numbers zero where there is no device.
-Read is what BuildKit, Go, GNU tar and Python write (POSIX.1-2001 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
+Written is the one spelling that canonical layers have: POSIX ustar, a PAX record only for what ustar cannot say,
+numeric owners, no names of owners, no atime, ctime or fractions of a second, device numbers zero without a device.
+Read is what BuildKit, Go, GNU tar and Python write (POSIX.1-2001, `pax`, "ustar Interchange Format"; GNU tar manual,
+"Basic Tar Format").
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAME_LIMIT, _PREFIX_LIMIT, _LINK_LIMIT = 100, 155, 100
 _MAX_SEVEN_DIGITS = 0o7777777
 _MAX_ELEVEN_DIGITS = 0o77777777777
 _XATTR = "SCHILY.xattr."
-# Longest extension header that is believed: Linux allows 64 KiB for all extended attributes of a file, and paths of 4 KiB.
+# The longest extension header that is believed: Linux has paths of 4 KiB and attributes of 64 KiB each.
 _EXTENSION_LIMIT = 1 << 20
 
 _FLAGS = {REGULAR: b"0", HARDLINK: b"1", SYMLINK: b"2", CHARACTER: b"3", BLOCK: b"4", DIRECTORY: b"5", FIFO: b"6"}
@@ -83,7 +84,7 @@ def member_header(entry: Entry) -> bytes:
                 raise ValueError(f"{entry.path}: not a name that a PAX record can hold: {key!r}")
             extension[_XATTR + key] = value
     devices = _NO_DEVICE
-    if kind == CHARACTER or kind == BLOCK:
+    if kind in (CHARACTER, BLOCK):
         if not all(0 <= number <= _MAX_SEVEN_DIGITS for number in entry.device):
             raise ValueError(f"{entry.path}: device number {entry.device} does not fit into a tar header")
         devices = b"%07o\0%07o\0" % entry.device
@@ -100,10 +101,10 @@ def padding(size: int) -> bytes:
 def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
     """Every member of the tar that starts at `file`'s position, in order, with the position of its content in `file`.
 
-    `file` needs `read`, `tell` and a `seek` that goes at least forward; the caller may read the content between two members.
-    Paths come relative and tidy (`./a//b/` is `a/b`, the root folder is the empty path), and so do targets of hard links;
-    bytes that are no UTF-8 come as surrogate escapes. Content is there for regular files only.
-    Raises `IntegrityError` for a truncated or malformed archive, a path with `..`, sparse files and unknown member types.
+    `file` needs `read`, `tell` and a `seek` that goes at least forward; the caller may read content between members.
+    Paths come relative and tidy (`./a//b/` is `a/b`, the root folder is the empty path), so do targets of hard links;
+    bytes that are no UTF-8 come as surrogate escapes. Only regular files have content.
+    Raises `IntegrityError` for a truncated or malformed archive, a path with `..`, sparse files and unknown types.
     """
     read, seek = file.read, file.seek
     position = file.tell()
@@ -169,7 +170,8 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
 def _block(name: bytes, numbers: bytes, flag: bytes, link: bytes, devices: bytes, prefix: bytes) -> bytes:
     block = _LAYOUT.pack(name, numbers, _NO_CHECKSUM, flag, link, _MAGIC, devices, prefix)
     # Exact, because 512 bytes below 128 sum up to less than adler32's modulus of 65521.
-    return _LAYOUT.pack(name, numbers, b"%06o\0 " % ((adler32(block) & 0xFFFF) - 1), flag, link, _MAGIC, devices, prefix)
+    checksum = b"%06o\0 " % ((adler32(block) & 0xFFFF) - 1)
+    return _LAYOUT.pack(name, numbers, checksum, flag, link, _MAGIC, devices, prefix)
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:
@@ -230,7 +232,7 @@ def _entry(block: bytes, flag: int, size: int, position: int) -> Entry:
     )
     if block[157]:
         entry.link = block[157:257].partition(b"\0")[0].decode("utf-8", "surrogateescape")
-    if kind == CHARACTER or kind == BLOCK:
+    if kind in (CHARACTER, BLOCK):
         entry.device = (_number(block[329:337], position), _number(block[337:345], position))
     return entry
 
@@ -320,10 +322,7 @@ def _whole_seconds(value: bytes) -> int:
 
 
 def _tidy(path: str, position: int) -> str:
-    if path.endswith("/"):
-        path = path[:-1]
-    if path.startswith("./"):
-        path = path[2:]
+    path = path.removesuffix("/").removeprefix("./")
     if path and "//" not in path and "./" not in path and path[0] != "/" and path[-1] not in "./":
         return path
     parts = [part for part in path.split("/") if part and part != "."]

@@ -1,0 +1,120 @@
+"""What makes two layers differ, member by member."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rtbuild.oci.compress import open_uncompressed
+from rtbuild.oci.entry import REGULAR, Entry
+from rtbuild.oci.tar import read_members
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """`what` differs at `path` (absolute): `missing` (in b), `added` (in b), `duplicate`, `order`, `type`, `mode`,
+    `owner`, `size`, `mtime`, `link`, `device`, `xattrs` or `content`; `before` and `after` say how, in a and in b.
+    """
+
+    path: str
+    what: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(slots=True)
+class _Member:
+    entry: Entry
+    sha256: bytes
+
+
+def compare_layers(a: Path | BinaryIO, b: Path | BinaryIO) -> tuple[Difference, ...]:
+    """How layer `b` differs from layer `a`, in the order of paths; either may be plain, zstd or gzip.
+
+    Keeps a summary of `a`'s members in memory (some 400 bytes each), never content. Equal members in another order are
+    one difference `order` at the first path that is out of place. Raises `IntegrityError` for malformed layers.
+    """
+    found: list[Difference] = []
+    before: dict[str, _Member] = {}
+    for member in _members(a):
+        if member.entry.path in before:
+            found.append(_difference(member.entry.path, "duplicate", "twice", ""))
+        before[member.entry.path] = member
+    expected = iter(before)
+    moved: str | None = None
+    seen: set[str] = set()
+    for member in _members(b):
+        path = member.entry.path
+        if path in seen:
+            found.append(_difference(path, "duplicate", "", "twice"))
+            continue
+        seen.add(path)
+        old = before.get(path)
+        if old is None:
+            found.append(_difference(path, "added", "", member.entry.type))
+            continue
+        found.extend(_compare(old, member))
+        if moved is None and not _comes_next(expected, path):
+            moved = path
+    missing = [path for path in before if path not in seen]
+    found += [_difference(path, "missing", before[path].entry.type, "") for path in missing]
+    if moved is not None:
+        found.append(_difference(moved, "order", "", ""))
+    return tuple(sorted(found, key=lambda difference: (difference.path, difference.what)))
+
+
+def _comes_next(expected: Iterator[str], path: str) -> bool:
+    """Whether `path` is still to come; what is missing in b is skipped."""
+    return any(candidate == path for candidate in expected)
+
+
+def _compare(a: _Member, b: _Member) -> Iterator[Difference]:
+    old, new = a.entry, b.entry
+    pairs = (
+        ("type", old.type, new.type),
+        ("mode", f"{old.mode:04o}", f"{new.mode:04o}"),
+        ("owner", f"{old.uid}:{old.gid}", f"{new.uid}:{new.gid}"),
+        ("size", str(old.size), str(new.size)),
+        ("mtime", str(old.mtime), str(new.mtime)),
+        ("link", old.link, new.link),
+        ("device", "{}:{}".format(*old.device), "{}:{}".format(*new.device)),
+        ("xattrs", _attributes(old), _attributes(new)),
+        ("content", a.sha256.hex(), b.sha256.hex()),
+    )
+    for what, before, after in pairs:
+        if before != after:
+            yield _difference(old.path, what, before, after)
+
+
+def _attributes(entry: Entry) -> str:
+    return " ".join(f"{name}=0x{value.hex()}" for name, value in sorted((entry.xattrs or {}).items()))
+
+
+def _difference(path: str, what: str, before: str, after: str) -> Difference:
+    return Difference(path=f"/{path}", what=what, before=before, after=after)
+
+
+def _members(layer: Path | BinaryIO) -> Iterator[_Member]:
+    with _opened(layer) as file:
+        for entry, _ in read_members(file):
+            state = hashlib.sha256()
+            left = entry.size
+            while left and (piece := file.read(min(left, _CHUNK))):
+                state.update(piece)
+                left -= len(piece)
+            yield _Member(entry, state.digest() if entry.type == REGULAR else b"")
+
+
+@contextmanager
+def _opened(layer: Path | BinaryIO) -> Iterator[BinaryIO]:
+    file = open_uncompressed(layer)
+    try:
+        yield file
+    finally:
+        file.close()

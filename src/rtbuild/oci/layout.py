@@ -1,0 +1,457 @@
+"""OCI image layouts: folders of blobs by digest, and an index that names images.
+
+The rules are in the OCI image specification 1.1, `image-layout.md` and `manifest.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from rtbuild.digest import DiffId, Digest, Sha256, canonical_json, digest_of, hex_of, parse_digest
+from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.oci.entry import DIRECTORY, Entry
+from rtbuild.oci.tar import END, member_header, padding
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+# What Docker's own store and old builders write; the fields that are read here are the same.
+_INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
+_MANIFESTS = {MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"}
+
+REFERENCE = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
+_LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+_CHUNK = 1 << 20
+# Manifests and configs are a few KiB; registries refuse more than 4 MiB.
+_DOCUMENT_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """What points at a blob: `size` in bytes; `platform` is (os, architecture, variant) where it is told."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: tuple[str, str, str] | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The descriptor as OCI spells it."""
+        found: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.platform:
+            names = ("os", "architecture", "variant")
+            found["platform"] = {name: value for name, value in zip(names, self.platform, strict=True) if value}
+        if self.annotations:
+            found["annotations"] = dict(self.annotations)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """An image in a layout. `names` are what the index calls it; layers and diff_ids come bottom first."""
+
+    manifest: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    diff_ids: tuple[DiffId, ...]
+    platform: tuple[str, str, str]
+    names: tuple[str, ...]
+
+    @property
+    def id(self) -> Digest:
+        """The image ID: the digest of the config."""
+        return self.config.digest
+
+
+class Layout:
+    """A layout folder. Many may read it and add blobs at once; the index has one writer at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path) -> Layout:
+        """The layout at `root`, made where there is none; an existing one keeps what it has. Raises `StoreError`."""
+        try:
+            (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            if not (root / "oci-layout").exists():
+                _write_file(root / "oci-layout", _LAYOUT_FILE)
+            if not (root / "index.json").exists():
+                _write_file(root / "index.json", _index(()))
+        except OSError as error:
+            raise StoreError(f"cannot make an OCI layout at {root}", details=str(error)) from None
+        return cls(root)
+
+    @classmethod
+    def open(cls, root: Path) -> Layout:
+        """The layout at `root`; raises `StoreError` where there is none."""
+        if not (root / "oci-layout").is_file():
+            hint = "it is a folder with the files oci-layout and index.json"
+            raise StoreError(f"no OCI image layout at {root}", hint=hint)
+        return cls(root)
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Where the blob is, or would be."""
+        return self.root / "blobs" / "sha256" / hex_of(digest)
+
+    def has_blob(self, digest: Digest, size: int | None = None) -> bool:
+        """Whether the blob is there (with `size`, whether it has that many bytes). Its content is not looked at."""
+        with contextlib.suppress(FileNotFoundError):
+            return size is None or self.blob_path(digest).stat().st_size == size
+        return False
+
+    def new_blob(self) -> BlobWriter:
+        """A blob to be written piece by piece."""
+        return BlobWriter(self)
+
+    def put_blob(self, content: bytes | Iterable[bytes], media_type: str) -> Descriptor:
+        """Store `content` and describe it; raises `StoreError`."""
+        with self.new_blob() as blob:
+            for piece in (content,) if isinstance(content, bytes) else content:
+                blob.write(piece)
+            return blob.commit(media_type)
+
+    def read_document(self, descriptor: Descriptor) -> bytes:
+        """A manifest's or config's bytes, verified; raises `IntegrityError` for missing, other or oversized ones."""
+        if descriptor.size > _DOCUMENT_LIMIT:
+            path = self.blob_path(descriptor.digest)
+            raise IntegrityError(f"{path}: {descriptor.size} bytes are too many for a manifest or config")
+        return b"".join(self.read_blob(descriptor))
+
+    def read_blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The blob in pieces. Raises `IntegrityError` for another size at once, and for another digest at the end."""
+        path = self.blob_path(descriptor.digest)
+        state = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != descriptor.size:
+                    raise IntegrityError(f"{path}: {size} bytes instead of {descriptor.size}")
+                while chunk := file.read(_CHUNK):
+                    state.update(chunk)
+                    yield chunk
+        except FileNotFoundError:
+            raise IntegrityError(f"{path}: the blob is missing") from None
+        if state.hexdigest() != hex_of(descriptor.digest):
+            raise IntegrityError(f"{path}: its content has sha256 {state.hexdigest()}")
+
+    def write_index(self, manifests: Sequence[Descriptor]) -> None:
+        """Replace the index. Raises `StoreError`."""
+        try:
+            _write_file(self.root / "index.json", _index(manifests))
+        except OSError as error:
+            raise StoreError(f"cannot write {self.root / 'index.json'}", details=str(error)) from None
+
+    def read_index(self) -> tuple[Descriptor, ...]:
+        """What the index lists; raises `IntegrityError` for one that cannot be understood."""
+        path = self.root / "index.json"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {path}", details=str(error)) from None
+        return _descriptors(_document(content, path), "manifests", path)
+
+
+class BlobWriter:
+    """A blob under a temporary name, until `commit` gives it its digest for one; else leaving the `with` drops it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._state = hashlib.sha256()
+        self.size = 0
+        try:
+            number, name = tempfile.mkstemp(prefix=".new-", dir=layout.root / "blobs" / "sha256")
+        except OSError as error:
+            raise StoreError(f"cannot write into {layout.root}", details=str(error)) from None
+        self._path = Path(name)
+        self._file: BinaryIO = os.fdopen(number, "wb", buffering=_CHUNK)
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, content: bytes) -> None:
+        """Append; raises `StoreError` (disk full)."""
+        self._state.update(content)
+        self.size += len(content)
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def commit(self, media_type: str) -> Descriptor:
+        """Make the blob durable under its digest and describe it. An equal one that is there already is replaced."""
+        digest = digest_of(Sha256(self._state.hexdigest()))
+        try:
+            self._file.flush()
+            os.fchmod(self._file.fileno(), 0o644)
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._path.replace(self._layout.blob_path(digest))
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            raise self._failure(error) from None
+        return Descriptor(media_type=media_type, digest=digest, size=self.size)
+
+    def _failure(self, error: OSError) -> StoreError:
+        hint = "the disk is full: free some space and run again" if error.errno == errno.ENOSPC else None
+        return StoreError(f"cannot write a blob into {self._layout.root}", details=str(error), hint=hint)
+
+
+def named(manifest: Descriptor, names: Sequence[str]) -> tuple[Descriptor, ...]:
+    """`manifest` once for each of `names` (`repository:tag`), annotated as containerd and `docker load` want it."""
+    found = []
+    for name in names:
+        full = full_reference(name)
+        annotations = ((CONTAINERD_NAME, full), (REFERENCE, full.rpartition(":")[2]))
+        found.append(
+            Descriptor(
+                media_type=manifest.media_type,
+                digest=manifest.digest,
+                size=manifest.size,
+                platform=manifest.platform,
+                annotations=annotations,
+            )
+        )
+    return tuple(found)
+
+
+def full_reference(name: str) -> str:
+    """`name` with registry, namespace and tag, as containerd keeps it: `docker load` loses images with bare names."""
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        repository, tag = name, "latest"
+    first, slash, _ = repository.partition("/")
+    if not slash:
+        repository = f"docker.io/library/{repository}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        repository = f"docker.io/{repository}"
+    return f"{repository}:{tag}"
+
+
+def read_image(layout: Layout, reference: str | None = None, platform: tuple[str, str] | None = None) -> StoredImage:
+    """The image that `reference` (a tag, a full name or a digest) names; None is the only one there is.
+
+    Indexes inside the index are followed; `platform` is (os, architecture) where several are there.
+    Raises `IntegrityError` for a malformed or missing part and `StoreError` where no or more than one image fits.
+    """
+    matching = [found for found in layout.read_index() if reference is None or _is_called(found, reference)]
+    manifests = {found.digest: found for found in _manifests(layout, matching)}
+    images = [_image(layout, found) for found in manifests.values()]
+    if platform:
+        images = [image for image in images if image.platform[:2] == platform]
+    if len(images) != 1:
+        wanted = " ".join(filter(None, (reference or "image", "/".join(platform) if platform else "")))
+        names = (
+            ", ".join(sorted({name for found in layout.read_index() for name in _names(found)}))
+            or "nothing that has a name"
+        )
+        what = "no" if not images else "more than one"
+        raise StoreError(f"{layout.root}: {what} image fits {wanted}", hint=f"the index lists {names}")
+    return images[0]
+
+
+def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
+    """Put the image into the layout at `destination`, made where needed, under `names`; other names there stay.
+
+    Blobs are hard links where the file system allows, else copies. Raises `StoreError` and `IntegrityError`.
+    """
+    target = Layout.create(destination)
+    image = _image(layout, manifest)
+    for blob in (*image.layers, image.config, image.manifest):
+        _link_or_copy(layout, blob, target)
+    entries = named(manifest, names) or (manifest,)
+    taken = {_names(entry)[-1] for entry in entries if _names(entry)}
+    kept = [
+        found
+        for found in target.read_index()
+        if found.digest != manifest.digest and not taken.intersection(_names(found)[-1:])
+    ]
+    target.write_index((*kept, *entries))
+    return target
+
+
+def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Iterator[bytes]:
+    """A tar of a layout with this image alone, for `docker load`; every blob is verified while it streams.
+
+    Beside the OCI index it has the `manifest.json` that Docker without the containerd image store needs.
+    """
+    image = _image(layout, manifest)
+    blobs = {blob.digest: blob for blob in (*image.layers, image.config, image.manifest)}
+    legacy = [
+        {
+            "Config": _member(image.config),
+            "RepoTags": [full_reference(name) for name in names],
+            "Layers": [_member(blob) for blob in image.layers],
+        }
+    ]
+    yield member_header(Entry(path="blobs", type=DIRECTORY, mode=0o755))
+    yield member_header(Entry(path="blobs/sha256", type=DIRECTORY, mode=0o755))
+    for digest in sorted(blobs):
+        yield member_header(Entry(path=_member(blobs[digest]), size=blobs[digest].size))
+        yield from layout.read_blob(blobs[digest])
+        yield padding(blobs[digest].size)
+    documents = {
+        "index.json": _index(named(manifest, names) or (manifest,)),
+        "manifest.json": canonical_json(legacy),
+        "oci-layout": _LAYOUT_FILE,
+    }
+    for path, content in documents.items():
+        yield member_header(Entry(path=path, size=len(content))) + content + padding(len(content))
+    yield END
+
+
+# --- reading documents -----------------------------------------------------------------------------------------------
+
+
+def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
+    for found in descriptors:
+        if found.media_type in _MANIFESTS:
+            # BuildKit's attestations are manifests for a platform that does not exist.
+            if not found.platform or found.platform[0] != "unknown":
+                yield found
+        elif found.media_type in _INDEXES and depth < 4:
+            path = layout.blob_path(found.digest)
+            yield from _manifests(
+                layout, _descriptors(_document(layout.read_document(found), path), "manifests", path), depth + 1
+            )
+
+
+def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
+    path = layout.blob_path(manifest.digest)
+    document = _document(layout.read_document(manifest), path)
+    config = _descriptor(document.get("config"), f"{path}: config")
+    layers = _descriptors(document, "layers", path)
+    config_path = layout.blob_path(config.digest)
+    settings = _document(layout.read_document(config), config_path)
+    try:
+        diff_ids = tuple(DiffId(parse_digest(found)) for found in settings["rootfs"]["diff_ids"])
+        platform = (str(settings["os"]), str(settings["architecture"]), str(settings.get("variant", "")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{config_path}: not an image config", details=repr(error)) from None
+    if len(diff_ids) != len(layers):
+        raise IntegrityError(f"{path}: {len(layers)} layers, but the config has {len(diff_ids)} diff_ids")
+    names = tuple(name for found in layout.read_index() if found.digest == manifest.digest for name in _names(found))
+    return StoredImage(
+        manifest=manifest, config=config, layers=layers, diff_ids=diff_ids, platform=platform, names=names
+    )
+
+
+def _document(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise IntegrityError(f"{path}: not JSON", details=str(error)) from None
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{path}: not a JSON object")
+    return found
+
+
+def _descriptors(document: dict[str, Any], key: str, path: Path) -> tuple[Descriptor, ...]:
+    found = document.get(key)
+    if not isinstance(found, list):
+        raise IntegrityError(f"{path}: no list of {key}")
+    return tuple(_descriptor(item, f"{path}: {key}[{index}]") for index, item in enumerate(found))
+
+
+def _descriptor(found: Any, where: str) -> Descriptor:
+    try:
+        platform = found.get("platform")
+        size = found["size"]
+        if type(size) is not int or size < 0:
+            raise ValueError(f"size {size!r}")
+        return Descriptor(
+            media_type=str(found.get("mediaType", MANIFEST)),
+            digest=parse_digest(found["digest"]),
+            size=size,
+            platform=platform
+            and (str(platform["os"]), str(platform["architecture"]), str(platform.get("variant", ""))),
+            annotations=tuple(
+                sorted((str(key), str(value)) for key, value in (found.get("annotations") or {}).items())
+            ),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{where}: not a descriptor", details=repr(error)) from None
+
+
+def _is_called(found: Descriptor, reference: str) -> bool:
+    return reference in (found.digest, *_names(found)) or full_reference(reference) in _names(found)
+
+
+def _names(found: Descriptor) -> list[str]:
+    """What the index calls an image, the most exact name last."""
+    annotations = dict(found.annotations)
+    return [annotations[key] for key in (REFERENCE, CONTAINERD_NAME) if key in annotations]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _index(manifests: Sequence[Descriptor]) -> bytes:
+    return canonical_json(
+        {"schemaVersion": 2, "mediaType": INDEX, "manifests": [found.to_json() for found in manifests]}
+    )
+
+
+def _member(blob: Descriptor) -> str:
+    return f"blobs/sha256/{hex_of(blob.digest)}"
+
+
+def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
+    source, path = layout.blob_path(blob.digest), target.blob_path(blob.digest)
+    temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(source, temporary)
+        temporary.replace(path)
+    except FileNotFoundError:
+        raise IntegrityError(f"{source}: the blob is missing") from None
+    except OSError as error:
+        raise StoreError(f"cannot write into {target.root}", details=str(error)) from None
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            os.fchmod(number, 0o644)
+            file.write(content)
+            file.flush()
+            os.fsync(number)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
