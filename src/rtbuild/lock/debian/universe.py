@@ -1,0 +1,147 @@
+"""All packages that a resolution may choose from: several indexes seen as one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from rtbuild.lock.debian.packages_file import PRIORITIES, Package, PackagesIndex
+from rtbuild.lock.debian.relations import Alternatives, Relation
+from rtbuild.lock.debian.versions import version_key
+
+
+class Universe:
+    """The packages of `indexes` (the recipe's order of suites) for one dpkg architecture.
+
+    `preferred` are packages, by name, that win over newer versions; they need not stand in any index.
+    """
+
+    def __init__(
+        self, indexes: Sequence[PackagesIndex], architecture: str, *, preferred: Mapping[str, Package] | None = None
+    ) -> None:
+        self._indexes = tuple(indexes)
+        self._architecture = architecture
+        self._preferred = dict(preferred or {})
+        self._versions: dict[str, tuple[Package, ...]] = {}
+        self._satisfying: dict[Relation, tuple[Package, ...]] = {}
+        self._options: dict[Alternatives, tuple[Option, ...]] = {}
+
+    def versions(self, name: str) -> tuple[Package, ...]:
+        """The packages called `name`, best first: a preferred one, then by the suite's priority, then the newest.
+
+        A version that several suites have is taken from the first of them, as apt does.
+        """
+        if name not in self._versions:
+            known: dict[str, tuple[int, Package]] = {}
+            for index in self._indexes:
+                for package in index.versions(name):
+                    known.setdefault(package.version, (index.priority, package))
+            ranked = sorted(known.values(), key=lambda pair: (pair[0], version_key(pair[1].version)), reverse=True)
+            best = self._preferred.get(name)
+            rest = tuple(package for _, package in ranked if best is None or package.version != best.version)
+            self._versions[name] = rest if best is None else (best, *rest)
+        return self._versions[name]
+
+    def restrict(self, relation: Relation) -> bool:
+        """Offer only versions that satisfy `relation` from now on; False, and nothing changes, where there is none."""
+        kept = tuple(package for package in self.versions(relation.name) if self._is(package, relation))
+        if kept:
+            self._versions[relation.name] = kept
+        return bool(kept)
+
+    def candidate(self, name: str) -> Package | None:
+        """The version that is taken unless something forbids it; None for an unknown or purely virtual package."""
+        return next(iter(self.versions(name)), None)
+
+    def essential(self) -> tuple[str, ...]:
+        """Names of the essential packages (Policy 3.8), sorted."""
+        names = {name for index in self._indexes for name in index.essential}
+        return tuple(sorted(n for n in names if (package := self.candidate(n)) is not None and package.essential))
+
+    def satisfying(self, relation: Relation) -> tuple[Package, ...]:
+        """Every package that satisfies `relation`: real ones best first, then providers as apt orders them."""
+        if relation not in self._satisfying:
+            real = [package for package in self.versions(relation.name) if self._is(package, relation)]
+            self._satisfying[relation] = (*real, *self._providers(relation))
+        return self._satisfying[relation]
+
+    def options(self, alternatives: Alternatives) -> tuple[Option, ...]:
+        """What `a | b` leaves to choose from: package names, in apt's order of preference, each with the versions
+        that do.
+
+        apt never looks at a version that is not the candidate. Here such versions are a last resort, so they come last.
+        """
+        if alternatives not in self._options:
+            by_name: dict[str, list[Package]] = {}
+            for relation in alternatives:
+                for package in self.satisfying(relation):
+                    by_name.setdefault(package.name, []).append(package)
+            options = [Option(name, frozenset(packages)) for name, packages in by_name.items()]
+            options.sort(key=lambda option: self.candidate(option.name) not in option.packages)
+            self._options[alternatives] = tuple(options)
+        return self._options[alternatives]
+
+    def near(self, name: str) -> list[str]:
+        """Names of packages that look like `name`."""
+        # The first letter is rarely the mistyped one, and comparing with all 60,000 names takes seconds.
+        names = {known for index in self._indexes for known in index.names if known[:1] == name[:1]}
+        return difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.7)
+
+    def _providers(self, relation: Relation) -> list[Package]:
+        providing = {package.name: package for index in self._indexes for package in index.providers(relation.name)}
+        providing |= {
+            name: package
+            for name, package in self._preferred.items()
+            if any(provided.name == relation.name for provided in package.provides)
+        }
+        packages = [
+            package
+            for name in sorted(providing)
+            for package in self.versions(name)
+            if any(self._provides(package, provided, relation) for provided in package.provides)
+            and not (name == relation.name and self._is(package, relation))
+        ]
+        # The order of apt's CompareProviders.
+        return sorted(packages, key=lambda p: (p.name != relation.name, not p.essential, _rank(p)))
+
+    def _is(self, package: Package, relation: Relation) -> bool:
+        return (
+            package.name == relation.name
+            and self._fits_qualifier(package, relation.qualifier)
+            and relation.accepts(package.version)
+        )
+
+    def _provides(self, package: Package, provided: Relation, relation: Relation) -> bool:
+        """Policy 7.5: a relation with a version is satisfied only by a Provides with a version."""
+        if provided.name != relation.name:
+            return False
+        if not self._fits_qualifier(package, relation.qualifier) and provided.qualifier != relation.qualifier:
+            return False
+        if not relation.operator:
+            return True
+        return provided.operator == "=" and relation.accepts(provided.version)
+
+    def _fits_qualifier(self, package: Package, qualifier: str) -> bool:
+        """`name:any` wants a package that allows it (`Multi-Arch: allowed`); `name:amd64` that architecture, to which
+        packages of architecture `all` belong too."""
+        match qualifier:
+            case "" | "native":
+                return True
+            case "any":
+                return package.multi_arch == "allowed"
+            case _:
+                return qualifier == self._architecture
+
+
+class Option:
+    """One way to satisfy alternatives: a package name and which of its versions will do. Compared by identity."""
+
+    __slots__ = ("name", "packages")
+
+    def __init__(self, name: str, packages: frozenset[Package]) -> None:
+        self.name = name
+        self.packages = packages
+
+
+def _rank(package: Package) -> int:
+    return PRIORITIES.index(package.priority) if package.priority in PRIORITIES else len(PRIORITIES)
