@@ -1,0 +1,128 @@
+"""The private engine: `engine start`, `status`, `stop` and `lock`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rtbuild.cli.document import as_document
+from rtbuild.cli.group import Group, shared_options
+from rtbuild.cli.invocation import Invocation, chosen_platform
+
+if TYPE_CHECKING:
+    from rtbuild.engine import EngineStatus
+
+DEFAULT_NAME = "default"
+
+name_option = click.option(
+    "--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Which recipe of recipes/engines/."
+)
+
+
+@click.group(cls=Group, short_help="A private Docker daemon, for a machine without.")
+def engine() -> None:
+    """Start, stop or look at a private Docker daemon, for a machine that has none.
+
+    Its packages are locked, unpacked into a folder of the user and started from there, as root. Nothing is installed.
+
+    \b
+    Example:
+      rtbuild engine start
+    """
+
+
+@engine.command("start", short_help="Fetch, unpack and start it.")
+@name_option
+@shared_options
+@click.pass_obj
+def engine_start(invocation: Invocation, name: str) -> None:
+    """Have the engine running: fetch and unpack its packages if need be, and wait until it answers.
+
+    \b
+    Example:
+      rtbuild engine start --name testing
+    """
+    from rtbuild.engine import start_engine
+    from rtbuild.fetch import fetch
+
+    settings, store = invocation.settings(), invocation.store()
+    lock = invocation.project().read_engine_lock(name, chosen_platform(None))
+    with invocation.progress() as progress:
+        fetch(lock.debs, store, settings, progress=progress)
+        status = start_engine(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)
+    invocation.answer(as_document(status), status_text(status))
+
+
+@engine.command("status", short_help="Show whether it runs.")
+@name_option
+@shared_options
+@click.pass_obj
+def show_status(invocation: Invocation, name: str) -> None:
+    """Show whether the engine runs, and how to use it by hand.
+
+    \b
+    Example:
+      rtbuild engine status --json | jq -r .host
+    """
+    from rtbuild.engine import engine_status
+
+    status = engine_status(invocation.settings().engine_dir, name)
+    invocation.answer(as_document(status), status_text(status))
+
+
+@engine.command("stop", short_help="End it.")
+@name_option
+@shared_options
+@click.pass_obj
+def engine_stop(invocation: Invocation, name: str) -> None:
+    """End the engine and all it started. Its images and its cache stay.
+
+    \b
+    Example:
+      rtbuild engine stop
+    """
+    from rtbuild.engine import stop_engine
+
+    status = stop_engine(invocation.settings().engine_dir, name)
+    invocation.answer(as_document(status), status_text(status))
+
+
+@engine.command("lock", short_help="Choose its packages anew.")
+@name_option
+@click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@shared_options
+@click.pass_obj
+def engine_lock(invocation: Invocation, name: str, platform: str | None) -> None:
+    """Choose the engine's packages anew and write its lock.
+
+    \b
+    Example:
+      rtbuild engine lock --name testing
+    """
+    from rtbuild.fetch import open_sources
+    from rtbuild.lock.format import write_engine_lock
+    from rtbuild.lock.join import resolve_engine_lock
+
+    project, target = invocation.project(), chosen_platform(platform)
+    path = project.engine_lock_path(name, target)
+    with invocation.progress() as progress:
+        sources = open_sources(invocation.settings(), invocation.store(), progress)
+        lock = resolve_engine_lock(project, name, target, sources, progress=progress)
+    write_engine_lock(path, lock)
+    packages = {deb.name: deb.version for deb in lock.debs}
+    document = {"engine": name, "platform": str(target), "path": str(path), "packages": packages}
+    listed = [f"  {package} {version}" for package, version in packages.items()]
+    invocation.answer(document, "\n".join([f"{project.relative(path)}: written", *listed]))
+
+
+def status_text(status: EngineStatus) -> str:
+    """An engine's status for a reader."""
+    if not status.running:
+        return f"engine {status.name}: not running ({status.folder})"
+    lines = [
+        f"engine {status.name}: running, process {status.pid} ({status.folder})",
+        f"by hand: DOCKER_CONFIG={status.config} {status.docker} -H {status.host} info",
+        f"its log: {status.log}",
+    ]
+    return "\n".join(lines)

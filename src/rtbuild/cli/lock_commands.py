@@ -1,0 +1,251 @@
+"""What concerns locks: `lock`, `fetch`, `why` and `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from rtbuild.cli.document import as_document
+from rtbuild.cli.group import shared_options
+from rtbuild.cli.invocation import Invocation, chosen_platform
+from rtbuild.cli.text import size_text
+from rtbuild.errors import StaleLockError
+
+if TYPE_CHECKING:
+    from rtbuild.lock.model import Lock
+    from rtbuild.lock.why import Need
+    from rtbuild.platform import Platform
+    from rtbuild.project import Project
+
+
+@click.command(short_help="Choose every artifact and write the lock.")
+@click.argument("release", required=False)
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="P",
+    help="linux/amd64 or linux/arm64; may be repeated [every one of the release].",
+)
+@click.option(
+    "--upgrade-package",
+    "upgrades",
+    multiple=True,
+    metavar="NAME[==V]",
+    help="Move this package, and what it forces; may be repeated.",
+)
+@click.option("--refresh", is_flag=True, help="Choose everything anew, as if there were no lock.")
+@click.option("--check", is_flag=True, help="Write nothing; say what is stale, exit code 1 if anything is. Offline.")
+@shared_options
+@click.pass_obj
+def lock(
+    invocation: Invocation,
+    release: str | None,
+    platforms: tuple[str, ...],
+    upgrades: tuple[str, ...],
+    refresh: bool,
+    check: bool,
+) -> None:
+    """Choose every artifact of RELEASE (or of all releases) and write the lock.
+
+    Versions in an existing lock stay, unless a recipe or --upgrade-package moves them.
+
+    \b
+    Examples:
+      rtbuild lock 8.0
+      rtbuild lock 8.0 --upgrade-package apache-airflow-providers-amazon==8.1.0
+      rtbuild lock --check
+    """
+    if check and (upgrades or refresh):
+        raise click.UsageError("--check writes nothing, so it takes neither --upgrade-package nor --refresh")
+    if refresh and upgrades:
+        raise click.UsageError("--refresh moves everything, so it takes no --upgrade-package")
+    project = invocation.project()
+    targets = lock_targets(project, release, platforms)
+    if check:
+        check_locks(invocation, project, targets)
+    else:
+        write_locks(invocation, project, targets, upgrades, refresh)
+
+
+def lock_targets(project: Project, release: str | None, platforms: Sequence[str]) -> list[tuple[str, Platform]]:
+    """The (version, platform) pairs that were asked for."""
+    from rtbuild.project import require_platform
+
+    targets = []
+    for version in [project.resolve(release)] if release else project.releases():
+        recipe = project.release(version)
+        wanted = [chosen_platform(name) for name in platforms] or recipe.platforms
+        for platform in wanted:
+            require_platform(recipe, platform)
+            targets.append((version, platform))
+    return targets
+
+
+def check_locks(invocation: Invocation, project: Project, targets: Sequence[tuple[str, Platform]]) -> None:
+    """Answer that every lock fits, or raise `StaleLockError` with what does not."""
+    from rtbuild.lock.join import check_lock
+
+    stale = []
+    for version, platform in targets:
+        name = project.relative(project.lock_path(version, platform))
+        stale += [f"{name}: {problem}" for problem in check_lock(project, project.release(version), platform)]
+    if stale:
+        versions = " ".join(dict.fromkeys(version for version, _ in targets))
+        raise StaleLockError(
+            "the lock no longer fits its recipes", details="\n".join(stale), hint=f"rtbuild lock {versions}"
+        )
+    documents = [{"release": version, "platform": str(platform)} for version, platform in targets]
+    texts = [f"{version} for {platform}: the lock fits its recipes" for version, platform in targets]
+    invocation.answer({"fresh": documents}, "\n".join(texts))
+
+
+def write_locks(
+    invocation: Invocation,
+    project: Project,
+    targets: Sequence[tuple[str, Platform]],
+    upgrades: Sequence[str],
+    refresh: bool,
+) -> None:
+    """Resolve and write each lock, and answer with what moved."""
+    from rtbuild.fetch import open_sources
+    from rtbuild.lock.changes import locked_before, moved_packages
+    from rtbuild.lock.format import write_lock
+    from rtbuild.lock.join import resolve_lock
+
+    store, settings = invocation.store(), invocation.settings()
+    documents, texts = [], []
+    with invocation.progress() as progress:
+        sources = open_sources(settings, store, progress)
+        for version, platform in targets:
+            path = project.lock_path(version, platform)
+            before = locked_before(path)
+            chosen = resolve_lock(
+                project,
+                project.release(version),
+                platform,
+                sources,
+                upgrade=dict(split_upgrade(text) for text in upgrades),
+                refresh=refresh,
+                cache=store.cache("pip"),
+                progress=progress,
+            )
+            write_lock(path, chosen)
+            moves = moved_packages(before, chosen)
+            document = {
+                "release": version,
+                "platform": str(platform),
+                "path": str(path),
+                "debs": len(chosen.debs),
+                "pythons": len(chosen.pythons),
+                "changed": chosen != before,
+                "moved": as_document(moves),
+            }
+            documents.append(document)
+            state = "written" if document["changed"] else "unchanged"
+            counts = f"{len(chosen.debs)} Debian and {len(chosen.pythons)} Python packages"
+            listed = [] if before is None else [f"  {move}" for move in moves]
+            texts.append("\n".join([f"{project.relative(path)}: {counts}, {state}", *listed]))
+    invocation.answer_each("locks", documents, texts)
+
+
+def split_upgrade(text: str) -> tuple[str, str | None]:
+    """`NAME` or `NAME==V` as a pair; raises a usage error for anything else."""
+    name, separator, version = (part.strip() for part in text.partition("=="))
+    if not name or (separator and not version) or any(sign in text for sign in "<>~!,[; "):
+        raise click.BadParameter(f"{text!r} is neither NAME nor NAME==VERSION", param_hint="'--upgrade-package'")
+    return name, version or None
+
+
+@click.command(short_help="Fetch what the lock names and the store lacks.")
+@click.argument("release")
+@click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@shared_options
+@click.pass_obj
+def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
+    """Fetch every file that RELEASE's lock names and the store lacks, so that a build needs no network.
+
+    Each file may come from any mirror; its size and sha256 are checked while it arrives. An interrupted run goes on
+    where it stopped.
+
+    \b
+    Example:
+      rtbuild fetch 8.0 --store /media/usb/store
+    """
+    from rtbuild.fetch import fetch as fetch_artifacts
+
+    project, store = invocation.project(), invocation.store()
+    lock = read_lock(project, project.resolve(release), platform)
+    artifacts = (*lock.debs, *lock.pythons, *lock.build_pythons)
+    with invocation.progress() as progress:
+        fetch_artifacts(artifacts, store, invocation.settings(), progress=progress)
+    total = sum(one.size for one in artifacts)
+    text = f"{lock.release} for {lock.platform}: {len(artifacts)} files, {size_text(total)}, are in {store.root}"
+    invocation.answer({"files": len(artifacts), "bytes": total, "store": str(store.root)}, text)
+
+
+@click.command(short_help="Show who needs a package.")
+@click.argument("release")
+@click.argument("name")
+@click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@shared_options
+@click.pass_obj
+def why(invocation: Invocation, release: str, name: str, platform: str | None) -> None:
+    """Show who needs the Debian or Python package NAME in RELEASE.
+
+    \b
+    Example:
+      rtbuild why 8.0 protobuf
+    """
+    from rtbuild.lock.why import who_needs
+
+    project = invocation.project()
+    recipe = project.release(release)
+    needs = who_needs(recipe, read_lock(project, recipe.version, platform), name)
+    invocation.answer({"needs": as_document(needs)}, "\n\n".join(need_text(need) for need in needs))
+
+
+def need_text(need: Need) -> str:
+    """One answer of `why`, for a reader."""
+    lines = [f"{need.name} {need.version} ({need.kind})"]
+    if need.layer:
+        lines.append(f"layer      {need.layer}")
+    lines.append(f"because    {need.origin}" + (f": {' -> '.join(need.chain)}" if len(need.chain) > 1 else ""))
+    if need.needed_by:
+        lines.append(f"needed by  {', '.join(need.needed_by)}")
+    return "\n".join(lines)
+
+
+@click.command(short_help="Print the Python side for other tools.")
+@click.argument("release")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["requirements", "pylock"]),
+    default="requirements",
+    show_default=True,
+    help="requirements: for pip install --require-hashes; pylock: PEP 751.",
+)
+@click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@shared_options
+@click.pass_obj
+def export(invocation: Invocation, release: str, form: Literal["requirements", "pylock"], platform: str | None) -> None:
+    """Print the Python side of RELEASE's lock in a format that other tools read.
+
+    \b
+    Examples:
+      rtbuild export 8.0 > requirements.txt
+      rtbuild export 8.0 --format pylock > pylock.toml
+    """
+    from rtbuild.lock.export import export_lock
+
+    project = invocation.project()
+    text = export_lock(read_lock(project, project.resolve(release), platform), form)
+    invocation.answer({"format": form, "content": text}, text.rstrip("\n"))
+
+
+def read_lock(project: Project, version: str, platform: str | None) -> Lock:
+    """The lock of `version` for the platform asked for."""
+    return project.read_lock(version, chosen_platform(platform))

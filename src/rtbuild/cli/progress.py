@@ -1,0 +1,129 @@
+"""How progress is drawn on stderr: live lines on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from rtbuild.cli.text import amount_text
+from rtbuild.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichBars
+    from rich.progress import TaskID
+
+
+@contextmanager
+def shown(*, quiet: bool) -> Iterator[Progress]:
+    """The `Progress` that fits stderr; the live lines are gone from the terminal when the block ends."""
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty():
+        live = Live()
+        try:
+            yield live
+        finally:
+            live.close()
+    else:
+        yield Plain(sys.stderr)
+
+
+class Plain:
+    """One line when a task starts and one when it ends: what a CI log can hold. Without times, so that logs compare."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
+        self._write(f"{task} ..." if total is None else f"{task} ({amount_text(total, unit)}) ...")
+
+    def advance(self, task: str, amount: int = 1) -> None: ...
+
+    def end(self, task: str, outcome: str = "done") -> None:
+        self._write(f"{task}: {outcome}")
+
+    def note(self, text: str) -> None:
+        self._write(text)
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+class Live:
+    """A line per running task with a bar where the total is known; a task that ends leaves one line behind it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bars: RichBars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._units: dict[str, str] = {}
+        self._done: dict[str, int] = {}
+        self._totals: dict[str, int | None] = {}
+
+    def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
+        with self._lock:
+            bars = self._open()
+            if task in self._tasks:
+                bars.remove_task(self._tasks[task])
+            self._done[task], self._totals[task], self._units[task] = 0, total, unit
+            self._tasks[task] = bars.add_task(task, total=total, amount=self._amount(task))
+
+    def advance(self, task: str, amount: int = 1) -> None:
+        with self._lock:
+            if task in self._tasks and self._bars is not None:
+                self._done[task] += amount
+                self._bars.update(self._tasks[task], advance=amount, amount=self._amount(task))
+
+    def end(self, task: str, outcome: str = "done") -> None:
+        from rich.text import Text
+
+        with self._lock:
+            bars = self._open()
+            if task in self._tasks:
+                bars.remove_task(self._tasks.pop(task))
+            bars.console.print(Text.assemble(f"{task}: ", (outcome, "red" if outcome == "failed" else "green")))
+
+    def note(self, text: str) -> None:
+        from rich.text import Text
+
+        with self._lock:
+            self._open().console.print(Text(text))
+
+    def close(self) -> None:
+        """Take the live lines off the terminal."""
+        with self._lock:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+
+    def _open(self) -> RichBars:
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bars
+
+            self._bars = Bars(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[amount]}", markup=False),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bars.start()
+        return self._bars
+
+    def _amount(self, task: str) -> str:
+        total, unit = self._totals[task], self._units[task]
+        if total is None:
+            return amount_text(self._done[task], unit) if self._done[task] else ""
+        if unit == "bytes":
+            return f"{amount_text(self._done[task], unit)} of {amount_text(total, unit)}"
+        return f"{self._done[task]}/{total} {unit}".rstrip()

@@ -1,0 +1,65 @@
+"""What a new lock moves against the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtbuild.errors import LockError
+from rtbuild.lock.format import read_lock
+from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A package whose version or file moved; `before` is None for a new one, `after` for one that went."""
+
+    kind: str
+    name: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"+ {self.name} {self.after} ({self.kind})"
+        if self.after is None:
+            return f"- {self.name} {self.before} ({self.kind})"
+        if self.before == self.after:
+            return f"~ {self.name} {self.after}: another file ({self.kind})"
+        return f"~ {self.name} {self.before} -> {self.after} ({self.kind})"
+
+
+def locked_before(path: Path) -> Lock | None:
+    """The lock at `path`; None where there is none that can be read."""
+    try:
+        return read_lock(path) if path.exists() else None
+    except LockError:
+        return None
+
+
+def moved_packages(before: Lock | None, after: Lock) -> tuple[Move, ...]:
+    """Every package that `after` adds, drops or moves against `before`, sorted by kind and name."""
+    moves: list[Move] = []
+    for kind in ("deb", "python", "python-build"):
+        old = _artifacts(before, kind) if before else {}
+        new = _artifacts(after, kind)
+        for name in sorted(old.keys() | new.keys()):
+            one, other = old.get(name), new.get(name)
+            if (one and one.sha256) != (other and other.sha256):
+                title = name[0]
+                moves.append(Move(kind=kind, name=title, before=one and one.version, after=other and other.version))
+    return tuple(moves)
+
+
+def _artifacts(lock: Lock, kind: str) -> dict[tuple[str, str], DebArtifact | PythonArtifact]:
+    """By name and, because several sdists may be built with different versions of one package, layer."""
+    chosen: Iterable[DebArtifact | PythonArtifact]
+    match kind:
+        case "deb":
+            return {(one.name, ""): one for one in lock.debs}
+        case "python":
+            chosen = lock.pythons
+        case _:
+            chosen = lock.build_pythons
+    return {(one.name, one.layer if kind == "python-build" else ""): one for one in chosen}

@@ -1,0 +1,60 @@
+"""The Python side of a lock in formats that other tools read."""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+import tomlkit
+from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from rtbuild.lock.model import Lock, PythonArtifact
+
+Format = Literal["requirements", "pylock"]
+
+
+def export_lock(lock: Lock, form: Format) -> str:
+    """`requirements`: a file for `pip install --require-hashes`. `pylock`: a `pylock.toml` (PEP 751).
+
+    A pylock file must say where its files are, and a lock does not: it expects them in one folder with the file itself.
+    What building the sdists needs is in neither, because neither format can say it.
+    """
+    match form:
+        case "requirements":
+            return _requirements(lock)
+        case "pylock":
+            return _pylock(lock)
+        case _:
+            assert_never(form)
+
+
+def _requirements(lock: Lock) -> str:
+    lines = [f"# release {lock.release} for {lock.platform}, Python {lock.python}, as of {lock.as_of.isoformat()}"]
+    for one in sorted(lock.pythons, key=lambda one: one.name):
+        lines += [f"{one.name}=={one.version} \\", f"    --hash=sha256:{one.sha256}"]
+    return "\n".join(lines) + "\n"
+
+
+def _pylock(lock: Lock) -> str:
+    pylock = Pylock(
+        lock_version=Version("1.0"),
+        requires_python=SpecifierSet(f"=={'.'.join(lock.python.split('.')[:2])}.*"),
+        created_by="rtbuild",
+        packages=[_package(one) for one in sorted(lock.pythons, key=lambda one: one.name)],
+    )
+    pylock.validate()
+    return tomlkit.dumps(pylock.to_dict())
+
+
+def _package(one: PythonArtifact) -> Package:
+    hashes = {"sha256": str(one.sha256)}
+    name, version = canonicalize_name(one.name), Version(one.version)
+    if one.is_wheel:
+        wheel = PackageWheel(
+            name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded
+        )
+        return Package(name=name, version=version, wheels=[wheel])
+    sdist = PackageSdist(name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded)
+    return Package(name=name, version=version, sdist=sdist)

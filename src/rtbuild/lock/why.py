@@ -1,0 +1,109 @@
+"""Who needs a package: the lock's dependencies, read backwards."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from rtbuild.errors import RtbuildError
+from rtbuild.lock.model import Lock
+from rtbuild.recipe.model import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Why the lock holds a package. `kind` is `deb`, `python` or `python-build`.
+
+    `chain` leads from a package that the recipes name to this one by the shortest way; `origin` says why its first is
+    there. `needed_by` are those that need the package directly.
+    """
+
+    kind: str
+    name: str
+    version: str
+    layer: str
+    origin: str
+    chain: tuple[str, ...]
+    needed_by: tuple[str, ...]
+
+
+def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
+    """Every package called `name` in `lock`: a Debian one, a Python one, one that only building sdists needs.
+
+    Raises `RtbuildError` where the lock has none.
+    """
+    asked = {package: f"recipe layer {layer.name}" for layer in release.debian_layers for package in layer.packages}
+    debian = {deb.name: (f"essential in {deb.suite}" if deb.essential else None) for deb in lock.debs}
+    debian_origin = {deb: asked.get(deb) or origin for deb, origin in debian.items()}
+    required = {canonicalize_name(Requirement(text).name) for text in release.requirements}
+    needs = [
+        _need("deb", one.name, one.version, one.layer, debian_origin, {deb.name: deb.depends for deb in lock.debs})
+        for one in lock.debs
+        if one.name == name
+    ]
+    normal = canonicalize_name(name)
+    python_origin = {one.name: "the release's requirements" if one.name in required else None for one in lock.pythons}
+    requires = {one.name: one.requires for one in lock.pythons}
+    needs += [
+        _need("python", one.name, one.version, one.layer, python_origin, requires)
+        for one in lock.pythons
+        if one.name == normal
+    ]
+    needs += [
+        Need(
+            kind="python-build",
+            name=one.name,
+            version=one.version,
+            layer=one.layer,
+            origin=f"building {one.layer} from source" if one.layer else "building sdists",
+            chain=(one.name,),
+            needed_by=(one.layer,) if one.layer else (),
+        )
+        for one in lock.build_pythons
+        if one.name == normal
+    ]
+    if not needs:
+        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {name!r}")
+    return tuple(needs)
+
+
+def _need(
+    kind: str,
+    name: str,
+    version: str,
+    layer: str,
+    origins: Mapping[str, str | None],
+    requires: Mapping[str, Iterable[str]],
+) -> Need:
+    needed_by: dict[str, set[str]] = {}
+    for one, names in requires.items():
+        for other in names:
+            needed_by.setdefault(other, set()).add(one)
+    chain = _chain(name, origins, needed_by)
+    return Need(
+        kind=kind,
+        name=name,
+        version=version,
+        layer=layer,
+        origin=origins.get(chain[0]) or "nothing in the recipes names it or what needs it",
+        chain=chain,
+        needed_by=tuple(sorted(needed_by.get(name, set()) - {name})),
+    )
+
+
+def _chain(name: str, origins: Mapping[str, str | None], needed_by: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """The shortest way from a package with an origin down to `name`; among equals the first by name."""
+    waiting = deque([(name,)])
+    seen = {name}
+    while waiting:
+        chain = waiting.popleft()
+        if origins.get(chain[0]):
+            return chain
+        for one in sorted(needed_by.get(chain[0], set()) - seen):
+            seen.add(one)
+            waiting.append((one, *chain))
+    return (name,)
