@@ -77,7 +77,7 @@ def _differing(release: Release, lock: Lock) -> list[str]:
     layers = {layer.name for layer in release.layers}
     found.extend(
         f"the lock has packages for a layer {name!r}, which the release does not have"
-        for name in sorted({one.layer for one in (*lock.debs, *lock.pythons)} - layers)
+        for name in sorted(({deb.layer for deb in lock.debs} | {one.layer for one in lock.pythons}) - layers)
     )
     newest = newest_input(lock.debs, lock.pythons)
     if lock.source_date_epoch != newest:

@@ -34,11 +34,13 @@ def debian_question(release: Release, platform: Platform) -> Sha256:
     return sha256_bytes(canonical_json({"schema": 1, "platform": str(platform), "layers": layers}))
 
 
-def python_question(release: Release, platform: Platform, python: str, glibc: tuple[int, int]) -> Sha256:
-    """The digest of all that the choice of Python packages depends on."""
-    # Not the versions of pip and pip-tools: who has another pip must not get another lock from the same recipes.
+def python_question(
+    release: Release, platform: Platform, python: str, glibc: tuple[int, int], resolver: str
+) -> Sha256:
+    """The digest of all that the choice of Python packages depends on; `resolver` names the program that chooses."""
     question = {
         "schema": 1,
+        "resolver": resolver,
         "platform": str(platform),
         "python": python,
         "glibc": list(glibc),

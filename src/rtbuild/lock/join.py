@@ -25,7 +25,7 @@ from rtbuild.lock.derived import (
     target_python,
 )
 from rtbuild.lock.model import DebArtifact, EngineLock, Lock, PythonArtifact
-from rtbuild.lock.python import PythonResolution, resolve_python
+from rtbuild.lock.python import PythonResolution, resolve_python, resolver_identity
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import EngineRecipe, Release
@@ -82,7 +82,7 @@ def resolve_lock(
 
     python_version = target_python(release, debs)
     glibc = target_glibc(debs)
-    asked_of_python = python_question(release, platform, python_version, glibc)
+    asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
     if old and not python_names and _asked(old, PYTHON_QUESTION) == asked_of_python:
         resolution = PythonResolution(pythons=old.pythons, build_pythons=old.build_pythons)
     else:

@@ -97,7 +97,7 @@ class Table:
 
     def integer(self, name: str, default: int | None = None, *, minimum: int = 0) -> int:
         """A whole number of at least `minimum`."""
-        value = self._get(name, int, default or 0, required=default is None)
+        value = self._get(name, int, minimum if default is None else default, required=default is None)
         if value < minimum:
             self.wrong(name, f"is {value}, at least {minimum} is expected")
         return value

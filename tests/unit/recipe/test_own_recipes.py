@@ -1,0 +1,29 @@
+"""The recipes of this repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("version", list_releases(ROOT))
+def test_a_release_can_be_read(version: str) -> None:
+    release = read_release(ROOT, version)
+    assert dict(release.image.labels)["io.astronomer.docker.runtime.version"] == version
+    assert dict(release.image.env)["ASTRONOMER_RUNTIME_VERSION"] == version
+
+
+@pytest.mark.parametrize("name", list_engines(ROOT))
+def test_an_engine_can_be_read(name: str) -> None:
+    assert {package for package, _ in read_engine(ROOT, name).packages} > {"docker.io", "containerd", "runc"}
+
+
+def test_no_recipe_names_an_address() -> None:
+    files = [path for path in (ROOT / "recipes").rglob("*") if path.is_file()]
+    assert files
+    assert [str(path) for path in files if "://" in path.read_text(encoding="utf-8")] == []

@@ -1,0 +1,78 @@
+"""A project is a folder with recipes; names of releases lead to recipes and locks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.fakes import locks, projects
+from tests.fakes.projects import put, write_project
+
+from rtbuild.errors import LockError, RecipeError
+from rtbuild.lock.format import write_lock
+from rtbuild.platform import PLATFORMS
+from rtbuild.project import Project, require_platform
+
+AMD64 = PLATFORMS["linux/amd64"]
+ARM64 = PLATFORMS["linux/arm64"]
+
+
+def test_a_project_is_found_from_a_folder_inside_it(tmp_path: Path) -> None:
+    root = write_project(tmp_path)
+    assert Project.find(root).root == root
+    assert Project.find(root / "recipes" / "layers").root == root
+
+
+def test_no_project(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Project.find(tmp_path)
+    assert caught.value.brief == f"{tmp_path}: neither this folder nor one above it has a recipes/ folder"
+    assert caught.value.hint
+
+
+def test_a_series_means_its_newest_patch(tmp_path: Path) -> None:
+    project = Project(root=write_project(tmp_path))
+    for version in ("8.0.10", "8.0.9", "8.10.0"):
+        put(project.root / f"recipes/releases/{version}.toml", projects.RELEASE)
+    assert project.resolve("8.0") == "8.0.10"
+    assert project.resolve("8.0.9") == "8.0.9"
+    assert project.resolve("8.10") == "8.10.0"
+    assert project.release("8.0").version == "8.0.10"
+
+
+@pytest.mark.parametrize("name", ["8", "8.1", "8.0.1", "", "..", "8.0.0.toml"])
+def test_an_unknown_release_names_the_known_ones(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Project(root=write_project(tmp_path)).resolve(name)
+    assert caught.value.brief == f"unknown release {name!r}"
+    assert caught.value.hint == "known releases: 8.0.0"
+
+
+def test_where_locks_are(tmp_path: Path) -> None:
+    project = Project(root=tmp_path)
+    assert project.relative(project.lock_path("8.0.0", AMD64)) == "runtime.lock/8.0.0/linux-amd64.toml"
+    engine = project.engine_lock_path("default", ARM64)
+    assert project.relative(engine) == "runtime.lock/engines/default/linux-arm64.toml"
+
+
+def test_a_platform_that_a_release_does_not_have(tmp_path: Path) -> None:
+    release = Project(root=write_project(tmp_path)).release("8.0")
+    require_platform(release, AMD64)
+    with pytest.raises(RecipeError) as caught:
+        require_platform(release, ARM64)
+    assert caught.value.brief == "release 8.0.0 has no image for linux/arm64"
+    assert caught.value.hint == "8.0.0 is made for linux/amd64"
+
+
+def test_a_missing_lock_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(LockError) as caught:
+        Project(root=tmp_path).read_lock("8.0.0", AMD64)
+    assert caught.value.brief == "runtime.lock/8.0.0/linux-amd64.toml: there is no such file"
+    assert caught.value.hint == "make it with: rtbuild lock 8.0.0 --platform linux/amd64"
+
+
+def test_a_lock_that_was_copied_to_another_release(tmp_path: Path) -> None:
+    project = Project(root=tmp_path)
+    write_lock(project.lock_path("8.0.1", AMD64), locks.lock())
+    with pytest.raises(LockError, match=r"8\.0\.1/linux-amd64\.toml: is the lock of 8\.0\.0 for linux/amd64"):
+        project.read_lock("8.0.1", AMD64)
