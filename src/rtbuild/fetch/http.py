@@ -116,11 +116,21 @@ class Web:
         def attempt() -> tuple[bytes, int | None]:
             with self.open(location, end=length) as stream:
                 content = b""
-                for chunk in stream.chunks:
+                for chunk in stream.chunks:  # to its end: an answer that is not read to the end costs its connection
                     content += chunk
-                    if len(content) >= length:  # a server that ignores the range would go on
+                    if len(content) > length:  # but for a server that ignores the range
                         break
                 return content[:length], stream.total
+
+        return self._persistently(location, attempt)
+
+    def part(self, location: str, offset: int, length: int) -> bytes | None:
+        """`length` bytes of `location` from `offset` on, with retries; None if the server sends the file from its start.
+        Raises `Refusal`."""
+
+        def attempt() -> bytes | None:
+            with self.open(location, offset=offset, end=offset + length) as stream:
+                return b"".join(stream.chunks) if stream.offset == offset else None
 
         return self._persistently(location, attempt)
 

@@ -120,6 +120,13 @@ class MirrorSources:
         except Refusal as refusal:
             raise _not_served(url, refusal) from None
 
+    def python_part(self, url: str, offset: int, length: int) -> bytes | None:
+        """A part of the wheel at `url`; None where its host sends the whole file instead. Raises `MirrorError`."""
+        try:
+            return self._web.part(urldefrag(url).url, offset, length)
+        except Refusal as refusal:
+            raise _not_served(url, refusal) from None
+
     def _candidates(self, suite: Suite, *, fallback: bool = False) -> list[Mirror]:
         """The mirrors to ask. A suite of a moment is asked of dated archives alone: the others show today's.
 

@@ -49,3 +49,7 @@ class Sources(Protocol):
     def python_file(self, url: str, sha256: str) -> bytes:
         """A wheel or sdist at `url`, to read what it needs where the index offers no metadata for it. Raises `MirrorError`,
         or `IntegrityError` where its sha256 is another one."""
+
+    def python_part(self, url: str, offset: int, length: int) -> bytes | None:
+        """`length` bytes of the wheel at `url` from `offset` on, so that its metadata can be read without the rest of it.
+        None where its host does not give parts. Raises `MirrorError`."""

@@ -1,0 +1,173 @@
+"""The parent's side of a resolution: starts the resolver's process, serves it the index, and reads its answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from packaging.version import Version
+
+from rtbuild.errors import ResolutionError
+from rtbuild.lock.python.index import Index
+from rtbuild.lock.python.pages import IndexFile, Page
+from rtbuild.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to resolve: direct requirements, constraints on anything, and versions to keep unless they do not fit."""
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    preferences: Mapping[str, str]
+
+
+def ask_resolver(question: Question, index: Index, *, task: str, progress: Progress) -> tuple[IndexFile, ...]:
+    """The file of every package that the question leads to, by name. `task` is the running task of `progress`.
+
+    Raises `ResolutionError` where no set of packages fits, and what `Index` raises.
+    """
+    target = index.target
+    with tempfile.TemporaryDirectory(prefix="rtbuild-resolve-") as folder:
+        message = {
+            "requirements": question.requirements,
+            "constraints": question.constraints,
+            "preferences": dict(question.preferences),
+            "as_of": index.as_of.isoformat(),
+            "python": target.python,
+            "platform_tags": target.platform_tags,
+            "environment": dict(target.environment),
+            "folder": folder,
+        }
+        found = _Conversation(index, task=task, progress=progress).hold(message, Path(folder))
+    return tuple(_file(index.page(name), Version(version)) for name, version in found)
+
+
+def _file(page: Page, version: Version) -> IndexFile:
+    file = page.file(version)
+    if file is None:
+        raise ResolutionError(f"the resolver chose {page.name} {version}, which the index does not have for the target")
+    return file
+
+
+class _Conversation:
+    """One resolver process and what it was served."""
+
+    def __init__(self, index: Index, *, task: str, progress: Progress) -> None:
+        self._index = index
+        self._task = task
+        self._progress = progress
+        self._served: dict[str, IndexFile] = {}
+        self._pages: dict[str, Page] = {}
+        self._pinned: set[str] = set()
+
+    def hold(self, question: Mapping[str, Any], folder: Path) -> Sequence[tuple[str, str]]:
+        """Ask, serve, and return (name, version) pairs."""
+        # A whole new environment: no PIP_* variable and no configuration file of the machine may change a lock.
+        environment = {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PIP_CONFIG_FILE": os.devnull,
+            "TMPDIR": str(folder),
+            "HOME": str(folder),
+            "PYTHONUTF8": "1",
+        }
+        with (folder / "stderr").open("w+b") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rtbuild.lock.python.adapter"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                cwd=folder,
+            )
+            try:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                answer = self._serve(question, process.stdin, process.stdout)
+                process.wait()
+            except BrokenPipeError:
+                answer = None
+            finally:
+                # Also on Ctrl-C and on any error of the index: nothing stays behind.
+                process.kill()
+                process.wait()
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None:
+                        _close(stream)
+            if answer is None:
+                errors.seek(0)
+                tail = errors.read().decode("utf-8", "replace").strip()[-4000:]
+                raise ResolutionError("pip's resolver ended without an answer", details=tail)
+        if "failure" in answer:
+            raise self._unsatisfiable(answer["failure"], answer["names"])
+        return [(name, version) for name, version in answer["result"]]
+
+    def _serve(self, question: Mapping[str, Any], questions: IO[bytes], replies: IO[bytes]) -> Mapping[str, Any] | None:
+        _send(questions, question)
+        for line in replies:
+            message = json.loads(line)
+            if "pinned" in message:
+                if message["pinned"] not in self._pinned:
+                    self._pinned.add(message["pinned"])
+                    self._progress.advance(self._task)
+            elif "rejected" in message:
+                self._progress.note(f"{message['rejected']}: {message['times']} versions do not fit, trying others")
+            elif message.get("ask") == "page":
+                _send(questions, self._page(message["of"]))
+            elif message.get("ask") == "metadata":
+                _send(questions, self._index.text(self._served[message["of"]]))
+            else:
+                return dict(message)
+        return None
+
+    def _page(self, name: str) -> str:
+        page = self._pages[name] = self._index.page(name)
+        entries = []
+        for file in page.files:
+            self._served[file.filename] = file
+            entries.append(
+                {
+                    "filename": file.filename,
+                    "url": f"/files/{file.filename}",
+                    "hashes": {"sha256": file.sha256},
+                    "requires-python": file.requires_python,
+                    "yanked": False if file.yanked is None else file.yanked or True,
+                    "upload-time": file.uploaded.isoformat(),
+                    # Of every file, an sdist too: the parent reads it where the index has none (see `index`).
+                    "core-metadata": True,
+                }
+            )
+        return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": entries})
+
+    def _unsatisfiable(self, lines: Sequence[str], names: Sequence[str]) -> ResolutionError:
+        missing = [name for name in sorted(self._pages) if not self._pages[name].files]
+        told = [self._pages[name].explain() for name in dict.fromkeys([*names, *missing]) if name in self._pages]
+        if missing and not names:
+            brief = f"no file of {', '.join(missing)} can be used for {self._index.target.platform}"
+        elif names:
+            brief = f"the requirements on {', '.join(names)} contradict each other"
+        else:
+            brief = "the requirements cannot be satisfied"
+        return ResolutionError(
+            brief,
+            details="\n".join([*lines, *told]),
+            hint="change the version in the recipe, or move as_of to a later moment",
+        )
+
+
+def _send(stream: IO[bytes], message: object) -> None:
+    stream.write(json.dumps(message).encode() + b"\n")
+    stream.flush()
+
+
+def _close(stream: IO[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        stream.close()

@@ -1,0 +1,163 @@
+"""Who needs whom among the chosen packages, and which layer each belongs to. Pure: no index, no pip.
+
+It follows every requirement again, apart from the resolver, so packages that do not fit each other are found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from rtbuild.errors import ResolutionError
+from rtbuild.recipe.model import PythonLayer
+
+Node = tuple[str, str]
+"""A package's name and one of its extras, or "" for the package itself."""
+
+_RECIPE = "the recipe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A chosen package: what it requires and the extras that it provides (normalised)."""
+
+    name: str
+    version: Version
+    requires: tuple[Requirement, ...]
+    extras: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """`needs` are the names of the packages that each package needs, with every extra that somebody asks of it."""
+
+    needs: Mapping[str, tuple[str, ...]]
+    layers: Mapping[str, str]
+    missing_extras: tuple[str, ...]
+    """A line for each package that asks another for an extra that it does not provide; pip ignores those too."""
+
+
+def build_graph(
+    packages: Mapping[str, Package],
+    *,
+    requirements: Sequence[str],
+    layers: Sequence[PythonLayer],
+    environment: Mapping[str, str],
+) -> Graph:
+    """The graph of `packages` as `requirements` lead through it in an environment (PEP 508 markers of the target).
+
+    Raises `ResolutionError` where a requirement is not met, where the recipe asks for an extra that does not exist, and
+    where a package is in no layer.
+    """
+    walk = _Walk(packages, environment)
+    reached = walk.closure(requirements, where=_RECIPE)
+    if walk.problems:
+        raise ResolutionError("the resolved packages do not fit each other", details="\n".join(walk.problems))
+    if walk.recipe_extras:
+        raise ResolutionError(
+            walk.recipe_extras[0],
+            details="\n".join(walk.recipe_extras),
+            hint="remove the extra from the recipe, or choose a version that provides it",
+        )
+    needs: dict[str, set[str]] = {name: set() for name, _ in reached}
+    for name, extra in reached:
+        needs[name] |= {other for other, _ in walk.edges((name, extra))} - {name}
+    return Graph(
+        needs={name: tuple(sorted(needs[name])) for name in sorted(needs)},
+        layers=_assign(walk, set(needs), layers),
+        missing_extras=tuple(walk.other_extras),
+    )
+
+
+def _assign(walk: _Walk, names: set[str], layers: Sequence[PythonLayer]) -> dict[str, str]:
+    """Each package's layer: the first whose roots lead to it, else the layer without roots."""
+    assigned: dict[str, str] = {}
+    rest = next((layer.name for layer in layers if not layer.roots), None)
+    for layer in layers:
+        for name, _ in sorted(walk.closure(layer.roots, where=f"the recipe of layer {layer.name}")):
+            assigned.setdefault(name, layer.name)
+        if walk.problems or walk.recipe_extras:
+            problems = [*walk.problems, *walk.recipe_extras]
+            raise ResolutionError(
+                f"the roots of layer {layer.name} are not among the packages of the release",
+                details="\n".join(problems),
+                hint="name a package that the release's requirements lead to",
+            )
+    homeless = sorted(names - set(assigned))
+    if homeless and rest is None:
+        raise ResolutionError(
+            f"{homeless[0]} belongs to no layer",
+            details="\n".join(homeless),
+            hint="give one Python layer empty roots: it takes the rest",
+        )
+    return {name: assigned.get(name, rest or "") for name in names}
+
+
+class _Walk:
+    """Follows requirements; remembers what is wrong instead of stopping at the first."""
+
+    def __init__(self, packages: Mapping[str, Package], environment: Mapping[str, str]) -> None:
+        self._packages = packages
+        self._environment = environment
+        self._edges: dict[Node, tuple[Node, ...]] = {}
+        self.problems: list[str] = []
+        self.recipe_extras: list[str] = []
+        self.other_extras: list[str] = []
+
+    def closure(self, requirements: Iterable[str], *, where: str) -> set[Node]:
+        """Everything that the requirements lead to."""
+        reached: set[Node] = set()
+        waiting: list[Node] = []
+        for line in requirements:
+            requirement = Requirement(line)
+            if self._applies(requirement, ""):
+                waiting += self._nodes(requirement, where)
+        while waiting:
+            node = waiting.pop()
+            if node not in reached:
+                reached.add(node)
+                waiting += self.edges(node)
+        return reached
+
+    def edges(self, node: Node) -> tuple[Node, ...]:
+        """What a package (or one extra of it) requires."""
+        if node not in self._edges:
+            name, extra = node
+            package = self._packages[name]
+            found: list[Node] = [(name, "")] if extra else []
+            for requirement in package.requires:
+                # PEP 508: the requirements without an extra in their marker are the package's own.
+                if self._applies(requirement, extra):
+                    found += self._nodes(requirement, f"{name} {package.version}")
+            self._edges[node] = tuple(dict.fromkeys(found))
+        return self._edges[node]
+
+    def _nodes(self, requirement: Requirement, by: str) -> list[Node]:
+        name = canonicalize_name(requirement.name)
+        package = self._packages.get(name)
+        if package is None:
+            self.problems.append(f"{by} needs {requirement}, which was not chosen")
+            return []
+        if not requirement.specifier.contains(package.version, prereleases=True):
+            self.problems.append(f"{by} needs {requirement}, but {package.version} was chosen")
+        nodes: list[Node] = [(name, "")]
+        for extra in sorted(map(canonicalize_name, requirement.extras)):
+            if extra in package.extras:
+                nodes.append((name, extra))
+            else:
+                known = ", ".join(sorted(package.extras)) or "none"
+                line = f"{name} {package.version} does not provide the extra {extra!r} that {by} asks for"
+                if by.startswith(_RECIPE):
+                    self.recipe_extras.append(f"{line} (it has: {known})")
+                else:
+                    self.other_extras.append(line)
+        return nodes
+
+    def _applies(self, requirement: Requirement, extra: str) -> bool:
+        if requirement.marker is None:
+            return True
+        return requirement.marker.evaluate({**self._environment, "extra": extra})

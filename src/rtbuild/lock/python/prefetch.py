@@ -1,0 +1,105 @@
+"""Runs ahead of the resolver: reads in parallel the pages and metadata that it will most likely ask for, one by one.
+
+A guess costs a request at most: the resolver asks for what was not foreseen, and nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from types import TracebackType
+
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from rtbuild.errors import RtbuildError
+from rtbuild.lock.python.index import Index
+from rtbuild.lock.python.pages import IndexFile, Page
+
+_THREADS = 24
+
+
+class Prefetch:
+    """A walk from the requirements along the newest version of everything that they admit. A context manager."""
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        requirements: Iterable[Requirement],
+        constraints: Iterable[Requirement],
+        preferences: Mapping[str, str],
+    ) -> None:
+        self._index = index
+        self._preferences = preferences
+        self._lock = Lock()
+        self._specifiers: dict[str, SpecifierSet] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
+        roots = list(requirements)
+        for requirement in [*roots, *constraints]:
+            self._narrow(requirement)
+        for requirement in roots:
+            self._follow(requirement)
+
+    def __enter__(self) -> Prefetch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _narrow(self, requirement: Requirement) -> None:
+        name = canonicalize_name(requirement.name)
+        self._specifiers[name] = self._specifiers.get(name, SpecifierSet()) & requirement.specifier
+
+    def _follow(self, requirement: Requirement) -> None:
+        name = canonicalize_name(requirement.name)
+        with self._lock:
+            nodes = {(name, extra) for extra in ("", *map(canonicalize_name, requirement.extras))} - self._seen
+            self._seen |= nodes
+        if nodes:
+            try:
+                self._pool.submit(self._look, name, [extra for _, extra in nodes])
+            except RuntimeError:
+                # The resolver is done, and so is this.
+                return
+
+    def _look(self, name: str, extras: list[str]) -> None:
+        try:
+            file = self._guess(self._index.page(name))
+            requires = self._index.metadata(file).requires if file is not None else ()
+        except RtbuildError:
+            # The resolver will ask again if it needs this one, and then the error has somebody to tell.
+            return
+        wanted = [one for one in requires if self._applies(one, extras)]
+        with self._lock:
+            for requirement in wanted:
+                self._narrow(requirement)
+        for requirement in wanted:
+            self._follow(requirement)
+
+    def _guess(self, page: Page) -> IndexFile | None:
+        with self._lock:
+            specifier = self._specifiers.get(page.name, SpecifierSet())
+        preferred = self._preferences.get(page.name)
+        admitted = set(specifier.filter([file.version for file in page.files]))
+        files = [file for file in page.files if file.version in admitted]
+        return max(
+            files,
+            key=lambda file: (str(file.version) == preferred, file.yanked is None, file.is_wheel, file.version),
+            default=None,
+        )
+
+    def _applies(self, requirement: Requirement, extras: list[str]) -> bool:
+        if requirement.marker is None:
+            return True
+        environment = dict(self._index.target.environment)
+        try:
+            return any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in extras)
+        except UndefinedEnvironmentName:
+            return False

@@ -1,0 +1,77 @@
+"""The metadata in a wheel, from its end alone where the host of the file gives parts of it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from typing import IO
+
+from rtbuild.errors import ResolutionError
+
+_TAIL = 64 << 10
+"""Bytes at the end of a wheel that hold its central directory and, as the format recommends, its dist-info folder."""
+
+
+class PartsRefused(Exception):
+    """The host of a file gives it whole or not at all."""
+
+
+def wheel_metadata(filename: str, wheel: IO[bytes]) -> bytes:
+    """The METADATA file of a wheel; raises `ResolutionError`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            # A wheel has one dist-info folder, and not every tool spells its name as the file's.
+            name = next(
+                name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+            )
+            return archive.read(name)
+    except (zipfile.BadZipFile, StopIteration, EOFError, OSError) as error:
+        raise ResolutionError(f"{filename} is not a wheel that can be read", details=str(error)) from error
+
+
+class PartialFile(io.RawIOBase, IO[bytes]):
+    """A file of `size` bytes somewhere else, read by parts; starts with its end. Raises `PartsRefused`.
+
+    `part` gives the bytes at an offset with a length, or None.
+    """
+
+    def __init__(self, part: Callable[[int, int], bytes | None], size: int) -> None:
+        super().__init__()
+        self._part = part
+        self._size = size
+        self._position = 0
+        self._start = max(0, size - _TAIL)
+        self._held = self._fetch(self._start, size - self._start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._position + size, self._size)
+        if self._position >= end:
+            return b""
+        if self._position < self._start:
+            # Further to the front than the tail; take what lies between too, as the next read will want it.
+            self._held = self._fetch(self._position, self._start - self._position) + self._held
+            self._start = self._position
+        content = self._held[self._position - self._start : end - self._start]
+        self._position = end
+        return content
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        content = self._part(offset, length)
+        if content is None or len(content) != length:
+            raise PartsRefused
+        return content
