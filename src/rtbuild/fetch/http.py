@@ -34,7 +34,8 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 class Refusal(MirrorError):
     """What one place gave instead of a file.
 
-    `passing`: the same question may be answered later. `missing`: it has no such file. `unreachable`: it could not be talked to at all. `pause`: seconds it asked us to wait.
+    `passing`: the same question may be answered later. `missing`: it has no such file. `unreachable`: it could
+    not be talked to at all. `pause`: seconds it asked us to wait.
     """
 
     def __init__(
@@ -125,8 +126,10 @@ class Web:
         return self._persistently(location, attempt)
 
     def part(self, location: str, offset: int, length: int) -> bytes | None:
-        """`length` bytes of `location` from `offset` on, with retries; None if the server sends the file from its start.
-        Raises `Refusal`."""
+        """`length` bytes of `location` from `offset` on, with retries. Raises `Refusal`.
+
+        None if the server ignores the range and sends the file from its start.
+        """
 
         def attempt() -> bytes | None:
             with self.open(location, offset=offset, end=offset + length) as stream:

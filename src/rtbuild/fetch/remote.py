@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
@@ -16,6 +15,7 @@ from rtbuild.fetch.cache import AnswerCache
 from rtbuild.fetch.http import Refusal, Web, redacted
 from rtbuild.fetch.mirrors import Mirror, Mirrors, find_mirrors
 from rtbuild.fetch.parallel import run_parallel
+from rtbuild.fetch.simple import read_project
 from rtbuild.fetch.sources import Answer, Wanted
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
@@ -24,9 +24,6 @@ from rtbuild.store import Store
 
 CACHE = "answers"
 """The store's cache of what mirrors answered."""
-
-SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
-_ACCEPT = f"{SIMPLE_JSON}, text/html;q=0.1"
 
 
 def open_sources(settings: Settings, store: Store, progress: Progress | None = None) -> MirrorSources:
@@ -95,7 +92,7 @@ class MirrorSources:
         problems = []
         for mirror in self._mirrors.indexes:
             try:
-                return self._page(mirror, name)
+                return read_project(mirror, name, self._cache)
             except Refusal as refusal:
                 problems.append(f"{mirror.name}: {refusal.brief}")
         raise MirrorError(
@@ -137,22 +134,6 @@ class MirrorSources:
             dated = list(dict.fromkeys(mirror.at(suite.snapshot) for mirror in mirrors))
             mirrors = mirrors + dated if fallback else dated
         return sorted(mirrors, key=lambda mirror: not self._web.reachable(mirror.address))
-
-    def _page(self, mirror: Mirror, name: str) -> dict[str, Any]:
-        path = f"{name}/index.json" if mirror.folder is not None else f"{name}/"
-        reply = self._cache.get(mirror.place(path), accept=_ACCEPT)
-        if reply.content_type not in (SIMPLE_JSON, "application/vnd.pypi.simple.latest+json", "application/json", ""):
-            raise Refusal(f"answers as {reply.content_type}, not in the JSON form of the Simple API (PEP 691)")
-        try:
-            page = json.loads(reply.content)
-        except ValueError:
-            raise Refusal("an answer that is not JSON") from None
-        if not isinstance(page, dict) or not isinstance(page.get("files"), list):
-            raise Refusal("an answer without a list of files")
-        for file in page["files"]:
-            if isinstance(file, dict) and isinstance(file.get("url"), str):
-                file["url"] = urljoin(reply.location, file["url"])
-        return page
 
     def _file(self, url: str, sha256: Sha256 | None) -> bytes:
         kept = self._cache.by_digest(sha256) if sha256 else None

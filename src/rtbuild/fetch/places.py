@@ -1,0 +1,91 @@
+"""Where on each mirror one artifact should be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+
+from rtbuild.fetch.cache import AnswerCache
+from rtbuild.fetch.http import Refusal
+from rtbuild.fetch.mirrors import Mirror, Mirrors
+from rtbuild.fetch.simple import file_addresses
+from rtbuild.lock.model import Artifact, DebArtifact, PythonArtifact
+
+
+class Places:
+    """What mirrors to ask for an artifact, and at which locations. Learns where an index keeps its files. Thread-safe.
+
+    `moments` are dates of snapshot archives (`20230501T000000Z`) to try for .debs that are nowhere else.
+    """
+
+    def __init__(self, mirrors: Mirrors, cache: AnswerCache, *, moments: Sequence[str] = ()) -> None:
+        self._mirrors = mirrors
+        self._cache = cache
+        self._moments = moments
+        self._hosts: dict[Mirror, str] = {}
+        self._learning = threading.Lock()
+
+    def mirrors_for(self, artifact: Artifact) -> list[Mirror]:
+        """The mirrors that may have `artifact`, the most likely first."""
+        if isinstance(artifact, DebArtifact):
+            plain = list(self._mirrors.debian_for(artifact.archive))
+            found = [*plain, *self._mirrors.folders]
+            found += [mirror.at(moment) for moment in self._moments for mirror in plain]
+        else:
+            found = [*self._mirrors.python, *self._mirrors.folders]
+        return list({mirror.address: mirror for mirror in reversed(found)}.values())[::-1]
+
+    def locations(self, mirror: Mirror, artifact: Artifact) -> Iterator[str]:
+        """Where `mirror` may have `artifact`, one by one. Raises `Refusal` where that cannot be found out."""
+        if mirror.folder is not None:
+            yield from (str(mirror.folder / name) for name in _names(artifact))
+        elif isinstance(artifact, PythonArtifact):
+            yield from self._python_locations(mirror, artifact)
+        else:
+            yield mirror.place(artifact.path)
+
+    def _python_locations(self, mirror: Mirror, artifact: PythonArtifact) -> Iterator[str]:
+        # The file host is another one than the index, and named nowhere but in the index's own pages.
+        with self._learning:
+            host = self._hosts.get(mirror)
+            address = None if host is not None else self._learn(mirror, artifact)
+            host = self._hosts.get(mirror)
+        guess = None
+        if host is not None:
+            guess = host + quote(artifact.path.lstrip("/"))
+            yield guess
+        if address is None:
+            address = self._ask(mirror, artifact)
+        if address != guess:
+            yield address
+
+    def _learn(self, mirror: Mirror, artifact: PythonArtifact) -> str:
+        address = self._ask(mirror, artifact)
+        parts = urlsplit(address)
+        path = unquote(parts.path)
+        if path.endswith("/" + artifact.path.lstrip("/")):
+            prefix = path.removesuffix(artifact.path.lstrip("/"))
+            self._hosts[mirror] = parts._replace(path=quote(prefix), query="").geturl()
+        return address
+
+    def _ask(self, mirror: Mirror, artifact: PythonArtifact) -> str:
+        name = canonicalize_name(artifact.name)
+        try:
+            return file_addresses(mirror, name, self._cache)[artifact.filename]
+        except KeyError:
+            raise Refusal(f"its page of {name} does not list the file", missing=True) from None
+
+
+def _names(artifact: Artifact) -> list[Path]:
+    """The names under which a folder may hold `artifact`."""
+    names = [artifact.path.lstrip("/"), artifact.filename]
+    if isinstance(artifact, DebArtifact):  # as apt names the files in its own cache, the epoch included
+        version = artifact.version.replace(":", "%3a")
+        names.append(f"{artifact.name}_{version}_{artifact.architecture}.deb")
+    elif isinstance(artifact, PythonArtifact):
+        names.append(f"{canonicalize_name(artifact.name)}/{artifact.filename}")
+    return [Path(name) for name in dict.fromkeys(names) if ".." not in Path(name).parts]
