@@ -14,15 +14,17 @@ from rtbuild.store.files import store_errors, write_atomically
 
 
 class AnswerCache:
-    """A folder of answers. Losing it, or any file of it, costs time and nothing else."""
+    """A folder of answers, or None to keep nothing. Losing any file of it costs time and nothing else."""
 
-    def __init__(self, folder: Path, web: Web) -> None:
+    def __init__(self, folder: Path | None, web: Web) -> None:
         self._folder = folder
         self._web = web
 
     def get(self, location: str, *, accept: str | None = None) -> Reply:
         """The answer for `location`, from the cache where the mirror says it is unchanged. Raises `Refusal`."""
         headers = {"Accept": accept} if accept else {}
+        if self._folder is None:
+            return self._web.get(location, headers=headers, html=accept is not None)
         path = self._folder / "answers" / hashlib.sha256(f"{location}\n{accept}".encode()).hexdigest()
         kept = _read_answer(path)
         conditions = {}
@@ -41,6 +43,8 @@ class AnswerCache:
 
     def by_digest(self, sha256: Sha256) -> bytes | None:
         """The content with this digest; None where it is not kept or was damaged."""
+        if self._folder is None:
+            return None
         with suppress(OSError):
             content = (self._folder / "by-digest" / sha256).read_bytes()
             if sha256_bytes(content) == sha256:
@@ -49,11 +53,8 @@ class AnswerCache:
 
     def keep(self, sha256: Sha256, content: bytes) -> None:
         """Keep `content`, whose digest is `sha256`."""
-        self._write(self._folder / "by-digest" / sha256, content)
-
-    def path(self, sha256: Sha256) -> Path:
-        """Where the content with this digest is, if it is kept."""
-        return self._folder / "by-digest" / sha256
+        if self._folder is not None:
+            self._write(self._folder / "by-digest" / sha256, content)
 
     def _write(self, path: Path, content: bytes) -> None:
         with store_errors(f"write {path}"):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rtbuild.fetch.cache import AnswerCache
 from rtbuild.fetch.http import Refusal, Web
-from rtbuild.fetch.mirrors import Mirror, Mirrors
+from rtbuild.fetch.mirrors import Mirror, Mirrors, find_mirrors
 from rtbuild.fetch.parallel import run_parallel
 from rtbuild.fetch.simple import read_project
+from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
+from rtbuild.settings import Settings
 
 _SIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _PROBE = "pip"  # a project that every index of Python packages has: whoever uses the index has pip
@@ -20,7 +21,7 @@ _PROBE = "pip"  # a project that every index of Python packages has: whoever use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorDescription:
-    """One mirror: `kind` is `debian` or `python`, `origin` who named it, `serves` what it has, `problem` what it lacks."""
+    """One mirror. `kind`: `debian` or `python`; `origin`: who named it; `serves`: what it has; `problem`: what is wrong."""
 
     kind: str
     address: str
@@ -30,19 +31,21 @@ class MirrorDescription:
 
 
 def describe_mirrors(
-    mirrors: Mirrors,
+    settings: Settings,
     suites: Sequence[Suite],
-    cache: Path,
     *,
-    web: Web | None = None,
+    mirrors: Mirrors | None = None,
     accepts: Callable[[Suite, bytes], str | None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[MirrorDescription, ...]:
-    """Ask every mirror for what it can serve: the InRelease of each of `suites`, or a page of the Python index.
+    """Ask every mirror found (or `mirrors`) for what it can serve: the InRelease of each of `suites`, an index page.
 
     `accepts` says what is wrong with an InRelease, None for nothing; without it, any signature will do.
     """
-    web = web or Web(timeout=10.0, retries=1)
-    answers = AnswerCache(cache, web)
+    progress = progress or Silent()
+    mirrors = mirrors or find_mirrors(settings)
+    web = Web(timeout=min(settings.timeout, 10.0), retries=min(settings.retries, 1), connections=settings.connections)
+    answers = AnswerCache(None, web)  # what it can serve now, not what it could
     wanted = list(enumerate([*mirrors.debian, *mirrors.python]))
     found: dict[int, MirrorDescription] = {}
 
@@ -52,8 +55,15 @@ def describe_mirrors(
             found[number] = _describe_debian(mirror, suites, answers, accepts or _is_signed)
         else:
             found[number] = _describe_python(mirror, answers)
+        progress.advance(task)
 
-    run_parallel(ask, wanted, workers=web.connections, stop=threading.Event())
+    task = "ask mirrors"
+    progress.begin(task, total=len(wanted), unit="mirrors")
+    try:
+        run_parallel(ask, wanted, workers=web.connections, stop=threading.Event())
+    finally:
+        web.close()
+    progress.end(task)
     return tuple(found[number] for number, _ in wanted)
 
 

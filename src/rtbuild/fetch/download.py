@@ -8,19 +8,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.fetch.cache import AnswerCache
 from rtbuild.fetch.http import Refusal, Web
-from rtbuild.fetch.mirrors import Mirror, Mirrors
+from rtbuild.fetch.mirrors import Mirror, Mirrors, find_mirrors
 from rtbuild.fetch.parallel import run_parallel
 from rtbuild.fetch.places import Places
 from rtbuild.fetch.remote import CACHE
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Progress, Silent
+from rtbuild.settings import Settings
 from rtbuild.store import Partial, Store
 
 _ENOUGH_FAILURES = 10
+_DEFAULTS = Settings(store=Path(), engine_dir=Path())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +43,18 @@ class FetchReport:
 def fetch(
     artifacts: Sequence[Artifact],
     store: Store,
-    mirrors: Mirrors,
+    mirrors: Mirrors | Settings,
     *,
-    jobs: int = 8,
+    jobs: int | None = None,
     progress: Progress | None = None,
     verify: bool = True,
     moments: Sequence[str] = (),
-    timeout: float = 30.0,
-    retries: int = 4,
+    timeout: float | None = None,
+    retries: int | None = None,
 ) -> FetchReport:
     """Put every artifact into `store`, `jobs` at once. With `verify`, those that are there already are hashed first.
 
+    `mirrors` may be settings: then those that they name and those that this machine uses, with the settings' limits.
     A mirror counts as silent after `timeout` seconds; passing faults are tried again `retries` times. `moments` are
     dates of snapshot archives to try for .debs that no mirror has any more.
 
@@ -66,7 +70,15 @@ def fetch(
     received = 0
     if missing:
         stop = threading.Event()
-        web = Web(timeout=timeout, retries=retries, connections=jobs, stop=stop)
+        limits = mirrors if isinstance(mirrors, Settings) else _DEFAULTS
+        mirrors = find_mirrors(mirrors) if isinstance(mirrors, Settings) else mirrors
+        jobs = jobs or limits.connections
+        web = Web(
+            timeout=timeout or limits.timeout,
+            retries=limits.retries if retries is None else retries,
+            connections=jobs,
+            stop=stop,
+        )
         try:
             received = _Fetch(store, mirrors, web, progress, moments).run(missing, jobs)
         finally:

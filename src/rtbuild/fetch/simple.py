@@ -17,7 +17,7 @@ _JSON = {SIMPLE_JSON, "application/vnd.pypi.simple.latest+json", "application/js
 
 
 def read_project(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, Any]:
-    """The JSON page of project `name`, file addresses made absolute. Raises `Refusal`, for an index without JSON too."""
+    """The JSON page of project `name`, file addresses made absolute. Raises `Refusal`, for one without JSON too."""
     return _parse(_ask(mirror, name, cache))
 
 

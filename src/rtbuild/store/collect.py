@@ -21,7 +21,7 @@ from rtbuild.store.realisations import latest_realisation, read_realisation, rec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """What to keep. `manifests` keep their configs and layers too. `trees` are names below `trees/`; None keeps all.
+    """What to keep. `manifests` keep their configs and layers too. `trees` are keys of trees; None keeps all.
 
     `layers` keep each layer of a (release, platform, name) that was recorded last, so that a plan can say what changed.
     """
@@ -80,10 +80,10 @@ def collect(root: Path, keep: Keep) -> GcReport:
         if path.name not in keep.artifacts:
             sweep.remove("partial", path)
     _sweep_layout(root / "layout", blobs, sweep)
-    if keep.trees is not None:
-        for path in _entries(root / "trees"):
-            if path.name not in keep.trees:
-                sweep.remove("tree", path)
+    for path in _entries(root / "trees"):
+        # A hidden name is what a killed process was about to write.
+        if path.name.startswith(".") or (keep.trees is not None and path.name.partition(".")[0] not in keep.trees):
+            sweep.remove("tree", path)
     return sweep.report()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,7 +27,7 @@ class VerifyReport:
 
 
 def verify(root: Path, progress: Progress) -> VerifyReport:
-    """Hash each file that is named by its sha256, read each realisation; remove the bad. Raises `StoreError`.
+    """Hash each file whose sha256 is known, read each realisation; remove the bad. Raises `StoreError`.
 
     A realisation whose blob is not there (any more) goes as well: its layer must be built again.
     """
@@ -46,6 +47,14 @@ def verify(root: Path, progress: Progress) -> VerifyReport:
             bad.append((str(path.relative_to(root)), f"its sha256 is {found}"))
         progress.advance(task, length)
     progress.end(task)
+    for frames, record, promised in _trees(root / "trees"):
+        found = hash_artifact(frames)
+        checked += 1
+        size += _size(frames)
+        if found != promised:
+            frames.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
+            bad.append((str(frames.relative_to(root)), "missing" if found is None else f"its sha256 is {found}"))
     for name, problem in _bad_realisations(root):
         bad.append((name, problem))
     return VerifyReport(checked=checked, bytes=size, bad=tuple(bad))
@@ -77,6 +86,15 @@ def _bad_realisations(root: Path) -> Iterator[tuple[str, str]]:
         if not blob.is_file():
             path.unlink(missing_ok=True)
             yield name, f"the layer {realisation.layer} it tells of is not in the store"
+
+
+def _trees(folder: Path) -> Iterator[tuple[Path, Path, str | None]]:
+    """Each wheel tree: its file, the record beside it, and the sha256 that record gives (None: it is damaged)."""
+    for record in sorted(folder.glob("[0-9a-f]*.json")):
+        promised = None
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            promised = json.loads(record.read_bytes())["frames"]["sha256"]
+        yield record.with_suffix(".tar.zst"), record, promised
 
 
 def _named(folder: Path) -> list[Path]:
