@@ -11,8 +11,7 @@ What is patched, and why (seen with pip 26.3, pip-tools 7.6):
 - `packaging.markers.default_environment`: pip evaluates markers on the running interpreter, whatever `--platform` says;
 - the finder gets a `TargetPython` and the resolver its `py_version_info`: pip-tools ignores `--platform`;
 - `CandidateEvaluator._sort_key`: locked versions are preferences. As constraints (pip-tools' existing_constraints) they
-  would hold an upgraded package back to what all others were locked to, instead of moving what the upgrade forces. And
-  releases come before pre-releases: to pip a `>=1.0rc1` deep in somebody's requirements is leave to take any candidate;
+  would hold an upgraded package back to what all others were locked to, instead of moving what the upgrade forces;
 - `PipReporter.pinning`: to tell how far the resolution is.
 """
 
@@ -156,19 +155,15 @@ class _TargetRepository(PyPIRepository):  # type: ignore[misc]
 
 
 def _prefer(finder: PackageFinder, preferences: Mapping[str, str]) -> None:
-    """Let the finder try a package's preferred version before all others, and pre-releases last."""
+    """Let the finder try a package's preferred version before all others, where its requirements admit it."""
     make = finder.make_candidate_evaluator
 
     def make_preferring(project_name: str, *args: Any, **options: Any) -> CandidateEvaluator:
         evaluator = make(project_name, *args, **options)
         preferred = preferences.get(canonicalize_name(project_name))
-        version = None if preferred is None else Version(preferred)
-        usual = evaluator._sort_key
-        evaluator._sort_key = lambda candidate: (
-            candidate.version == version,
-            not candidate.version.is_prerelease,
-            *usual(candidate),
-        )
+        if preferred is not None:
+            usual, version = evaluator._sort_key, Version(preferred)
+            evaluator._sort_key = lambda candidate: (candidate.version == version, *usual(candidate))
         return evaluator
 
     finder.make_candidate_evaluator = make_preferring

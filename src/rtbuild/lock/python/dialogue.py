@@ -18,6 +18,7 @@ from packaging.version import Version
 from rtbuild.errors import ResolutionError
 from rtbuild.lock.python.index import Index
 from rtbuild.lock.python.pages import IndexFile, Page
+from rtbuild.lock.python.prefetch import Prefetch
 from rtbuild.progress import Progress
 
 
@@ -30,7 +31,9 @@ class Question:
     preferences: Mapping[str, str]
 
 
-def ask_resolver(question: Question, index: Index, *, task: str, progress: Progress) -> tuple[IndexFile, ...]:
+def ask_resolver(
+    question: Question, index: Index, prefetch: Prefetch, *, task: str, progress: Progress
+) -> tuple[IndexFile, ...]:
     """The file of every package that the question leads to, by name. `task` is the running task of `progress`.
 
     Raises `ResolutionError` where no set of packages fits, and what `Index` raises.
@@ -47,7 +50,7 @@ def ask_resolver(question: Question, index: Index, *, task: str, progress: Progr
             "environment": dict(target.environment),
             "folder": folder,
         }
-        found = _Conversation(index, task=task, progress=progress).hold(message, Path(folder))
+        found = _Conversation(index, prefetch, task=task, progress=progress).hold(message, Path(folder))
     return tuple(_file(index.page(name), Version(version)) for name, version in found)
 
 
@@ -61,8 +64,9 @@ def _file(page: Page, version: Version) -> IndexFile:
 class _Conversation:
     """One resolver process and what it was served."""
 
-    def __init__(self, index: Index, *, task: str, progress: Progress) -> None:
+    def __init__(self, index: Index, prefetch: Prefetch, *, task: str, progress: Progress) -> None:
         self._index = index
+        self._prefetch = prefetch
         self._task = task
         self._progress = progress
         self._served: dict[str, IndexFile] = {}
@@ -123,7 +127,9 @@ class _Conversation:
             elif message.get("ask") == "page":
                 _send(questions, self._page(message["of"]))
             elif message.get("ask") == "metadata":
-                _send(questions, self._index.text(self._served[message["of"]]))
+                file = self._served[message["of"]]
+                self._prefetch.passed_over(self._pages[file.name], file)
+                _send(questions, self._index.text(file))
             else:
                 return dict(message)
         return None

@@ -50,8 +50,8 @@ def build_graph(
 ) -> Graph:
     """The graph of `packages` as `requirements` lead through it in an environment (PEP 508 markers of the target).
 
-    Raises `ResolutionError` where a requirement is not met, where the recipe asks for an extra that does not exist, and
-    where a package is in no layer.
+    Raises `ResolutionError` where a requirement is not met, where nothing leads to a package, where the recipe asks for
+    an extra that does not exist, and where a package is in no layer.
     """
     walk = _Walk(packages, environment)
     reached = walk.closure(requirements, where=_RECIPE)
@@ -63,6 +63,9 @@ def build_graph(
             details="\n".join(walk.recipe_extras),
             hint="remove the extra from the recipe, or choose a version that provides it",
         )
+    needless = sorted(set(packages) - {name for name, _ in reached})
+    if needless:
+        raise ResolutionError("nothing needs some of the resolved packages", details="\n".join(needless))
     needs: dict[str, set[str]] = {name: set() for name, _ in reached}
     for name, extra in reached:
         needs[name] |= {other for other, _ in walk.edges((name, extra))} - {name}

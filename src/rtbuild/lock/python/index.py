@@ -46,12 +46,24 @@ class Metadata:
 
 
 class Index:
-    """The index as the target sees it at a moment. Metadata is kept below `cache`: it never changes for a sha256."""
+    """The index as the target sees it at a moment. Metadata is kept below `cache`: it never changes for a sha256.
 
-    def __init__(self, sources: Sources, *, target: Target, as_of: datetime, cache: Path) -> None:
+    `pre_releases` are the names of the projects whose pre-releases count too.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        target: Target,
+        as_of: datetime,
+        cache: Path,
+        pre_releases: frozenset[str] = frozenset(),
+    ) -> None:
         self.target = target
         self.as_of = as_of
         self._sources = sources
+        self._pre_releases = pre_releases
         self._base = sources.python_index_url().rstrip("/")
         self._cache = cache / "metadata" / _CACHE_FORMAT
         self._pages: _Once[str, Page] = _Once()
@@ -72,8 +84,14 @@ class Index:
 
     def _read_page(self, name: str) -> Page:
         content = self._sources.python_project(name)
-        base = f"{self._base}/{name}/"
-        return read_page(name, content, target=self.target, as_of=self.as_of, base=base)
+        return read_page(
+            name,
+            content,
+            target=self.target,
+            as_of=self.as_of,
+            base=f"{self._base}/{name}/",
+            pre_releases=name in self._pre_releases,
+        )
 
     def _read_text(self, file: IndexFile) -> tuple[str, tuple[str, ...] | None]:
         place = self._cache / f"{file.sha256}.json"
@@ -116,7 +134,10 @@ class Index:
 
 
 class _Once(Generic[K, V]):
-    """Makes each value once. A second caller waits for the first one's thread, so that a pool cannot starve itself."""
+    """Makes each value once. A second caller waits for the first one's thread, so that a pool cannot starve itself.
+
+    A failure is told to those who wait for it and not kept: who asks later tries again.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -132,6 +153,8 @@ class _Once(Generic[K, V]):
             try:
                 future.set_result(make())
             except BaseException as error:
+                with self._lock:
+                    del self._made[key]
                 future.set_exception(error)
         return future.result()
 

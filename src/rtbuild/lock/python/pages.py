@@ -52,13 +52,17 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A project's usable files, best version last. The `other_` versions exist, but not for this target and moment."""
+    """A project's usable files, best version last. The `other_` versions exist, but not for this target and moment.
+
+    `pre_releases` could be used, but only if the recipe says so.
+    """
 
     name: str
     files: tuple[IndexFile, ...]
     other_later: tuple[str, ...] = ()
     other_platform: tuple[str, ...] = ()
     other_python: tuple[str, ...] = ()
+    pre_releases: tuple[str, ...] = ()
 
     def file(self, version: Version) -> IndexFile | None:
         """The one file of a version."""
@@ -71,14 +75,26 @@ class Page:
             ("uploaded too late", self.other_later),
             ("for other platforms only", self.other_platform),
             ("for other Pythons only", self.other_python),
+            ("pre-releases, which the recipe would have to pin", self.pre_releases),
         )
         parts += [f"{len(versions)} {text} ({_some(versions)})" for text, versions in reasons if versions]
         return f"{self.name}: {', '.join(parts)}"
 
 
-def read_page(name: str, content: Mapping[str, Any], *, target: Target, as_of: datetime, base: str) -> Page:
+def read_page(
+    name: str,
+    content: Mapping[str, Any],
+    *,
+    target: Target,
+    as_of: datetime,
+    base: str,
+    pre_releases: bool = False,
+) -> Page:
     """The page of project `name` (PEP 691, PEP 700), reduced to one file per version: the best wheel by the target's
     tag order, else the sdist. `base` is the page's own address, for relative ones in it.
+
+    Pre-releases count if `pre_releases` says so or there is nothing else. To pip, a `<4.0.0dev` deep in somebody's
+    requirements is leave to take them, and Google's libraries are full of those.
 
     Raises `ResolutionError` where a file has no upload time, size or sha256: they are what makes a lock a lock.
     """
@@ -96,12 +112,16 @@ def read_page(name: str, content: Mapping[str, Any], *, target: Target, as_of: d
         elif reason is not None:
             others[reason[0]].add(reason[1])
     usable = {str(version) for version in best}
+    early = {version for version in best if version.is_prerelease}
+    if pre_releases or len(early) == len(best):
+        early = set()
     return Page(
         name=name,
-        files=tuple(best[version] for version in sorted(best)),
+        files=tuple(best[version] for version in sorted(set(best) - early)),
         other_later=_sorted(others["later"] - usable),
         other_platform=_sorted(others["platform"] - usable),
         other_python=_sorted(others["python"] - usable),
+        pre_releases=_sorted({str(version) for version in early}),
     )
 
 

@@ -5,10 +5,12 @@ A guess costs a request at most: the resolver asks for what was not foreseen, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from types import TracebackType
+from typing import Any
 
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import Requirement
@@ -19,7 +21,8 @@ from rtbuild.errors import RtbuildError
 from rtbuild.lock.python.index import Index
 from rtbuild.lock.python.pages import IndexFile, Page
 
-_THREADS = 24
+_THREADS = 16
+_AHEAD = 8
 
 
 class Prefetch:
@@ -38,6 +41,7 @@ class Prefetch:
         self._lock = Lock()
         self._specifiers: dict[str, SpecifierSet] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._looks: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
         roots = list(requirements)
         for requirement in [*roots, *constraints]:
@@ -53,6 +57,26 @@ class Prefetch:
     ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def passed_over(self, page: Page, file: IndexFile) -> None:
+        """The resolver looks at `file`; if it is not the first of its page, older ones will be next."""
+        with self._lock:
+            looks = self._looks[page.name] = self._looks.get(page.name, 0) + 1
+            specifier = self._specifiers.get(page.name, SpecifierSet())
+        if looks < 2:
+            return
+        older = [one for one in page.files if one.version < file.version and one.version in specifier]
+        for one in older[: -min(looks, _AHEAD) - 1 : -1]:
+            self._submit(self._read, one)
+
+    def _read(self, file: IndexFile) -> None:
+        with suppress(RtbuildError):
+            self._index.text(file)
+
+    def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        # The pool refuses work once the resolver is done.
+        with suppress(RuntimeError):
+            self._pool.submit(work, *arguments)
+
     def _narrow(self, requirement: Requirement) -> None:
         name = canonicalize_name(requirement.name)
         self._specifiers[name] = self._specifiers.get(name, SpecifierSet()) & requirement.specifier
@@ -63,11 +87,7 @@ class Prefetch:
             nodes = {(name, extra) for extra in ("", *map(canonicalize_name, requirement.extras))} - self._seen
             self._seen |= nodes
         if nodes:
-            try:
-                self._pool.submit(self._look, name, [extra for _, extra in nodes])
-            except RuntimeError:
-                # The resolver is done, and so is this.
-                return
+            self._submit(self._look, name, [extra for _, extra in nodes])
 
     def _look(self, name: str, extras: list[str]) -> None:
         try:

@@ -69,8 +69,15 @@ def resolve_python(
     """
     progress = progress or Silent()
     forced = _upgrades(upgrade or {}, locked, locked_build)
-    index = Index(sources, target=target_for(platform, python_version, glibc), as_of=release.as_of, cache=cache)
-    constraints = (*release.constraints, *(f"{name}=={version}" for name, version in forced.items() if version))
+    pins = tuple(f"{name}=={version}" for name, version in forced.items() if version)
+    constraints = (*release.constraints, *pins)
+    index = Index(
+        sources,
+        target=target_for(platform, python_version, glibc),
+        as_of=release.as_of,
+        cache=cache,
+        pre_releases=_pre_releases((*release.requirements, *constraints, *release.build_constraints)),
+    )
     files, graph = _resolve(
         index,
         release.requirements,
@@ -120,8 +127,8 @@ def _resolve(
     progress.begin(task, unit="packages")
     outcome = "failed"
     try:
-        with Prefetch(index, requirements=asked, constraints=bound, preferences=preferences):
-            files = ask_resolver(question, index, task=task, progress=progress)
+        with Prefetch(index, requirements=asked, constraints=bound, preferences=preferences) as prefetch:
+            files = ask_resolver(question, index, prefetch, task=task, progress=progress)
         _refuse_yanked(files, [*asked, *bound], progress)
         packages = {file.name: _package(index, file) for file in files}
         graph = build_graph(packages, requirements=[str(one) for one in asked], layers=layers, environment=environment)
@@ -131,6 +138,22 @@ def _resolve(
     for line in graph.missing_extras:
         progress.note(line)
     return files, graph
+
+
+def _pre_releases(lines: Iterable[str]) -> frozenset[str]:
+    """The packages that the recipe asks for by the version of a pre-release."""
+    return frozenset(
+        canonicalize_name(requirement.name)
+        for requirement in _parse(lines, "requirement")
+        if any(_names_pre_release(one.version) for one in requirement.specifier)
+    )
+
+
+def _names_pre_release(version: str) -> bool:
+    try:
+        return Version(version.removesuffix(".*")).is_prerelease
+    except InvalidVersion:
+        return False
 
 
 def _parse(lines: Iterable[str], kind: str) -> list[Requirement]:
