@@ -17,10 +17,10 @@ and "absent"; a dependency with one possible package is a `Need` of it; one with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 from resolvelib.structs import RequirementInformation, State
@@ -167,13 +167,14 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         identifier: Identifier,
         requirements: Mapping[Identifier, Iterator[Requirement]],
         incompatibilities: Mapping[Identifier, Iterator[Candidate]],
-    ) -> Iterable[Candidate] | Callable[[], Iterator[Candidate]]:
+    ) -> Sequence[Candidate]:
         wanted = list(requirements[identifier])
         if wanted:
             self._asked[identifier] = min(wanted, key=_turn)
         bad = set(incompatibilities[identifier])
         if not isinstance(identifier, str):
-            return lambda: (taken for taken in self._options(identifier) if taken not in bad)
+            taken = [Taken(identifier, option) for option in self._universe.options(identifier)]
+            return _Options([t for t in taken if t not in bad], self._watch, self._locked)
         known: Iterable[Candidate]
         if not any(isinstance(requirement, Need) for requirement in wanted):
             known = [_absent(identifier)]
@@ -221,14 +222,34 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
             for name, packages in refused.items():
                 yield Refusal(name, frozenset(packages), place, chain, str(relation))
 
-    def _options(self, alternatives: Alternatives) -> Iterator[Candidate]:
-        """The options of a choice, looked at when it is made: those already there come first."""
-        pinned = self._watch.pinned
 
-        def preference(option: Option) -> tuple[bool, bool]:
-            return pinned.get(option.name) not in option.packages, option.name not in self._locked
+class _Options(Sequence[Taken]):
+    """The options of a choice. Their order is settled when the choice is made: those already there come first.
 
-        return (Taken(alternatives, option) for option in sorted(self._universe.options(alternatives), key=preference))
+    A sequence, because resolvelib keeps the order that an iterator or a function gave when the choice came up.
+    """
+
+    def __init__(self, taken: Sequence[Taken], watch: _Watch, locked: frozenset[str]) -> None:
+        self._taken = taken
+        self._watch = watch
+        self._locked = locked
+
+    def __iter__(self) -> Iterator[Taken]:
+        return iter(sorted(self._taken, key=self._preference))
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    @overload
+    def __getitem__(self, index: int) -> Taken: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Taken]: ...
+    def __getitem__(self, index: int | slice) -> Taken | Sequence[Taken]:
+        return list(self)[index]
+
+    def _preference(self, taken: Taken) -> tuple[bool, bool]:
+        option = taken.option
+        return self._watch.pinned.get(option.name) not in option.packages, option.name not in self._locked
 
 
 def _turn(requirement: Requirement) -> tuple[int, Place]:
