@@ -1,0 +1,24 @@
+"""Wheel trees: what one wheel installs and compiles to, the unit that rtbuild caches of Python layers."""
+
+from rtbuild.build.trees.cache import StoredTree
+from rtbuild.build.trees.conflicts import Claim, Conflict, find_conflicts
+from rtbuild.build.trees.realise import Tree, lock_conflicts, realise_trees
+from rtbuild.build.trees.root import tool_debs, unpack_debs
+from rtbuild.build.trees.sdists import BuiltWheel, realise_wheels
+from rtbuild.build.trees.tree import TreeFile, TreeIndex
+
+__all__ = [
+    "BuiltWheel",
+    "Claim",
+    "Conflict",
+    "StoredTree",
+    "Tree",
+    "TreeFile",
+    "TreeIndex",
+    "find_conflicts",
+    "lock_conflicts",
+    "realise_trees",
+    "realise_wheels",
+    "tool_debs",
+    "unpack_debs",
+]

@@ -1,0 +1,159 @@
+"""Trees in the store: `<key>.tar.zst`, the compressed frames, and `<key>.json`, what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtbuild.build.trees.tree import TreeFile, TreeIndex, Writer
+from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
+from rtbuild.oci.compress import DEFAULT, FRAME_SIZE, Compressor
+from rtbuild.store.files import store_errors, write_atomically
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTree:
+    """A tree in the store. `frames` is the file with its compressed frames, of `size` bytes and digest `sha256`;
+    `uncompressed` is the size of the tar members in them."""
+
+    key: Key
+    frames: Path
+    sha256: Sha256
+    size: int
+    uncompressed: int
+    index: TreeIndex
+
+
+class TreeCache:
+    """The trees in one folder. May be used from many threads and processes."""
+
+    def __init__(self, folder: Path, compressor: Compressor = DEFAULT) -> None:
+        self._folder = folder
+        self._compressor = compressor
+
+    @property
+    def compressor(self) -> str:
+        """The compressor's name, part of every key."""
+        return self._compressor.name
+
+    def find(self, key: Key) -> StoredTree | None:
+        """The tree with this key, every byte of it checked; None where it is absent or damaged. Raises `StoreError`."""
+        frames, record = self._frames(key), self._record(key)
+        try:
+            tree = _parse(key, frames, record.read_bytes())
+            found = sha256_file(frames)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return None
+        except OSError as error:
+            with store_errors(f"read {error.filename or record}"):
+                raise
+        return tree if found == tree.sha256 else None
+
+    def add(self, key: Key, compose: Callable[[Writer], TreeIndex]) -> StoredTree:
+        """Keep what `compose` writes; it replaces what is there. Raises `StoreError`, and whatever `compose` raises."""
+        target = self._frames(key)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        with store_errors(f"write {target}"):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with partial.open("wb", buffering=0) as stream:
+                    writer = _FrameWriter(stream.write, self._compressor)
+                    index = compose(writer)
+                    writer.end()
+                    os.fsync(stream.fileno())
+                tree = StoredTree(
+                    key=key,
+                    frames=target,
+                    sha256=Sha256(writer.digest.hexdigest()),
+                    size=writer.size,
+                    uncompressed=writer.uncompressed,
+                    index=index,
+                )
+                # Frames first: a record without its frames is no more than a miss either way.
+                os.replace(partial, target)
+                write_atomically(self._record(key), _format(tree))
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink()
+                raise
+        return tree
+
+    def _frames(self, key: Key) -> Path:
+        return self._folder / f"{key}.tar.zst"
+
+    def _record(self, key: Key) -> Path:
+        return self._folder / f"{key}.json"
+
+
+class _FrameWriter:
+    """Compresses in the calling thread: trees are made side by side, so cores are busy as it is."""
+
+    def __init__(self, sink: Callable[[bytes], object], compressor: Compressor) -> None:
+        self._sink = sink
+        self._frame = compressor.frame
+        self._buffer = bytearray()
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.uncompressed = 0
+
+    def write(self, content: bytes) -> None:
+        """Take a piece of the tree."""
+        self._buffer += content
+        self.uncompressed += len(content)
+        while len(self._buffer) >= FRAME_SIZE:
+            self._emit(bytes(memoryview(self._buffer)[:FRAME_SIZE]))
+            del self._buffer[:FRAME_SIZE]
+
+    def end(self) -> None:
+        """Emit what is left."""
+        if self._buffer:
+            self._emit(bytes(self._buffer))
+
+    def _emit(self, piece: bytes) -> None:
+        frame = self._frame(piece)
+        self.digest.update(frame)
+        self.size += len(frame)
+        self._sink(frame)
+
+
+def _format(tree: StoredTree) -> bytes:
+    files = [[file.path, file.mode, file.size, file.sha256] for file in tree.index.files]
+    content: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "key": tree.key,
+        "frames": {"sha256": tree.sha256, "size": tree.size, "uncompressed": tree.uncompressed},
+        "files": files,
+    }
+    return canonical_json({**content, "sha256": sha256_bytes(canonical_json(content))}) + b"\n"
+
+
+def _parse(key: Key, frames: Path, text: bytes) -> StoredTree:
+    """The record in `text`; raises `ValueError`, `KeyError` or `TypeError` where it is not what was written."""
+    content = json.loads(text)
+    promised = content.pop("sha256")
+    if content["schema"] != _SCHEMA or content["key"] != key or sha256_bytes(canonical_json(content)) != promised:
+        raise ValueError("damaged record")
+    return StoredTree(
+        key=key,
+        frames=frames,
+        sha256=parse_sha256(content["frames"]["sha256"]),
+        size=content["frames"]["size"],
+        uncompressed=content["frames"]["uncompressed"],
+        index=TreeIndex(
+            files=tuple(
+                TreeFile(path=path, mode=mode, size=size, sha256=sha256)
+                for path, mode, size, sha256 in content["files"]
+            )
+        ),
+    )

@@ -1,0 +1,156 @@
+"""Byte-compiling wheels: what is to be done goes into a folder, one container does all of it, archives of modules come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from rtbuild.build.trees.root import unpack_debs
+from rtbuild.build.trees.scheme import Scheme
+from rtbuild.build.trees.wheel import Wheel
+from rtbuild.engine import Engine
+from rtbuild.errors import BuildError
+from rtbuild.platform import Platform
+from rtbuild.progress import Progress
+
+SCRIPT = "compile_wheels.py"
+"""The script that compiles, in `rtbuild.build.scripts`."""
+
+_PART_LIMIT = 2 << 20
+"""Bytes of source after which a wheel's next task begins, about 0.2 s of compiling. Compiled bytes depend on it."""
+
+Module = tuple[str, int, int, int]
+"""Installed path, offset in the wheel, stored size, deflated or not."""
+
+_TASK = "compile wheels"
+
+# The exec form, because the root has no shell. Isolated mode (-I) would ignore PYTHONHASHSEED.
+_DOCKERFILE = """\
+FROM scratch AS compile
+ADD tools.tar /
+ENV PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
+RUN --mount=type=bind,source=work,target=/rtbuild/work \\
+    ["{python}", "-s", "-S", "-B", "/rtbuild/work/{script}", "/rtbuild/work/tasks", "/rtbuild/work/wheels", "/rtbuild/out", "0"]
+FROM scratch
+COPY --from=compile /rtbuild/out /
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileTask:
+    """Modules of one wheel that one process compiles, and the bytes of source that they are."""
+
+    modules: tuple[Module, ...]
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileWork:
+    """A wheel to compile: its file and its tasks. `name` is unique among the work, and fit to be a file's."""
+
+    name: str
+    wheel: Path
+    tasks: tuple[CompileTask, ...]
+
+
+def compile_wheels(
+    work: Sequence[CompileWork],
+    *,
+    scheme: Scheme,
+    root: Sequence[Path],
+    engine: Engine,
+    platform: Platform,
+    folder: Path,
+    log: Path,
+    progress: Progress,
+) -> Mapping[str, tuple[Path, ...]]:
+    """Compile all of `work` in one container of `platform` made of the packages `root`; the archives of each wheel by the work's name.
+
+    `folder` is an empty folder on the same file system as the wheels, which are hard-linked into it; the archives are made
+    below it. All processors of the engine are used. Raises `BuildError`, `EngineError`.
+    """
+    queue = sorted(
+        ((task, number, one) for one in work for number, task in enumerate(one.tasks)),
+        key=lambda item: (-item[0].weight, item[2].name, item[1]),
+    )
+    archives: dict[str, list[Path]] = {one.name: [] for one in work}
+    if not queue:
+        return {name: () for name in archives}
+    context, out = folder / "context", folder / "out"
+    (context / "work" / "tasks").mkdir(parents=True)
+    (context / "work" / "wheels").mkdir()
+    for one in work:
+        link_file(one.wheel, context / "work" / "wheels" / one.name)
+    for position, (task, _, one) in enumerate(queue):
+        name = f"{position:06}"
+        text = json.dumps({"wheel": one.name, "modules": task.modules})
+        (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
+        archives[one.name].append(out / name)
+    (context / "work" / SCRIPT).write_bytes(script_text(SCRIPT))
+    unpack_debs(root, context / "tools.tar")
+    python = f"/usr/bin/python{scheme.python}"
+    (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
+    progress.begin(_TASK, total=len(queue), unit="parts")
+    outcome = "failed"
+    try:
+        engine.build(
+            context,
+            log=log,
+            title="compiling wheels",
+            output_local=out,
+            platform=platform,
+            on_line=lambda line: progress.advance(_TASK) if " ended " in line else None,
+        )
+        outcome = "compiled"
+    finally:
+        progress.end(_TASK, outcome)
+    missing = [path.name for paths in archives.values() for path in paths if not path.is_file()]
+    if missing:
+        raise BuildError(
+            f"compiling wheels: the container left out {len(missing)} of {len(queue)} parts", hint=f"see {log}"
+        )
+    return {name: tuple(paths) for name, paths in archives.items()}
+
+
+def script_text(name: str) -> bytes:
+    """One of the scripts that run in containers."""
+    return resources.files("rtbuild.build").joinpath("scripts", name).read_bytes()
+
+
+def compile_tasks(wheel: Wheel, scheme: Scheme) -> tuple[CompileTask, ...]:
+    """The tasks that `wheel` is compiled in: a function of the wheel alone, because company shows in the compiled bytes.
+
+    pip compiles scripts that end in .py too; here only what can be imported is.
+    """
+    return tuple(_split(wheel, sorted(path for path in wheel.parts if scheme.is_module(path))))
+
+
+def _split(wheel: Wheel, paths: Sequence[str]) -> Iterator[CompileTask]:
+    modules: list[Module] = []
+    weight = 0
+    for path in paths:
+        part = wheel.parts[path]
+        if part.source is None:
+            continue
+        if modules and weight + part.size > _PART_LIMIT:
+            yield CompileTask(modules=tuple(modules), weight=weight)
+            modules, weight = [], 0
+        offset, size, deflated = wheel.place(part.source)
+        modules.append((path, offset, size, int(deflated)))
+        weight += part.size
+    if modules:
+        yield CompileTask(modules=tuple(modules), weight=weight)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Have `source` at `target` too, without copying it where that can be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copyfile(source, target)
