@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rtbuild.digest import Digest, DiffId, Key
+from rtbuild.digest import DiffId, Digest, Key
 from rtbuild.lock.model import ImageResult, LayerResult
 
 

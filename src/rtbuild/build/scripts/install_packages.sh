@@ -56,7 +56,8 @@ done < /rtbuild/copies
 # What Debian's python packages compiled at configure time differs from run to run: it is compiled again.
 if [ -s /rtbuild/python ]; then
     find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +
-    "$(cat /rtbuild/python)" -I -S -B /rtbuild/compile_stdlib.py
+    # not -I: it would ignore PYTHONHASHSEED
+    "$(cat /rtbuild/python)" -s -S -B /rtbuild/compile_stdlib.py /usr/lib/python3*
 fi
 
 # A package left half configured is a broken image: --audit prints what is wrong.

@@ -1,0 +1,280 @@
+"""The `build` verb: what the plan says is missing is made, the rest comes from the store; then images are put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+
+from rtbuild.build.compose import Image, compose_images, publish
+from rtbuild.build.context import Workshop
+from rtbuild.build.debian import realise_debian
+from rtbuild.build.provide import open_engine
+from rtbuild.build.python import realise_python
+from rtbuild.build.result import BuildResult, BuiltLayer, compare_with_lock
+from rtbuild.digest import Key
+from rtbuild.engine import Engine, interrupt_builds
+from rtbuild.errors import StaleLockError, StoreError
+from rtbuild.fetch import fetch
+from rtbuild.lock.check import check_lock
+from rtbuild.lock.format import record_results
+from rtbuild.lock.model import Artifact, Lock
+from rtbuild.oci.compress import COMPRESSORS, Compressor
+from rtbuild.oci.layer import LayerDigest
+from rtbuild.oci.layout import Layout
+from rtbuild.plan.derivation import Derivation
+from rtbuild.plan.plan import Plan, PlannedLayer, plan_release
+from rtbuild.platform import Platform, host_platform
+from rtbuild.progress import Progress, Silent
+from rtbuild.project import Project
+from rtbuild.recipe.model import DebianLayer, PythonLayer, Release
+from rtbuild.settings import Settings
+from rtbuild.store import Realisation, Store
+
+
+def build(
+    project: Project,
+    release: str,
+    *,
+    platform: Platform | None = None,
+    settings: Settings,
+    record: bool = False,
+    load: bool = False,
+    output: Path | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Build `release` (`8.0` or `8.0.0`) for `platform` (default: this machine's) and compare it with its lock.
+
+    Fetches the artifacts of missing layers, and starts a private engine where the machine has none. `record` writes the
+    digests that come out into the lock, `load` puts the image into the engine's Docker, `output` is a folder that gets
+    the image as an OCI layout. A result that is not the lock's is told by `matches_lock` and `mismatches`, not raised.
+
+    Raises `RecipeError`, `LockError` (`StaleLockError` where recipes changed since), `MirrorError`, `IntegrityError`,
+    `EngineError`, `BuildError` and `StoreError`.
+    """
+    begun = time.monotonic()
+    progress = progress or Silent()
+    target = platform or host_platform()
+    recipe = project.release(release)
+    recipe.require_platform(target)
+    lock = project.read_lock(recipe.version, target)
+    _require_fresh(project, recipe, target)
+    store = Store.open(settings.store, progress)
+    compressor = COMPRESSORS[settings.compression]()
+    work = _Work(project, recipe, lock, settings, store, compressor, progress)
+    # One build at a time makes each layer once; the second finds it in the store.
+    with store.exclusive(f"build {recipe.version} {target}", progress):
+        layers, realisations = work.realise()
+        images = compose_images(work.layout, recipe, lock, realisations)
+        image = images[0]
+        result = _result(recipe, lock, target, image, layers, compressor)
+        if record:
+            record_results(
+                project.lock_path(recipe.version, target),
+                tuple(layer.result() for layer in layers),
+                result.image_result(),
+                None if len(images) == 1 else images[1].result(compressor.name),
+            )
+            lock = project.read_lock(recipe.version, target)
+            result = _result(recipe, lock, target, image, layers, compressor)
+        publish(work.layout, images, settings.repository, target)
+        if output is not None:
+            for one in images:
+                one.copy_to(work.layout, output, settings.repository)
+        if load:
+            engine = work.engine()
+            progress.begin("load")
+            for one in images:
+                engine.load(store.layout, [one.reference(settings.repository)], manifest=one.manifest.digest)
+            progress.end("load", ", ".join(one.reference(settings.repository) for one in images))
+    return replace(result, seconds=time.monotonic() - begun)
+
+
+def _require_fresh(project: Project, recipe: Release, platform: Platform) -> None:
+    stale = check_lock(project, recipe, platform)
+    if stale:
+        raise StaleLockError(
+            f"{project.relative(project.lock_path(recipe.version, platform))}: made from other recipes",
+            details="\n".join(stale),
+            hint=f"make it again with: rtbuild lock {recipe.version} --platform {platform}",
+        )
+
+
+def _result(
+    recipe: Release,
+    lock: Lock,
+    platform: Platform,
+    image: Image,
+    layers: tuple[BuiltLayer, ...],
+    compressor: Compressor,
+) -> BuildResult:
+    matches, mismatches = compare_with_lock(layers, image.result(compressor.name), lock.layers, lock.image)
+    return BuildResult(
+        release=recipe.version,
+        platform=str(platform),
+        image_id=image.id,
+        manifest_digest=image.manifest.digest,
+        compressor=compressor.name,
+        matches_lock=matches,
+        mismatches=mismatches,
+        layers=layers,
+        seconds=0.0,
+    )
+
+
+class _Work:
+    """One build: the plan is followed from the bottom up, Debian layers and Python layers beside each other."""
+
+    def __init__(
+        self,
+        project: Project,
+        recipe: Release,
+        lock: Lock,
+        settings: Settings,
+        store: Store,
+        compressor: Compressor,
+        progress: Progress,
+    ) -> None:
+        self.project = project
+        self.recipe = recipe
+        self.lock = lock
+        self.settings = settings
+        self.store = store
+        self.compressor = compressor
+        self.progress = progress
+        self.layout = Layout.create(store.layout)
+        self._engine: Engine | None = None
+
+    def engine(self) -> Engine:
+        """The engine to build with, looked for (or started) when it is needed first."""
+        if self._engine is None:
+            self._engine = open_engine(self.project, self.settings, self.store, self.progress)
+            self.progress.note(f"engine: {self._engine}")
+        return self._engine
+
+    def plan(self) -> Plan:
+        """What is to be done now."""
+        return plan_release(self.recipe, self.lock, self.store, compressor=self.compressor.name)
+
+    def realise(self) -> tuple[tuple[BuiltLayer, ...], tuple[Realisation, ...]]:
+        """Every layer of the release, those that were missing built."""
+        plan = self.plan()
+        made: dict[str, Realisation] = {}
+        if plan.missing:
+            artifacts = self._needed(plan)
+            engine = self.engine()
+            engine.require_platform(self.lock.platform)
+            fetch(artifacts, self.store, self.settings, progress=self.progress)
+            made = self._build(plan, engine)
+        layers, realisations = [], []
+        for planned in self.plan().layers:
+            if planned.realisation is None:
+                raise StoreError(
+                    f"layer {planned.name} was built and is not in the store",
+                    hint="is another process removing files from it?",
+                )
+            realisations.append(planned.realisation)
+            layers.append(_built_layer(planned.realisation, built=planned.name in made))
+            if planned.name not in made:
+                self.progress.begin(f"layer {planned.name}")
+                self.progress.end(f"layer {planned.name}", "cached")
+        return tuple(layers), tuple(realisations)
+
+    def _needed(self, plan: Plan) -> tuple[Artifact, ...]:
+        """The artifacts that the missing layers are made of. Compiling wheels needs Python's packages too."""
+        names = {layer.name for layer in plan.missing}
+        python = any(isinstance(layer.layer, PythonLayer) for layer in plan.missing)
+        needed: dict[str, Artifact] = {}
+        for deb in self.lock.debs:
+            if python or deb.layer in names:
+                needed[deb.sha256] = deb
+        for wheel in self.lock.pythons:
+            if wheel.layer in names:
+                needed[wheel.sha256] = wheel
+        if python:
+            needed.update({wheel.sha256: wheel for wheel in self.lock.build_pythons})
+        return tuple(needed.values())
+
+    def _build(self, plan: Plan, engine: Engine) -> dict[str, Realisation]:
+        shop = Workshop(
+            store=self.store,
+            layout=self.layout,
+            engine=engine,
+            platform=self.lock.platform,
+            compressor=self.compressor,
+            jobs=self.settings.jobs,
+            progress=self.progress,
+        )
+        made: dict[str, Realisation] = {}
+        lanes: list[Callable[[], None]] = []
+        debian = [one for one in plan.layers if isinstance(one.layer, DebianLayer)]
+        python = [one for one in plan.missing if isinstance(one.layer, PythonLayer)]
+        if any(one.state == "build" for one in debian):
+            lanes.append(lambda: self._build_debian(shop, made))
+        if python:
+            lanes.append(lambda: self._build_python(shop, python, made))
+        _run_lanes(lanes)
+        return made
+
+    def _build_debian(self, shop: Workshop, made: dict[str, Realisation]) -> None:
+        """Layer after layer, planned anew after each, because a child's key holds its parent's output."""
+        for layer in self.recipe.debian_layers:
+            planned = next(one for one in self.plan().layers if one.name == layer.name)
+            if planned.state == "cached":
+                continue
+            parent = None
+            if layer.parent is not None:
+                parent = next(one.realisation for one in self.plan().layers if one.name == layer.parent)
+            assert planned.derivation is not None  # the layers below are built
+            digest = realise_debian(shop, self.recipe, layer, planned.derivation, parent)
+            made[layer.name] = self._record(planned.derivation, digest)
+
+    def _build_python(self, shop: Workshop, planned: list[PlannedLayer], made: dict[str, Realisation]) -> None:
+        for derivation, digest in realise_python(shop, self.recipe, self.lock, planned):
+            made[derivation.layer.name] = self._record(derivation, digest)
+
+    def _record(self, derivation: Derivation, digest: LayerDigest) -> Realisation:
+        realisation = Realisation(
+            key=derivation.key,
+            release=self.recipe.version,
+            platform=str(derivation.platform),
+            layer=derivation.layer.name,
+            diff_id=digest.diff_id,
+            size=digest.size,
+            blob=digest.blob,
+            blob_size=digest.blob_size,
+            media_type=digest.media_type,
+            compressor=digest.compressor,
+            inputs=derivation.inputs,
+        )
+        self.store.record(realisation)
+        self.progress.end(f"layer {derivation.layer.name}", "built")
+        return realisation
+
+
+def _run_lanes(lanes: list[Callable[[], None]]) -> None:
+    """Run all at once; the first failure, or Ctrl-C, ends the builds of the others."""
+    with ThreadPoolExecutor(max(1, len(lanes)), thread_name_prefix="lane") as pool:
+        running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
+        try:
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            interrupt_builds()
+            raise
+        for future in done:
+            error = future.exception()
+            if error is not None:
+                interrupt_builds()
+                raise error
+
+
+def _built_layer(realisation: Realisation, *, built: bool) -> BuiltLayer:
+    return BuiltLayer(
+        name=realisation.layer,
+        key=Key(realisation.key),
+        diff_id=realisation.diff_id,
+        size=realisation.size,
+        state="built" if built else "cached",
+    )

@@ -1,0 +1,72 @@
+"""Images: config and manifest over layers that the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rtbuild.digest import Digest
+from rtbuild.lock.model import ImageResult, Lock
+from rtbuild.oci.image import image_config, manifest, platform_fields
+from rtbuild.oci.layout import CONFIG, MANIFEST, Descriptor, Layout, copy_image, named
+from rtbuild.platform import Platform
+from rtbuild.recipe.model import Release
+from rtbuild.store import Realisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image in the store's layout. `tag` is the release's version, with `-base` for the image without ONBUILD."""
+
+    tag: str
+    id: Digest
+    manifest: Descriptor
+
+    def reference(self, repository: str) -> str:
+        """The image's full name."""
+        return f"{repository}:{self.tag}"
+
+    def result(self, compressor: str) -> ImageResult:
+        """The form in which a lock records it."""
+        return ImageResult(id=self.id, manifest=self.manifest.digest, compressor=compressor)
+
+    def copy_to(self, layout: Layout, folder: Path, repository: str) -> None:
+        """Put the image into the OCI layout at `folder`."""
+        copy_image(layout, self.manifest, folder, [self.reference(repository)])
+
+
+def compose_images(
+    layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation]
+) -> tuple[Image, ...]:
+    """The image of `release` and, where its config has ONBUILD triggers, the same without them as `-base`."""
+    images = [_compose(layout, release, lock, realisations, release.version)]
+    if release.image.on_build:
+        plain = replace(release, image=replace(release.image, on_build=()))
+        images.append(_compose(layout, plain, lock, realisations, f"{release.version}-base"))
+    return tuple(images)
+
+
+def publish(layout: Layout, images: Sequence[Image], repository: str, platform: Platform) -> None:
+    """List the images in the layout's index, in place of older ones of the same name and platform."""
+    os, architecture, variant = platform_fields(platform)
+    entries = [
+        replace(entry, platform=(os, architecture, variant))
+        for image in images
+        for entry in named(image.manifest, [image.reference(repository)])
+    ]
+    replaced = {(entry.annotations, entry.platform) for entry in entries}
+    kept = [found for found in layout.read_index() if (found.annotations, found.platform) not in replaced]
+    layout.write_index((*kept, *entries))
+
+
+def _compose(layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str) -> Image:
+    content = image_config(
+        release.image,
+        platform=lock.platform,
+        epoch=lock.source_date_epoch,
+        layers=[(realisation.layer, realisation.diff_id) for realisation in realisations],
+    )
+    config = layout.put_blob(content, CONFIG)
+    layers = [Descriptor(media_type=one.media_type, digest=one.blob, size=one.blob_size) for one in realisations]
+    return Image(tag=tag, id=config.digest, manifest=layout.put_blob(manifest(config, layers), MANIFEST))
