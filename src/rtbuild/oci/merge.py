@@ -133,8 +133,7 @@ class Tree:
             return
         for kept in (self.nodes.keys(), self.whiteouts, self.opaques):
             ordered = sorted(kept)
-            # A whiteout of a path goes on to hide the parent's, whatever becomes of the path here.
-            gone = set() if kept is self.whiteouts else paths & kept
+            gone = paths & kept
             for path in paths | opaque:
                 gone.update(_below(ordered, path))
             if kept is self.whiteouts or kept is self.opaques:

@@ -1,0 +1,85 @@
+"""Raw layers as engines write them, made with Python's `tarfile`: an independent hand."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+from rtbuild.oci.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry
+
+_TYPES = {
+    REGULAR: tarfile.REGTYPE,
+    HARDLINK: tarfile.LNKTYPE,
+    SYMLINK: tarfile.SYMTYPE,
+    CHARACTER: tarfile.CHRTYPE,
+    BLOCK: tarfile.BLKTYPE,
+    DIRECTORY: tarfile.DIRTYPE,
+    FIFO: tarfile.FIFOTYPE,
+}
+
+
+def folder(path: str, *, mode: int = 0o755, mtime: int = 100) -> tuple[Entry, bytes]:
+    return Entry(path=path, type=DIRECTORY, mode=mode, mtime=mtime), b""
+
+
+def file(path: str, content: bytes = b"", *, mode: int = 0o644, mtime: int = 100) -> tuple[Entry, bytes]:
+    return Entry(path=path, mode=mode, mtime=mtime, size=len(content)), content
+
+
+def link(path: str, target: str, *, mtime: int = 100) -> tuple[Entry, bytes]:
+    return Entry(path=path, type=HARDLINK, link=target, mtime=mtime), b""
+
+
+def symlink(path: str, target: str, *, mtime: int = 100) -> tuple[Entry, bytes]:
+    return Entry(path=path, type=SYMLINK, link=target, mode=0o777, mtime=mtime), b""
+
+
+def whiteout(path: str) -> tuple[Entry, bytes]:
+    name = Path(path).name
+    return file(path.removesuffix(name) + ".wh." + name, mode=0, mtime=999)
+
+
+def opaque(path: str) -> tuple[Entry, bytes]:
+    return file(f"{path}/.wh..wh..opq", mode=0, mtime=999)
+
+
+def tar_info(entry: Entry) -> tarfile.TarInfo:
+    """The same member as `tarfile` has it."""
+    info = tarfile.TarInfo(entry.path)
+    info.type = _TYPES[entry.type]
+    info.mode, info.uid, info.gid, info.size, info.mtime = entry.mode, entry.uid, entry.gid, entry.size, entry.mtime
+    info.linkname = entry.link
+    info.devmajor, info.devminor = entry.device
+    info.pax_headers = {
+        f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape") for name, value in (entry.xattrs or {}).items()
+    }
+    return info
+
+
+def raw_layer(*members: tuple[Entry, bytes], noise: bool = False) -> bytes:
+    """A plain tar of `members`; `noise` adds what engines and archivers add: owners' names, fractions of seconds, times."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry, content in members:
+            info = tar_info(entry)
+            if noise:
+                info.uname, info.gname = "root", "staff"
+                info.pax_headers |= {
+                    "atime": "1700000000.5",
+                    "ctime": "1700000000.25",
+                    "mtime": f"{entry.mtime}.123456",
+                }
+            archive.addfile(info, io.BytesIO(content))
+    return target.getvalue()
+
+
+def contents(raw: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    """What `tarfile` finds in a plain tar, in order; a path twice is refused."""
+    found: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        for info in archive:
+            assert info.name not in found, f"{info.name} is there twice"
+            stream = archive.extractfile(info) if info.isreg() else None
+            found[info.name] = (info, stream.read() if stream else b"")
+    return found
