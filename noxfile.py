@@ -7,7 +7,8 @@ series (`build-8.0`, its newest release). What follows `--` goes to rtbuild: `no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import nox
@@ -18,8 +19,8 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = Path(__file__).parent
-RTBUILD = ".nox/rtbuild"
-"""The one environment that every build, lock and verify session shares."""
+SHARED = PROJECT / ".nox" / "rtbuild"
+"""The one environment of all builds, locks and verifications: there are three sessions for each release."""
 
 
 @nox.session(reuse_venv=True)
@@ -61,17 +62,33 @@ def bench(session: nox.Session) -> None:
 
 
 def install(session: nox.Session, *extras: str) -> None:
-    """Install rtbuild (editable) with `extras`, unless this environment already holds what pyproject.toml says."""
-    location = Path(session.virtualenv.location)
-    stamp = location / "rtbuild.stamp"
-    wanted = hashlib.sha256(
-        b"\0".join([(PROJECT / "pyproject.toml").read_bytes(), str(PROJECT).encode(), ",".join(extras).encode()])
-    ).hexdigest()
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    target = f".[{','.join(extras)}]" if extras else "."
-    session.install("--quiet", "--editable", target)
-    stamp.write_text(wanted, encoding="utf-8")
+    """Install rtbuild (editable) with `extras`, unless the session's environment holds what pyproject.toml says."""
+    stamp = Path(session.virtualenv.location) / "rtbuild.stamp"
+    if not is_fresh(stamp, extras):
+        session.install("--quiet", "--editable", f".[{','.join(extras)}]")
+        stamp.write_text(fingerprint(extras), encoding="utf-8")
+
+
+def shared_rtbuild(session: nox.Session) -> str:
+    """The rtbuild program in the environment that all builds, locks and verifications share, made if need be."""
+    stamp = SHARED / "rtbuild.stamp"
+    if not is_fresh(stamp, ()):
+        session.run(sys.executable, "-m", "venv", "--clear", str(SHARED))
+        pip = (str(SHARED / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
+        session.run(*pip, "install", "--quiet", "--editable", str(PROJECT))
+        stamp.write_text(fingerprint(()), encoding="utf-8")
+    return str(SHARED / "bin" / "rtbuild")
+
+
+def is_fresh(stamp: Path, extras: Sequence[str]) -> bool:
+    """True where `stamp` says that its environment holds what is wanted now."""
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(extras)
+
+
+def fingerprint(extras: Sequence[str]) -> str:
+    """What an environment depends on: the dependencies, the place of the checkout, the interpreter."""
+    parts = ((PROJECT / "pyproject.toml").read_text(encoding="utf-8"), str(PROJECT), sys.version, *extras)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def releases() -> Iterator[str]:
@@ -93,17 +110,21 @@ def add_release_sessions() -> None:
 
 def add_verbs(name: str, version: str) -> None:
     """Make `build-<name>`, `lock-<name>` and `verify-<name>`."""
-    for verb, title in (("build", "Build"), ("lock", "Lock"), ("verify", "Rebuild from nothing and compare")):
-        session = verb_session(verb, version, f"{title} {version}.")
-        nox.session(session, name=f"{verb}-{name}", venv_location=RTBUILD, reuse_venv=True)
+    titles = {
+        "build": f"Build {version} and compare it with its lock.",
+        "lock": f"Choose every artifact of {version} and write its lock.",
+        "verify": f"Rebuild {version} from nothing and compare.",
+    }
+    for verb, title in titles.items():
+        session = verb_session(verb, version, title)
+        nox.session(name=f"{verb}-{name}", python=False)(session)
 
 
 def verb_session(verb: str, version: str, title: str) -> Callable[[nox.Session], None]:
     """A session function that runs one rtbuild verb on one release; its exit code is rtbuild's success or failure."""
 
     def run(session: nox.Session) -> None:
-        install(session)
-        session.run("rtbuild", verb, version, *session.posargs)
+        session.run(shared_rtbuild(session), verb, version, *session.posargs)
 
     run.__doc__ = title
     return run

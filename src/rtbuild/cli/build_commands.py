@@ -37,14 +37,15 @@ def plan(invocation: Invocation, release: str, platform: str | None) -> None:
     Example:
       rtbuild plan 8.0 --platform linux/amd64
     """
+    from rtbuild.oci.compress import COMPRESSORS
     from rtbuild.plan import plan_release
-    from rtbuild.project import require_platform
 
-    project = invocation.project()
+    project, settings = invocation.project(), invocation.settings()
     found, target = project.release(release), chosen_platform(platform)
-    require_platform(found, target)
+    found.require_platform(target)
     lock = project.read_lock(found.version, target)
-    planned = plan_release(found, lock, invocation.store())
+    compressor = COMPRESSORS[settings.compression]()
+    planned = plan_release(found, lock, invocation.store(), compressor=compressor.name)
     invocation.answer(plan_document(planned), plan_text(planned))
 
 

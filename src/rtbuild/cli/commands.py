@@ -7,17 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from rtbuild.cli.build_commands import build, plan, verify
+from rtbuild.cli.engine_commands import engine
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.lock_commands import export, fetch, lock, why
-from rtbuild.cli.engine_commands import engine
 from rtbuild.cli.place_commands import list_releases, mirrors, store
-
-
-class Root(Group):
-    """Lists its commands in the order of a day's work, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 def installed_version() -> str:
@@ -35,7 +28,7 @@ def show_version(context: click.Context, parameter: click.Parameter, value: bool
         context.exit()
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version."
 )

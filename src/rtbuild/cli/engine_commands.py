@@ -43,14 +43,12 @@ def engine_start(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine start --name testing
     """
-    from rtbuild.engine import start_engine
-    from rtbuild.fetch import fetch
+    from rtbuild.build.provide import start_private_engine
 
-    settings, store = invocation.settings(), invocation.store()
-    lock = invocation.project().read_engine_lock(name, chosen_platform(None))
     with invocation.progress() as progress:
-        fetch(lock.debs, store, settings, progress=progress)
-        status = start_engine(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)
+        status = start_private_engine(
+            invocation.project(), invocation.settings(), invocation.store(), progress, name=name
+        )
     invocation.answer(as_document(status), status_text(status))
 
 

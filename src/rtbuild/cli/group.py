@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rtbuild.cli.invocation import Invocation
+from rtbuild.cli.invocation import Invocation, ReaderGone
 from rtbuild.errors import RtbuildError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +74,13 @@ def shared_options(command: F) -> F:
 
 
 class Group(click.Group):
-    """A group whose `main` ends every failure with one message and the exit code that fits."""
+    """A group whose `main` ends every failure with one message and the exit code that fits.
+
+    It lists its commands in the order of a day's work, not of the alphabet.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
@@ -84,8 +90,7 @@ class Group(click.Group):
         try:
             outcome = super().main(arguments, *rest, **options)
             code = outcome if isinstance(outcome, int) else 0
-            sys.stdout.flush()
-        except BrokenPipeError:
+        except ReaderGone:
             # The reader of our output is gone; keep the interpreter from complaining when it flushes stdout at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = BROKEN_PIPE

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rtbuild.store import Store
 
 
+class ReaderGone(Exception):
+    """Whoever read our stdout has closed it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Invocation:
     """The options that every command takes, wherever on the line they stood."""
@@ -57,10 +61,11 @@ class Invocation:
 
     def answer(self, document: Mapping[str, Any], text: str) -> None:
         """Print the command's one answer: `document` with `--json`, otherwise `text`."""
-        if self.json:
-            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        elif text:
-            click.echo(text)
+        output = json.dumps(document, indent=2, ensure_ascii=False) if self.json else text
+        try:
+            click.echo(output, nl=bool(output))  # and flushes
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def answer_each(self, name: str, documents: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> None:
         """Print one answer as it is, several as the list `name` of one document (or as texts, a blank line between)."""

@@ -72,14 +72,12 @@ def lock(
 
 def lock_targets(project: Project, release: str | None, platforms: Sequence[str]) -> list[tuple[str, Platform]]:
     """The (version, platform) pairs that were asked for."""
-    from rtbuild.project import require_platform
-
     targets = []
     for version in [project.resolve(release)] if release else project.releases():
         recipe = project.release(version)
         wanted = [chosen_platform(name) for name in platforms] or recipe.platforms
         for platform in wanted:
-            require_platform(recipe, platform)
+            recipe.require_platform(platform)
             targets.append((version, platform))
     return targets
 
@@ -175,15 +173,26 @@ def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
       rtbuild fetch 8.0 --store /media/usb/store
     """
     from rtbuild.fetch import fetch as fetch_artifacts
+    from rtbuild.fetch import find_mirrors
 
-    project, store = invocation.project(), invocation.store()
+    project, store, settings = invocation.project(), invocation.store(), invocation.settings()
     lock = read_lock(project, project.resolve(release), platform)
     artifacts = (*lock.debs, *lock.pythons, *lock.build_pythons)
     with invocation.progress() as progress:
-        fetch_artifacts(artifacts, store, invocation.settings(), progress=progress)
-    total = sum(one.size for one in artifacts)
-    text = f"{lock.release} for {lock.platform}: {len(artifacts)} files, {size_text(total)}, are in {store.root}"
-    invocation.answer({"files": len(artifacts), "bytes": total, "store": str(store.root)}, text)
+        report = fetch_artifacts(
+            artifacts,
+            store,
+            find_mirrors(settings),
+            jobs=settings.connections,
+            timeout=settings.timeout,
+            retries=settings.retries,
+            progress=progress,
+        )
+    text = (
+        f"{lock.release} for {lock.platform}: {report.fetched} files fetched ({size_text(report.bytes)}), "
+        f"{report.present} were there, in {store.root}"
+    )
+    invocation.answer({**as_document(report), "store": str(store.root)}, text)
 
 
 @click.command(short_help="Show who needs a package.")

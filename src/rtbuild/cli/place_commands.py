@@ -15,7 +15,7 @@ from rtbuild.errors import IntegrityError
 
 if TYPE_CHECKING:
     from rtbuild.project import Project
-    from rtbuild.recipe.model import Release
+    from rtbuild.recipe.model import Release, Suite
     from rtbuild.store import Keep, Store
 
 
@@ -83,11 +83,25 @@ def mirrors(invocation: Invocation) -> None:
       rtbuild mirrors
     """
     from rtbuild.fetch import describe_mirrors
+    from rtbuild.lock.trust import why_untrusted
 
-    project = invocation.project()
+    suites = wanted_suites(invocation.project())
     with invocation.progress() as progress:
-        found = describe_mirrors(invocation.settings(), wanted_suites(project), progress=progress)
-    raise NotImplementedError(found)
+        found = describe_mirrors(invocation.settings(), suites, accepts=why_untrusted, progress=progress)
+    rows = [(one.kind, one.address, one.origin, ", ".join(one.serves) or "-", one.problem or "") for one in found]
+    text = table(("for", "mirror", "named by", "serves", "problem"), rows)
+    invocation.answer({"mirrors": as_document(found)}, text)
+
+
+def wanted_suites(project: Project) -> tuple[Suite, ...]:
+    """Every suite that a release or a private engine of the project takes packages from."""
+    suites: list[Suite] = []
+    for version in project.releases():
+        for layer in project.release(version).debian_layers:
+            suites += layer.suites
+    for name in project.engines():
+        suites += project.engine(name).suites
+    return tuple({(one.archive, one.suite, one.snapshot): one for one in suites}.values())
 
 
 @click.group(cls=Group, short_help="Look after the folder of everything rtbuild keeps.")

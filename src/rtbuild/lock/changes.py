@@ -46,9 +46,16 @@ def moved_packages(before: Lock | None, after: Lock) -> tuple[Move, ...]:
         new = _artifacts(after, kind)
         for name in sorted(old.keys() | new.keys()):
             one, other = old.get(name), new.get(name)
-            if (one and one.sha256) != (other and other.sha256):
+            if one is None or other is None or one.sha256 != other.sha256:
                 title = name[0]
-                moves.append(Move(kind=kind, name=title, before=one and one.version, after=other and other.version))
+                moves.append(
+                    Move(
+                        kind=kind,
+                        name=title,
+                        before=one.version if one else None,
+                        after=other.version if other else None,
+                    )
+                )
     return tuple(moves)
 
 

@@ -97,7 +97,7 @@ def _need(
 
 def _chain(name: str, origins: Mapping[str, str | None], needed_by: Mapping[str, set[str]]) -> tuple[str, ...]:
     """The shortest way from a package with an origin down to `name`; among equals the first by name."""
-    waiting = deque([(name,)])
+    waiting: deque[tuple[str, ...]] = deque([(name,)])
     seen = {name}
     while waiting:
         chain = waiting.popleft()

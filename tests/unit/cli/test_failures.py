@@ -1,0 +1,229 @@
+"""How the command line fails: message, exit code, nothing on stdout, one JSON object with `--json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import rtbuild.cli.group
+from rtbuild.cli.group import Group, shared_options
+from rtbuild.cli.invocation import Invocation
+from rtbuild.errors import (
+    BuildError,
+    IntegrityError,
+    MirrorError,
+    NotReproducibleError,
+    RtbuildError,
+    UsageError,
+)
+from rtbuild.project import Project
+from tests.fakes.command_line import Run, answer
+
+SRC = Path(rtbuild.cli.group.__file__).parents[2]
+
+
+def failing(error: BaseException) -> Group:
+    """A command line whose only command raises `error`."""
+
+    @click.group(cls=Group)
+    @shared_options
+    def root() -> None: ...
+
+    @root.command()
+    @shared_options
+    def go() -> None:
+        raise error
+
+    return root
+
+
+def chained() -> RtbuildError:
+    try:
+        try:
+            raise ConnectionResetError("reset by peer")
+        except OSError as error:
+            raise MirrorError("mirror A: no answer") from error
+    except MirrorError as error:
+        outer = BuildError("base-os: cannot be built")
+        outer.__cause__ = error
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "stderr"),
+    [
+        (RtbuildError("it broke"), 1, "error: it broke\n"),
+        (
+            IntegrityError("curl.deb: other bytes", details="size 3, not 4", hint="fetch it again"),
+            1,
+            "error: curl.deb: other bytes\ncause: size 3, not 4\nhint: fetch it again\n",
+        ),
+        (
+            BuildError("base-os: dpkg failed", details="line one\nline two\n"),
+            1,
+            "error: base-os: dpkg failed\ncause: line one\n       line two\n",
+        ),
+        (chained(), 1, "error: base-os: cannot be built\ncause: mirror A: no answer\ncause: reset by peer\n"),
+        (UsageError("unknown platform 'x'"), 2, "error: unknown platform 'x'\n"),
+        (NotReproducibleError("layer airflow differs"), 3, "error: layer airflow differs\n"),
+        (OSError(28, "No space left on device", "/store/x"), 1, "error: No space left on device: /store/x\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (click.UsageError("no"), 2, "error: no\nhint: see: rtbuild go --help\n"),
+    ],
+)
+def test_message_and_exit_code(error: BaseException, code: int, stderr: str) -> None:
+    result = CliRunner().invoke(failing(error), ["go"], prog_name="rtbuild")
+    assert (result.exit_code, result.stdout) == (code, "")
+    # click says of an interrupt, before ours, only that the line ends
+    assert result.stderr.lstrip("\n") == stderr
+
+
+@pytest.mark.parametrize("arguments", [["--json", "go"], ["go", "--json"]])
+def test_an_error_is_one_json_object(arguments: list[str]) -> None:
+    error = IntegrityError("curl.deb: other bytes", details="size 3, not 4", hint="fetch it again")
+    result = CliRunner().invoke(failing(error), arguments)
+    assert result.exit_code == 1
+    assert answer(result) == {
+        "error": "curl.deb: other bytes",
+        "cause": "size 3, not 4",
+        "hint": "fetch it again",
+        "exit_code": 1,
+    }
+    assert result.stderr == ""
+
+
+def test_a_fault_of_rtbuild_shows_its_traceback() -> None:
+    result = CliRunner().invoke(failing(ZeroDivisionError("by nought")), ["go"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "error: ZeroDivisionError: by nought" in result.stderr
+    assert "fault of rtbuild" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("plan",), "Missing argument 'RELEASE'"),
+        (("plan", "8.0", "--wrong"), "No such option"),
+        (("bild", "8.0"), "No such command 'bild'"),
+        (("plan", "8.0", "--platform", "linux/riscv64"), "unknown platform 'linux/riscv64'"),
+        (("build", "8.0", "--jobs", "0"), "0 is not in the range"),
+        (("build", "8.0", "--jobs", "many"), "'many' is not a valid integer"),
+        (("lock", "8.0", "--check", "--refresh"), "--check writes nothing"),
+        (("lock", "8.0", "--refresh", "--upgrade-package", "x"), "--refresh moves everything"),
+        (("lock", "8.0", "--upgrade-package", "celery>=5"), "'celery>=5' is neither NAME nor NAME==VERSION"),
+        (("lock", "8.0", "--upgrade-package", "celery=="), "'celery==' is neither NAME nor NAME==VERSION"),
+    ],
+)
+def test_usage(run: Run, arguments: tuple[str, ...], text: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert text in result.stderr
+    assert result.stderr.startswith("error: ")
+    result = run(*arguments, "--json")
+    assert text in answer(result)["error"]
+
+
+@pytest.mark.parametrize("verb", ["plan", "build", "verify", "fetch", "export"])
+def test_a_release_that_does_not_exist(run: Run, verb: str) -> None:
+    result = run(verb, "9.9", "--platform", "linux/amd64")
+    assert result.exit_code == 1
+    assert result.stderr == "error: unknown release '9.9'\nhint: known releases: 8.0.0\n"
+
+
+def test_a_folder_that_is_no_project(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("list", "--project", str(tmp_path / "empty"))
+    assert result.exit_code == 1
+    assert "hint: run it inside a project, or name one with --project" in result.stderr
+
+
+def test_no_command_is_answered_with_help(run: Run) -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: rtbuild")
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_speak_of(project: Project, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "rtbuild", "list", "--json", "--store", str(tmp_path / "store")]
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    process = subprocess.run(
+        command, cwd=project.root, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_one_line(number: signal.Signals, tmp_path: Path) -> None:
+    script = (
+        "import sys, time, rtbuild.cli, rtbuild.cli.commands as commands, click\n"
+        "@commands.rtbuild.command('wait')\n"
+        "def wait():\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "sys.argv = ['rtbuild', 'wait']\n"
+        "rtbuild.cli.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.decode().strip() == "error: interrupted"
+
+
+def test_start_up_loads_no_room() -> None:
+    # What makes `plan` instant: neither solver, nor HTTP, nor Docker is imported for a command that needs none.
+    script = (
+        "import sys, rtbuild, rtbuild.cli\n"
+        "heavy = {'docker', 'python_on_whales', 'httpx', 'rich', 'pip', 'resolvelib', 'tomlkit'} & set(sys.modules)\n"
+        "print(sorted(heavy))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    began = time.monotonic()
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert process.stdout == "[]\n"
+    assert time.monotonic() - began < 5
+
+
+def test_an_option_counts_wherever_it_stands() -> None:
+    seen: list[Invocation] = []
+
+    @click.group(cls=Group)
+    @shared_options
+    def root() -> None: ...
+
+    @root.command()
+    @shared_options
+    @click.pass_obj
+    def go(invocation: Invocation) -> None:
+        seen.append(invocation)
+
+    for arguments in (["--store", "here", "-q", "--json", "go"], ["go", "--store", "here", "-q", "--json"]):
+        assert CliRunner().invoke(root, arguments).exit_code == 0
+    assert seen[0] == seen[1] == Invocation(json=True, quiet=True, store_folder=Path("here"))
+
+
+def test_json_stays_json_when_the_text_is_not_ascii(run: Run) -> None:
+    result = run("plan", "8.ö", "--json")
+    assert json.loads(result.stdout)["error"] == "unknown release '8.ö'"

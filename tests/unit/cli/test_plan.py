@@ -1,0 +1,83 @@
+"""`plan` and `list`, as text and as JSON, on a store that holds nothing, a part, or what was made from other inputs."""
+
+from __future__ import annotations
+
+from rtbuild.lock.model import Lock
+from rtbuild.plan import Plan, plan_release
+from rtbuild.project import Project
+from rtbuild.store import Store
+from tests.fakes.command_line import AMD64, Run, answer, realise
+from tests.fakes.projects import put
+
+PLAN = ("plan", "8.0", "--platform", "linux/amd64")
+
+
+def planned(project: Project, store: Store) -> Plan:
+    return plan_release(project.release("8.0.0"), project.read_lock("8.0.0", AMD64), store)
+
+
+def test_everything_is_missing_from_an_empty_store(run: Run, lock: Lock) -> None:
+    result = run(*PLAN, "--json")
+    assert result.exit_code == 0
+    document = answer(result)
+    assert (document["release"], document["platform"]) == ("8.0.0", "linux/amd64")
+    assert [layer["name"] for layer in document["layers"]] == ["base-os", "python", "airflow", "providers"]
+    assert {layer["state"] for layer in document["layers"]} == {"build"}
+    assert [set(layer) for layer in document["layers"]] == [{"name", "key", "state", "reason"}] * 4
+    assert document["layers"][1]["key"] is None, "the key of python hangs on what base-os gives"
+
+
+def test_plan_as_a_table(run: Run, lock: Lock, project: Project, store: Store) -> None:
+    realise(store, planned(project, store), "base-os")
+    airflow = planned(project, store).layers[2].key
+    assert airflow is not None
+    result = run(*PLAN)
+    assert result.exit_code == 0
+    title, head, base_os, *_, third, _ = result.stdout.splitlines()
+    assert title == "8.0.0 for linux/amd64"
+    assert head.split() == ["layer", "key", "state", "reason"]
+    assert base_os.split()[0] == "base-os"
+    assert base_os.split()[2] == "cached"
+    assert third.split()[:3] == ["airflow", airflow[:12], "build"]
+
+
+def test_the_changed_input_is_named(run: Run, lock: Lock, project: Project, store: Store) -> None:
+    before = planned(project, store)
+    realise(store, before, "airflow")
+    realise(store, before, "base-os")
+    put(project.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
+    layers = {layer["name"]: layer for layer in answer(run(*PLAN, "--json"))["layers"]}
+    assert layers["airflow"]["state"] == "cached", "a Python layer does not hang on the one below"
+    assert layers["base-os"]["state"] == "build"
+    assert "/etc/motd changed" in layers["base-os"]["reason"]
+
+
+def test_a_release_without_a_lock(run: Run) -> None:
+    result = run(*PLAN)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "runtime.lock/8.0.0/linux-amd64.toml" in result.stderr
+    assert "hint: make it with: rtbuild lock 8.0.0 --platform linux/amd64" in result.stderr
+
+
+def test_a_platform_that_the_release_is_not_made_for(run: Run, lock: Lock) -> None:
+    result = run("plan", "8.0", "--platform", "linux/arm64")
+    assert result.exit_code == 1
+    assert "8.0.0" in result.stderr
+    assert "linux/arm64" in result.stderr
+
+
+def test_list(run: Run, lock: Lock, project: Project, store: Store) -> None:
+    head, row = run("list").stdout.splitlines()
+    assert head.split() == ["release", "airflow", "python", "os", "platforms", "support", "locked", "built"]
+    assert row.split() == ["8.0.0", "2.6.0", "3.9", "Debian", "11", "amd64", "stable", "until", "2023-11", "amd64", "-"]
+    for name in ("base-os", "python", "airflow", "providers"):
+        realise(store, planned(project, store), name)
+    (release,) = answer(run("list", "--json"))["releases"]
+    assert release["built"] == ["linux/amd64"]
+    assert release["support"] == {"status": "stable", "until": "2023-11"}
+
+
+def test_list_of_a_project_without_locks(run: Run) -> None:
+    (release,) = answer(run("--json", "list"))["releases"]
+    assert (release["version"], release["locked"], release["built"]) == ("8.0.0", [], [])

@@ -1,0 +1,98 @@
+"""How progress is drawn: lines that a log can hold, live lines that leave the terminal clean, nothing when quiet."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+
+from rtbuild.cli.progress import Live, Plain, shown
+from rtbuild.cli.text import amount_text, short, size_text, table
+from rtbuild.progress import Silent
+
+
+def test_plain_lines() -> None:
+    stream = io.StringIO()
+    plain = Plain(stream)
+    plain.begin("fetch", total=98_200_000, unit="bytes")
+    plain.advance("fetch", 98_200_000)
+    plain.begin("layer base-os")
+    plain.end("fetch")
+    plain.note("mirror A: gone")
+    plain.end("layer base-os", "built")
+    assert stream.getvalue().splitlines() == [
+        "fetch (98.2 MB) ...",
+        "layer base-os ...",
+        "fetch: done",
+        "mirror A: gone",
+        "layer base-os: built",
+    ]
+
+
+def test_plain_lines_of_many_threads_stay_whole() -> None:
+    stream = io.StringIO()
+    plain = Plain(stream)
+    threads = [threading.Thread(target=plain.note, args=(f"line {number}",)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(stream.getvalue().splitlines()) == sorted(f"line {number}" for number in range(50))
+
+
+def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(quiet=True) as progress:
+        assert isinstance(progress, Silent)
+        progress.begin("fetch")
+        progress.end("fetch")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(quiet=False) as progress:
+        progress.note("[red]not markup[/red]")
+    assert capsys.readouterr() == ("", "[red]not markup[/red]\n")
+
+
+def test_live_lines_leave_what_ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    live = Live()
+    live.begin("fetch", total=10, unit="files")
+    live.advance("fetch", 4)
+    live.advance("never begun")
+    live.end("never begun", "cached")
+    live.note("[bold]not markup[/bold]")
+    live.end("fetch", "failed")
+    live.close()
+    live.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line.rstrip() for line in err.splitlines()]
+    assert [line for line in lines if line in ("never begun: cached", "[bold]not markup[/bold]", "fetch: failed")] == [
+        "never begun: cached",
+        "[bold]not markup[/bold]",
+        "fetch: failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (98_213_000, "98.2 MB"),
+        (5 * 10**9, "5.0 GB"),
+        (10**13, "10000.0 GB"),
+    ],
+)
+def test_sizes(size: int, text: str) -> None:
+    assert size_text(size) == amount_text(size, "bytes") == text
+
+
+def test_digests_and_tables() -> None:
+    assert short("sha256:" + "ab" * 32) == short("ab" * 32) == "abababababab"
+    assert short(None) == "-"
+    assert table(("a", "long head"), [("x y", "1"), ("z", "")]) == "a    long head\nx y  1\nz"
+    assert table(("only", "head"), []) == "only  head"

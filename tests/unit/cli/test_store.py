@@ -1,0 +1,63 @@
+"""`store du|verify|gc` and `engine status` on folders that hold little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtbuild.lock.model import Lock
+from rtbuild.plan import plan_release
+from rtbuild.project import Project
+from rtbuild.store import Store
+from tests.fakes.command_line import AMD64, Run, answer, realise
+
+
+def test_du_names_every_kind(run: Run, store: Store) -> None:
+    document = answer(run("store", "du", "--json"))
+    assert document["store"] == str(store.root)
+    assert document["bytes"] == store.du()
+    lines = run("store", "du").stdout.splitlines()
+    assert lines[0] == str(store.root)
+    assert lines[-1].startswith("total")
+
+
+def test_the_store_that_is_named_counts(run: Run, tmp_path: Path) -> None:
+    assert answer(run("store", "du", "--store", str(tmp_path / "other"), "--json"))["store"] == str(tmp_path / "other")
+
+
+def test_verify_of_a_good_store(run: Run, store: Store) -> None:
+    assert run("store", "verify", "-q").stdout == "0 files, 0 B: all as they should be\n"
+
+
+def test_verify_names_what_is_damaged(run: Run, store: Store) -> None:
+    path = store.artifact_path("a" * 64)  # type: ignore[arg-type]
+    path.write_bytes(b"not what its name says")
+    result = run("store", "verify", "-q")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"artifacts/{'a' * 64}" in result.stderr
+    assert not path.exists()
+
+
+def test_gc_keeps_what_a_lock_names(run: Run, lock: Lock, project: Project, store: Store) -> None:
+    plan = plan_release(project.release("8.0.0"), lock, store)
+    realise(store, plan, "airflow")
+    for digest in ("a" * 64, "e" * 64):  # the lock's .debs have the first
+        store.artifact_path(digest).write_bytes(b"x")  # type: ignore[arg-type]
+    del store
+    document = answer(run("store", "gc", "-q", "--json"))
+    assert document["removed"]["artifact"] == 1
+    assert run("store", "gc", "-q").stdout == "nothing to remove\n"
+
+
+def test_gc_does_not_run_on_a_project_with_a_bad_lock(run: Run, lock: Lock, project: Project, store: Store) -> None:
+    kept = store.artifact_path("e" * 64)  # type: ignore[arg-type]
+    kept.write_bytes(b"x")
+    project.lock_path("8.0.0", AMD64).write_text("version = 99\n")
+    result = run("store", "gc", "-q")
+    assert result.exit_code == 1
+    assert kept.exists()
+
+
+def test_engine_status_where_there_is_none(run: Run, tmp_path: Path) -> None:
+    document = answer(run("engine", "status", "--json"))
+    assert (document["name"], document["running"], document["pid"]) == ("default", False, None)
+    assert "not running" in run("engine", "status").stdout
