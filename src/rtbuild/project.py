@@ -75,7 +75,7 @@ class Project:
     def read_engine_lock(self, name: str, platform: Platform) -> EngineLock:
         """The lock of one (engine, platform); raises `LockError` where it is missing, malformed or another one's."""
         path = self.engine_lock_path(name, platform)
-        hint = f"make it with: rtbuild lock --engine {name} --platform {platform}"
+        hint = f"make it with: rtbuild engine lock --name {name} --platform {platform}"
         lock = read_engine_lock(path, hint=hint)
         if (lock.engine, lock.platform) != (name, platform):
             raise LockError(f"{self.relative(path)}: is the lock of {lock.engine} for {lock.platform}", hint=hint)

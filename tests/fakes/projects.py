@@ -102,7 +102,7 @@ suite = "bookworm"
 
 
 def write_project(root: Path, **changed: str) -> Path:
-    """Write a small whole project; `changed` gives other texts: `base_os`, `python`, `airflow`, `providers`, `release`."""
+    """Write a small project; `changed` gives other texts: `base_os`, `python`, `airflow`, `providers`, `release`."""
     texts = {"base_os": BASE_OS, "python": PYTHON, "airflow": AIRFLOW, "providers": PROVIDERS, "release": RELEASE}
     texts.update(changed)
     recipes = root / "recipes"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.fakes import locks, projects
-from tests.fakes.projects import put, write_project
 
 from rtbuild.errors import LockError, RecipeError
 from rtbuild.lock.format import write_lock
 from rtbuild.platform import PLATFORMS
 from rtbuild.project import Project, require_platform
+from tests.fakes import locks, projects
+from tests.fakes.projects import put, write_project
 
 AMD64 = PLATFORMS["linux/amd64"]
 ARM64 = PLATFORMS["linux/arm64"]

@@ -55,7 +55,7 @@ def _missing(release: Release, lock: Lock) -> list[str]:
         f"the Debian package {package} of {layer.name} is not locked"
         for layer in release.debian_layers
         for package in layer.packages
-        if package not in debs
+        if package.partition("=")[0] not in debs
     ]
     pythons = {one.name: one.version for one in lock.pythons}
     for text in (*release.requirements, *release.constraints):

@@ -99,7 +99,7 @@ def write_lock(path: Path, lock: Lock) -> None:
 def write_engine_lock(path: Path, lock: EngineLock) -> None:
     """Write the lock of a private engine, as `write_lock` does."""
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"Made by: rtbuild lock --engine {lock.engine} --platform {lock.platform}"))
+    document.add(tomlkit.comment(f"Made by: rtbuild engine lock --name {lock.engine} --platform {lock.platform}"))
     document["version"] = lock.version
     document["engine"] = lock.engine
     document["platform"] = str(lock.platform)

@@ -14,7 +14,7 @@ from rtbuild.digest import Sha256
 from rtbuild.errors import LockError, UsageError
 from rtbuild.fetch.sources import Sources
 from rtbuild.lock.check import Locks, check_lock
-from rtbuild.lock.debian import resolve_debian, resolve_engine
+from rtbuild.lock.debian import Keyring, resolve_debian, resolve_engine
 from rtbuild.lock.derived import (
     DEBIAN_QUESTION,
     PYTHON_QUESTION,
@@ -50,13 +50,15 @@ def resolve_lock(
     refresh: bool = False,
     cache: Path,
     progress: Progress | None = None,
+    keyring: Keyring | None = None,
 ) -> Lock:
     """The lock of `release` for `platform`, as the recipes are now.
 
     What is locked already stays, as far as the recipes allow. A side whose question did not change is not resolved
     again: the Python index is cut off at `as_of`, and Debian's updates come when they are asked for. `upgrade` maps
     the names of packages that shall move to the version they shall move to (None: the newest); `refresh` forgets the
-    lock there is. `cache` is the folder that the resolver may keep files in.
+    lock there is. `cache` is the folder that the resolver may keep files in; `keyring` replaces the Debian archive keys
+    that come with rtbuild.
 
     Raises `RecipeError` for a platform the release does not have, `LockError` for a malformed lock, `ResolutionError`,
     `MirrorError` and `IntegrityError`.
@@ -77,6 +79,7 @@ def resolve_lock(
             locked=old.debs if old else (),
             upgrade=debian_names,
             progress=progress,
+            keyring=keyring,
         )
     debs = tuple(sorted((_sorted_deb(deb) for deb in debs), key=lambda deb: deb.name))
 
@@ -115,11 +118,17 @@ def resolve_lock(
 
 
 def resolve_engine_lock(
-    project: Project, name: str, platform: Platform, sources: Sources, *, progress: Progress | None = None
+    project: Project,
+    name: str,
+    platform: Platform,
+    sources: Sources,
+    *,
+    progress: Progress | None = None,
+    keyring: Keyring | None = None,
 ) -> EngineLock:
     """The lock of the private engine `name`, from the newest packages its recipe allows."""
     recipe = project.engine(name)
-    debs = resolve_engine(recipe, platform, sources, progress=progress or Silent())
+    debs = resolve_engine(recipe, platform, sources, progress=progress or Silent(), keyring=keyring)
     ordered = tuple(sorted((_sorted_deb(deb) for deb in debs), key=lambda deb: deb.name))
     return EngineLock(engine=recipe.name, platform=platform, inputs=tuple(sorted(recipe.inputs)), debs=ordered)
 
@@ -149,13 +158,10 @@ def _divide(
     for name, version in upgrade.items():
         if normalized(name) in python:
             python_names[normalized(name)] = version
-        elif name in debian and version is not None:
-            hint = f"leave out =={version}: the mirrors have one version of a Debian package"
-            raise UsageError(f"{name} is a Debian package, and cannot be moved to a version of choice", hint=hint)
-        elif name not in debian:
-            raise UsageError(f"{name} is not locked, so it cannot be upgraded", hint="rtbuild why tells what is")
-        if name in debian and version is None:
-            debian_names.add(name)
+        if name in debian:
+            debian_names.add(name if version is None else f"{name}=={version}")
+        elif normalized(name) not in python:
+            raise UsageError(f"{name} is not locked, so it cannot be upgraded", hint="rtbuild why says what is locked")
     return frozenset(debian_names), python_names
 
 

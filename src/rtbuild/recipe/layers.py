@@ -134,7 +134,7 @@ def _packages(table: Table) -> tuple[str, ...]:
     packages = table.strings("packages", ())
     for index, package in enumerate(packages):
         try:
-            names.debian_name(package)
+            names.debian_request(package)
         except ValueError as error:
             table.wrong(f"packages[{index}]", f"{package!r}: {error}")
     return packages

@@ -13,6 +13,7 @@ _SERIES = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])\Z")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _DEBIAN = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
+_DEBIAN_VERSION = re.compile(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*\Z")
 _SUITE = re.compile(r"[a-z0-9][a-z0-9.-]*(/[a-z0-9-]+)?\Z")
 _SNAPSHOT = re.compile(r"\d{8}T\d{6}Z\Z")
 
@@ -54,6 +55,15 @@ def debian_name(text: str) -> str:
     """The name of a Debian package (Debian Policy 5.6.7)."""
     if not _DEBIAN.match(text):
         raise ValueError("not a Debian package name")
+    return text
+
+
+def debian_request(text: str) -> str:
+    """A Debian package's name, or `name=version` as apt-get spells it."""
+    name, equals, version = text.partition("=")
+    debian_name(name)
+    if equals and not _DEBIAN_VERSION.match(version):
+        raise ValueError("not a Debian version after the equals sign")
     return text
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fakes import locks
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
 from rtbuild.errors import LockError
 from rtbuild.lock.format import read_engine_lock, read_lock, record_results, write_engine_lock, write_lock
 from rtbuild.lock.model import EngineLock, ImageResult, LayerResult, Lock
 from rtbuild.platform import PLATFORMS
+from tests.fakes import locks
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.fakes import projects
-from tests.fakes.projects import put, write_project
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import DebianLayer, InstalledFile, PythonLayer, Suite
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
+from tests.fakes import projects
+from tests.fakes.projects import put, write_project
 
 
 def refusal(root: Path, version: str = "8.0.0") -> RecipeError:
@@ -291,7 +291,7 @@ LAYER_TROUBLE = [
     ),
     pytest.param('"apt", "tini"', '"apt", 5', "packages[1]: expected a string, found a whole number", None, id="item"),
     pytest.param(
-        '"apt", "tini"', '"apt", "tini=1"', "packages[1]: 'tini=1': not a Debian package name", None, id="package"
+        '"apt", "tini"', '"apt", "Tini"', "packages[1]: 'Tini': not a Debian package name", None, id="package"
     ),
     pytest.param('"apt", "tini"', '"apt", "apt"', "packages[1]: 'apt' is listed twice", None, id="twice"),
     pytest.param('suite = "bullseye"', "", "suite[0].suite: is missing, a string is expected", None, id="suite"),
