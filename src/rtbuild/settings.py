@@ -39,7 +39,7 @@ class Settings:
     python_indexes: tuple[str, ...] = ()
     jobs: int = 1
     """How many processor-bound pieces of work run at once."""
-    connections: int = 8
+    connections: int = 16
     """How many downloads run at once."""
     timeout: float = 30.0
     """Seconds without a byte after which a mirror counts as silent."""

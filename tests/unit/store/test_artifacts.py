@@ -1,0 +1,184 @@
+"""Artifacts in the store: complete or absent, whoever writes and however it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.lock.model import Artifact
+from rtbuild.store import Store
+
+CONTENT = bytes(range(256)) * 40
+
+
+def artifact_of(content: bytes, name: str = "a.deb") -> Artifact:
+    return Artifact(filename=name, path=f"pool/{name}", size=len(content), sha256=sha256_bytes(content))
+
+
+def add(store: Store, content: bytes) -> Artifact:
+    artifact = artifact_of(content)
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        partial.write(content)
+        partial.commit()
+    return artifact
+
+
+def test_what_is_added_is_there_and_read_only(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    artifact = add(store, CONTENT)
+    path = store.artifact_path(artifact.sha256)
+    assert store.has_artifact(artifact) and store.verify_artifact(artifact)
+    assert path.read_bytes() == CONTENT
+    assert path.stat().st_mode & 0o777 == 0o444
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_an_interrupted_write_is_taken_up(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    artifact = artifact_of(CONTENT)
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        partial.write(CONTENT[:1000])
+    assert not store.has_artifact(artifact)
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None and partial.size == 1000 and not partial.complete
+        partial.write(CONTENT[1000:])
+        assert partial.complete
+        partial.commit()
+    assert store.verify_artifact(artifact)
+
+
+def test_wrong_bytes_never_become_an_artifact(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    artifact = artifact_of(CONTENT)
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        partial.write(b"x" * len(CONTENT))
+        with pytest.raises(IntegrityError, match=r"a\.deb: other bytes than the lock promises"):
+            partial.commit()
+        assert partial.size == 0
+        partial.write(CONTENT[:5])
+        with pytest.raises(IntegrityError, match="5 bytes instead of"):
+            partial.commit()
+        with pytest.raises(IntegrityError, match="more than the promised"):
+            partial.write(CONTENT)
+    assert not store.has_artifact(artifact)
+
+
+@pytest.mark.parametrize("damage", [b"x" * len(CONTENT), CONTENT[:-1], b""])
+def test_a_corrupt_artifact_is_removed_when_it_is_checked(tmp_path: Path, damage: bytes) -> None:
+    store = Store.open(tmp_path)
+    artifact = add(store, CONTENT)
+    path = store.artifact_path(artifact.sha256)
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    assert store.has_artifact(artifact) == (len(damage) == len(CONTENT))
+    assert not store.verify_artifact(artifact)
+    assert not path.exists()
+    assert not store.verify_artifact(artifact)
+
+
+def test_a_second_writer_waits_and_then_finds_it_done(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    artifact = artifact_of(CONTENT)
+    outcome: list[object] = []
+
+    def second() -> None:
+        with store.add_artifact(artifact) as partial:
+            outcome.append(partial)
+
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        thread = threading.Thread(target=second)
+        thread.start()
+        partial.write(CONTENT)
+        time.sleep(0.15)
+        assert outcome == []
+        partial.commit()
+    thread.join(5)
+    assert outcome == [None]
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from rtbuild.lock.model import Artifact
+from rtbuild.store import Store
+store = Store.open(Path(sys.argv[1]))
+artifact = Artifact(filename="a.deb", path="a.deb", size=int(sys.argv[2]), sha256=sys.argv[3])
+with store.add_artifact(artifact) as partial, store.temporary("work") as folder:
+    partial.write(bytes(range(256)) * 4)
+    (folder / "inside").mkdir(mode=0)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def child(script: str, *arguments: object) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+
+
+def test_a_writer_that_is_killed_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
+    artifact = artifact_of(CONTENT)
+    with child(WRITER, tmp_path, artifact.size, artifact.sha256) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        store = Store.open(tmp_path)
+        assert len(list((tmp_path / "tmp").iterdir())) == 2, "the folder of a live process stays"
+        process.send_signal(signal.SIGKILL)
+    assert not store.has_artifact(artifact)
+    Store.open(tmp_path)
+    assert list((tmp_path / "tmp").iterdir()) == []
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None and partial.size == 1024
+        partial.write(CONTENT[1024:])
+        partial.commit()
+    assert store.verify_artifact(artifact)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if mount is None or os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_mends_itself_with_space(small_disk: Path) -> None:
+    store = Store.open(small_disk)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 150_000)
+    content = os.urandom(120_000)
+    artifact = artifact_of(content)
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        with pytest.raises(StoreError, match="No space left on device") as caught:
+            for start in range(0, len(content), 4096):
+                partial.write(content[start : start + 4096])
+        kept = partial.size
+    assert caught.value.hint is not None and "rtbuild store gc" in caught.value.hint
+    filler.unlink()
+    with store.add_artifact(artifact) as partial:
+        # A write that ended half way may have left a few bytes more than were counted; they are hashed, never trusted.
+        assert partial is not None and kept <= partial.size < kept + 4096
+        partial.write(content[partial.size :])
+        partial.commit()
+    assert store.verify_artifact(artifact)

@@ -1,0 +1,98 @@
+"""Settings: which source wins, and what nonsense is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtbuild.errors import UsageError
+from rtbuild.settings import load_settings
+
+
+def test_defaults_are_usable(tmp_path: Path) -> None:
+    settings = load_settings({}, tmp_path)
+    assert settings.store.is_absolute() and settings.store.name == "rtbuild"
+    assert settings.engine_dir.is_absolute() and settings.engine_dir != settings.store
+    assert settings.debian_mirrors == settings.python_indexes == ()
+    assert settings.jobs >= 1 and settings.compression == "zstd" and settings.repository == "astro-runtime"
+
+
+def test_options_win_over_environment_over_file(tmp_path: Path) -> None:
+    (tmp_path / "rtbuild.toml").write_text('jobs = 2\ncompression = "gzip"\nretries = 9\n')
+    environment = {"RTBUILD_JOBS": "3", "RTBUILD_RETRIES": "8"}
+    settings = load_settings(environment, tmp_path, jobs=4, builder=None)
+    assert (settings.jobs, settings.retries, settings.compression) == (4, 8, "gzip")
+
+
+def test_the_file_is_found_above_and_its_folders_are_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "rtbuild.toml").write_text('store = "kept"\ndebian_mirrors = ["usb", "http://127.0.0.1/debian"]\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    settings = load_settings({}, below)
+    assert settings.store == tmp_path / "kept"
+    assert settings.debian_mirrors == (str(tmp_path / "usb"), "http://127.0.0.1/debian")
+
+
+def test_folders_of_the_environment_are_relative_to_the_start(tmp_path: Path) -> None:
+    environment = {
+        "RTBUILD_STORE": "kept",
+        "RTBUILD_PYTHON_INDEXES": "'two words' https://127.0.0.1/simple file:///wheels",
+    }
+    settings = load_settings(environment, tmp_path)
+    assert settings.store == tmp_path / "kept"
+    assert settings.python_indexes == (
+        str(tmp_path / "two words"),
+        "https://127.0.0.1/simple",
+        "file:///wheels",
+    )
+
+
+def test_dockers_own_variables_count_where_ours_are_not_set(tmp_path: Path) -> None:
+    environment = {"DOCKER_HOST": "unix:///a", "DOCKER_CONTEXT": "there", "RTBUILD_DOCKER_CONTEXT": "here"}
+    settings = load_settings(environment, tmp_path)
+    assert (settings.docker_host, settings.docker_context) == ("unix:///a", "here")
+
+
+def test_only_the_variables_that_pip_reads_its_index_from_are_kept(tmp_path: Path) -> None:
+    environment = {
+        "PIP_INDEX_URL": "http://127.0.0.1/simple",
+        "PIP_EXTRA_INDEX_URL": "http://127.0.0.1/x",
+        "SECRET": "1",
+    }
+    settings = load_settings(environment, tmp_path)
+    assert dict(settings.pip_environment) == {"PIP_INDEX_URL": "http://127.0.0.1/simple"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("job = 2", "rtbuild.toml: job: there is no such setting"),
+        ('jobs = "many"', "rtbuild.toml: jobs: must be a whole number, 1 or more, not 'many'"),
+        ("jobs = 0", "rtbuild.toml: jobs: must be a whole number, 1 or more, not 0"),
+        ("jobs = true", "rtbuild.toml: jobs: must be a whole number, 1 or more, not True"),
+        ("store = 1", "rtbuild.toml: store: must be the name of a folder"),
+        ("timeout = nan", "rtbuild.toml: timeout: must be a number of seconds above 0, not nan"),
+        ('compression = "xz"', "rtbuild.toml: compression: must be 'zstd' or 'gzip', not 'xz'"),
+        ("debian_mirrors = [1]", "rtbuild.toml: debian_mirrors: must be a list of addresses or folders"),
+        ('debian_mirrors = ["ftp://127.0.0.1"]', "is neither a folder nor an http, https or file address"),
+        ('repository = "Upper:tag"', "must be the name of an image repository"),
+        ("jobs = = 1", "rtbuild.toml: not a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "rtbuild.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings({}, tmp_path)
+    assert expected in caught.value.brief and str(tmp_path) in caught.value.brief
+
+
+def test_a_mistyped_variable_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RTBUILD_DEBIAN_MIRROR: there is no such setting") as caught:
+        load_settings({"RTBUILD_DEBIAN_MIRROR": "/media"}, tmp_path)
+    assert caught.value.hint == "did you mean 'RTBUILD_DEBIAN_MIRRORS'?"
+
+
+def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="option 'colour'"):
+        load_settings({}, tmp_path, colour="red")
