@@ -1,7 +1,7 @@
 """Build Airflow runtime images that are a function of a lock file.
 
-`__all__` is the public API. Each name loads the room it comes from when it is first used, so that importing this package
-costs nothing.
+`__all__` is the public API. Each name loads the room it comes from when it is first used, so that importing this
+package costs nothing. A verb is called `<verb>_release`, because `rtbuild.<verb>` is the room that does it.
 """
 
 from __future__ import annotations
@@ -10,33 +10,106 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtbuild.build import BuildResult, BuiltLayer
+    from rtbuild.build import build as build_release
     from rtbuild.errors import RtbuildError
+    from rtbuild.fetch import FetchReport, MirrorDescription, describe_mirrors, find_mirrors, open_sources
+    from rtbuild.fetch import fetch as fetch_artifacts
+    from rtbuild.lock.format import write_lock
+    from rtbuild.lock.join import check_lock
+    from rtbuild.lock.join import resolve_lock as lock_release
+    from rtbuild.lock.model import Lock
+    from rtbuild.lock.why import Need, who_needs
+    from rtbuild.plan import Plan, PlannedLayer, plan_release
     from rtbuild.platform import PLATFORMS, Platform, host_platform, parse_platform
     from rtbuild.progress import Progress, Silent
+    from rtbuild.project import Project
+    from rtbuild.recipe.model import Release
     from rtbuild.settings import Settings, load_settings
+    from rtbuild.store import Store
+    from rtbuild.verify import VerifyReport
+    from rtbuild.verify import verify as verify_release
 
 _ORIGIN = {
+    "BuildResult": "rtbuild.build",
+    "BuiltLayer": "rtbuild.build",
+    "FetchReport": "rtbuild.fetch",
+    "Lock": "rtbuild.lock.model",
+    "MirrorDescription": "rtbuild.fetch",
+    "Need": "rtbuild.lock.why",
     "PLATFORMS": "rtbuild.platform",
+    "Plan": "rtbuild.plan",
+    "PlannedLayer": "rtbuild.plan",
     "Platform": "rtbuild.platform",
     "Progress": "rtbuild.progress",
+    "Project": "rtbuild.project",
+    "Release": "rtbuild.recipe.model",
     "RtbuildError": "rtbuild.errors",
     "Settings": "rtbuild.settings",
     "Silent": "rtbuild.progress",
+    "Store": "rtbuild.store",
+    "VerifyReport": "rtbuild.verify",
+    "build_release": "rtbuild.build:build",
+    "check_lock": "rtbuild.lock.join",
+    "describe_mirrors": "rtbuild.fetch",
+    "fetch_artifacts": "rtbuild.fetch:fetch",
+    "find_mirrors": "rtbuild.fetch",
     "host_platform": "rtbuild.platform",
     "load_settings": "rtbuild.settings",
+    "lock_release": "rtbuild.lock.join:resolve_lock",
+    "open_sources": "rtbuild.fetch",
     "parse_platform": "rtbuild.platform",
+    "plan_release": "rtbuild.plan",
+    "verify_release": "rtbuild.verify:verify",
+    "who_needs": "rtbuild.lock.why",
+    "write_lock": "rtbuild.lock.format",
 }
+"""Where each public name comes from: a module, and after a colon what it is called there."""
 
-__all__ = sorted(_ORIGIN)
+__all__ = [
+    "PLATFORMS",
+    "BuildResult",
+    "BuiltLayer",
+    "FetchReport",
+    "Lock",
+    "MirrorDescription",
+    "Need",
+    "Plan",
+    "PlannedLayer",
+    "Platform",
+    "Progress",
+    "Project",
+    "Release",
+    "RtbuildError",
+    "Settings",
+    "Silent",
+    "Store",
+    "VerifyReport",
+    "build_release",
+    "check_lock",
+    "describe_mirrors",
+    "fetch_artifacts",
+    "find_mirrors",
+    "host_platform",
+    "load_settings",
+    "lock_release",
+    "open_sources",
+    "parse_platform",
+    "plan_release",
+    "verify_release",
+    "who_needs",
+    "write_lock",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ORIGIN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_ORIGIN[name]), name)
+    module, _, original = _ORIGIN[name].partition(":")
+    value = getattr(importlib.import_module(module), original or name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return list(__all__)

@@ -16,7 +16,6 @@ from rtbuild.errors import NotReproducibleError
 if TYPE_CHECKING:
     from rtbuild.build import BuildResult
     from rtbuild.plan import Plan
-    from rtbuild.verify import VerifyReport
 
 NOT_REPRODUCIBLE = NotReproducibleError.exit_code
 
@@ -150,7 +149,8 @@ def build_text(result: BuildResult) -> str:
 @click.command(short_help="Rebuild from nothing, and compare.")
 @click.argument("release")
 @click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
-@click.option("--report", type=folder, metavar="DIR", help="Write what differs into DIR.")
+@click.option("--against", type=folder, metavar="DIR", help="Compare with the OCI image layout in DIR, not the lock.")
+@click.option("--report", type=folder, metavar="DIR", help="Write the report, and the layers that differ, into DIR.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processor-bound work at once [one per core].")
 @click.option("--builder", metavar="NAME", help="The buildx builder to use [the machine's Docker, or a private one].")
 @shared_options
@@ -161,6 +161,7 @@ def verify(
     invocation: Invocation,
     release: str,
     platform: str | None,
+    against: Path | None,
     report: Path | None,
     jobs: int | None,
     builder: str | None,
@@ -170,9 +171,11 @@ def verify(
     Exit code 0 says that every digest is equal, 3 that one is not; then the differing files are named.
 
     \b
-    Example:
+    Examples:
       rtbuild verify 8.0 --report report/
+      rtbuild verify 8.0 --against image/
     """
+    from rtbuild.verify import describe
     from rtbuild.verify import verify as verify_release
 
     with invocation.progress() as progress:
@@ -181,18 +184,10 @@ def verify(
             release,
             platform=chosen_platform(platform),
             settings=invocation.settings(jobs=jobs, builder=builder),
+            against=against,
             report=report,
             progress=progress,
         )
-    invocation.answer(as_document(outcome), verify_text(outcome))
+    invocation.answer(as_document(outcome), describe(outcome))
     if not outcome.reproducible:
         context.exit(NOT_REPRODUCIBLE)
-
-
-def verify_text(report: VerifyReport) -> str:
-    """What verifying gave, for a reader: each layer, and below it what differs."""
-    rows = [(layer.name, short(layer.expected), short(layer.found), layer.state) for layer in report.layers]
-    lines = [f"{report.release} for {report.platform}", table(("layer", "lock", "rebuilt", "state"), rows)]
-    lines += [f"  {difference}" for difference in report.differences]
-    lines.append("reproducible" if report.reproducible else "NOT reproducible")
-    return "\n".join(lines)

@@ -156,17 +156,21 @@ def store_verify(invocation: Invocation) -> None:
 
 
 @store.command("gc", short_help="Remove what no lock refers to.")
+@click.option("--trees", is_flag=True, help="Remove every wheel tree as well; builds make them again.")
 @shared_options
 @click.pass_obj
-def store_gc(invocation: Invocation) -> None:
-    """Remove what no lock of this project refers to: artifacts, layers, wheel trees, unfinished downloads.
+def store_gc(invocation: Invocation, trees: bool) -> None:
+    """Remove what no lock of this project refers to: artifacts, layers, images, unfinished downloads.
 
     \b
     Example:
       rtbuild store gc --project ~/runtimes
     """
+    keep = wanted_by(invocation.project())
+    if trees:
+        keep = replace(keep, trees=frozenset())
     with invocation.progress() as progress:
-        report = invocation.store().gc(wanted_by(invocation.project()), progress)
+        report = invocation.store().gc(keep, progress)
     counts = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in report.removed]
     text = f"removed {', '.join(counts)}: {size_text(report.bytes)}" if counts else "nothing to remove"
     invocation.answer({"removed": dict(report.removed), "bytes": report.bytes}, text)
