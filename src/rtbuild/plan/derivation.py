@@ -152,4 +152,4 @@ def _digest(value: object) -> Sha256:
 @cache
 def script_digest(name: str) -> Sha256:
     """The sha256 of one of the scripts that run inside BuildKit."""
-    return sha256_bytes(resources.files("rtbuild.build").joinpath("scripts", name).read_bytes())
+    return sha256_bytes(resources.files("rtbuild").joinpath("build", "scripts", name).read_bytes())
