@@ -171,7 +171,6 @@ def _layout_output(folder: Path) -> dict[str, str]:
         "tar": "false",
         "dest": str(folder),
         "compression": "uncompressed",
-        "force-compression": "true",
         "oci-mediatypes": "true",
     }
 
@@ -214,7 +213,7 @@ def _client(endpoint: Endpoint, scratch: Path) -> python_on_whales.DockerClient:
 
 def _follow(
     endpoint: Endpoint,
-    call: Callable[[], Any],
+    call: Callable[[], Iterator[str]],
     running: _Running,
     log: Path,
     title: str,
@@ -227,12 +226,14 @@ def _follow(
 
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     timer = threading.Timer(timeout, running.end, args=(f"gave up after {timeout:g} s",)) if timeout else None
+    lines: Iterator[str] = iter(())
     try:
         with log.open("w", encoding="utf-8", errors="replace", buffering=1) as file:
             if timer:
                 timer.daemon = True
                 timer.start()
-            for line in call():
+            lines = call()
+            for line in lines:
                 file.write(line)
                 tail.append(line.rstrip("\n"))
                 if on_line:
@@ -241,9 +242,14 @@ def _follow(
         raise EngineError(f"{title}: `env` is not on the PATH", details=str(error)) from error
     except DockerException as error:
         raise _failure(endpoint, error.return_code, running, tail, log, title) from None
+    except UnicodeDecodeError:
+        # How python-on-whales fails to report a failed build whose log is not all UTF-8
+        raise _failure(endpoint, 1, running, tail, log, title) from None
     except BaseException:
-        # Ctrl-C, or a listener that raised: the generator above would leave buildx running
+        # Ctrl-C, or a listener that raised: dropping the generator would leave buildx running
         running.end("interrupted")
+        with contextlib.suppress(DockerException, UnicodeDecodeError):
+            deque(lines, maxlen=0)
         raise
     finally:
         if timer:

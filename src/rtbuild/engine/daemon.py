@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.engine import processes
+from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
 
 LOG_LINES = 30
@@ -190,18 +189,3 @@ class Places:
         line = next((line for line in reversed(tail) if any(mark in line for mark in _HELPFUL)), "")
         brief = f"the private engine {what}" + (f": {line.strip()}" if line else "")
         return EngineError(brief, details="\n".join(tail), hint=f"the full log is {self.log}")
-
-
-def answers(path: Path) -> bool:
-    """Whether a Docker daemon answers at the socket `path` (Docker Engine API, `GET /_ping`)."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(5)
-            connection.connect(str(path))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            with response:
-                return response.status == 200
-    except (OSError, http.client.HTTPException):
-        return False

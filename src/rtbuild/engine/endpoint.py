@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Endpoint:
         import docker
         from docker.errors import DockerException
 
+        socket = Path((self.host or "").removeprefix("unix://"))
+        if self.host and self.host.startswith("unix://") and not answers(socket):
+            raise EngineError(f"{self.title} does not answer", details=f"nobody answers at {socket}")
         tls = None
         if self.tls:
             pair = (str(self.tls / "cert.pem"), str(self.tls / "key.pem"))

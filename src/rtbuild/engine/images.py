@@ -80,11 +80,9 @@ def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Di
         descriptors.append({**descriptor, "annotations": annotations})
     index = json.dumps({"schemaVersion": 2, "manifests": descriptors}).encode()
     with _talk(endpoint) as client:
-        answers = []
-        for answer in client.api.load_image(_layout_tar(layout, descriptor, index)):
-            answers.append(answer)
-            if "error" in answer:
-                raise EngineError(f"{endpoint.title} cannot load {names[0]}", details=str(answer["error"]))
+        answers = list(client.api.load_image(_layout_tar(layout, descriptor, index)))
+        if faults := [str(answer["error"]) for answer in answers if "error" in answer]:
+            raise EngineError(f"{endpoint.title} cannot load {names[0]}", details="\n".join(faults))
         try:
             return parse_digest(client.api.inspect_image(full_name(names[0]))["Id"])
         except _errors().ImageNotFound as error:
@@ -177,6 +175,8 @@ def save(endpoint: Endpoint, reference: str, layout: Path) -> Digest:
     return the digest that the layout's index gives it. Raises `EngineError`, `IntegrityError`, `StoreError`."""
     with _talk(endpoint) as client:
         try:
+            # The SDK leaves the answer to a streamed request open when that is "no such image": ask first
+            client.api.inspect_image(reference)
             stream = client.api.get_image(reference)
         except _errors().ImageNotFound as error:
             raise EngineError(f"{endpoint.title} has no image {reference}") from error

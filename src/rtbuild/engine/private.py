@@ -24,6 +24,7 @@ from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.engine import daemon
 from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.endpoint import Endpoint
+from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
 from rtbuild.lock.model import EngineLock
 from rtbuild.platform import host_platform
@@ -86,7 +87,7 @@ def start_engine(
     with _locked(home):
         wanted = packages_digest(lock)
         status = _status(home, name)
-        if status.running and status.packages == wanted:
+        if status.packages == wanted and status.running and answers(_places(home).socket):
             return status
         task = f"engine {name}"
         progress.begin(task)

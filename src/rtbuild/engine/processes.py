@@ -51,7 +51,7 @@ def processes_rooted_in(folder: Path) -> tuple[int, ...]:
         with contextlib.suppress(OSError):
             for line in (_PROC / str(pid) / "mountinfo").read_text(errors="surrogateescape").splitlines():
                 fields = line.split(" ")
-                if fields[4] == "/" and f"upperdir={folder}/" in line:
+                if fields[4] == "/" and f"upperdir={folder}/" in _unescape(line):
                     found.append(pid)
     return tuple(found)
 

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import Digest
+from rtbuild.engine import interrupt_builds, layout_reference
+from rtbuild.engine.build import build
+from rtbuild.engine.endpoint import Endpoint
+from rtbuild.engine.processes import start_time
+from rtbuild.errors import BuildError, EngineError
+from rtbuild.platform import PLATFORMS
+
+DIGEST = "sha256:" + "ab" * 32
+INDEX = json.dumps({"schemaVersion": 2, "manifests": [{"digest": DIGEST, "size": 472}]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "context").mkdir()
+    return tmp_path
+
+
+def docker(folder: Path, script: str) -> Endpoint:
+    """A docker command that does what `script` says, after noting how it was called."""
+    command = folder / "docker"
+    command.write_text(
+        f'#!/bin/sh\nfor word; do echo "$word"; done > {folder}/words\nenv > {folder}/variables\n'
+        f"cat $BUILDX_CONFIG/.buildNodeID >> {folder}/nodes; echo >> {folder}/nodes\n{script}\n"
+    )
+    command.chmod(0o755)
+    return Endpoint(docker=command, host="unix:///e.sock", config=folder / "config", builder="default")
+
+
+def exporting(folder: Path) -> Endpoint:
+    return docker(folder, f"echo '#1 DONE' >&2\nprintf '%s' '{INDEX}' > {folder}/layout/index.json")
+
+
+def test_a_build_leaves_nothing_to_defaults(folder: Path) -> None:
+    outcome = build(
+        exporting(folder),
+        folder / "context",
+        log=folder / "logs/one.log",
+        dockerfile=folder / "Dockerfile.base",
+        contexts={"debs": folder / "debs", "parent": "oci-layout:///l:parent"},
+        output=folder / "layout",
+        target="final",
+        platform=PLATFORMS["linux/arm64"],
+        build_args={"EPOCH": "5"},
+    )
+    words = (folder / "words").read_text().splitlines()
+    assert words[:6] == ["--config", str(folder / "config"), "--host", "unix:///e.sock", "buildx", "build"]
+    assert words[-1] == str(folder / "context")
+    for option in ("--provenance=false", "--sbom=false", "--no-cache"):
+        assert option in words
+    pairs = list(pairwise(words))
+    for pair in (
+        ("--network", "none"),
+        ("--progress", "plain"),
+        ("--builder", "default"),
+        ("--platform", "linux/arm64"),
+        ("--target", "final"),
+        ("--file", str(folder / "Dockerfile.base")),
+        ("--build-arg", "EPOCH=5"),
+        ("--build-context", f"debs={folder}/debs"),
+        ("--build-context", "parent=oci-layout:///l:parent"),
+    ):
+        assert pair in pairs
+    output = dict(pairs)["--output"].split(",")
+    assert {"type=oci", "tar=false", f"dest={folder}/layout", "compression=uncompressed", "oci-mediatypes=true"} <= {
+        *output
+    }
+    assert (outcome.manifest, outcome.manifest_size) == (DIGEST, 472)
+    assert (folder / "logs/one.log").read_text() == "#1 DONE\n"
+
+
+def test_plain_files_go_to_a_folder(folder: Path) -> None:
+    outcome = build(docker(folder, "exit 0"), folder / "context", log=folder / "log", output_local=folder / "files")
+    assert f"type=local,dest={folder}/files" in (folder / "words").read_text().splitlines()
+    assert outcome.manifest is None
+
+
+def test_the_caller_s_variables_do_not_reach_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("SOURCE_DATE_EPOCH", "DOCKER_HOST", "DOCKER_CONTEXT", "BUILDX_BUILDER", "DOCKER_DEFAULT_PLATFORM")
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    build(exporting(folder), folder / "context", log=folder / "log", output=folder / "layout")
+    seen = {line.partition("=")[0] for line in (folder / "variables").read_text().splitlines()}
+    assert "PATH" in seen
+    assert not seen & set(names)
+
+
+def test_every_build_is_a_new_node_so_that_no_file_of_another_is_taken_for_its_own(folder: Path) -> None:
+    for _ in range(3):
+        build(exporting(folder), folder / "context", log=folder / "log", output=folder / "layout")
+    nodes = (folder / "nodes").read_text().split()
+    assert len(set(nodes)) == 3
+
+
+def test_the_user_s_builders_stay_known(folder: Path) -> None:
+    (folder / "config/buildx/instances").mkdir(parents=True)
+    (folder / "config/buildx/instances/far").write_text("{}")
+    endpoint = docker(folder, "ls $BUILDX_CONFIG/instances")
+    build(endpoint, folder / "context", log=folder / "log", output_local=folder / "files")
+    assert (folder / "log").read_text() == "far\n"
+
+
+def test_a_failure_shows_the_reason_the_end_of_the_log_and_where_all_of_it_is(folder: Path) -> None:
+    script = "for i in $(seq 500); do echo line $i >&2; done; echo 'ERROR: failed to solve: exit code: 9' >&2; exit 1"
+    with pytest.raises(BuildError) as caught:
+        build(docker(folder, script), folder / "context", log=folder / "log", title="base-os", output=folder / "layout")
+    assert caught.value.brief == "base-os: failed to solve: exit code: 9"
+    lines = (caught.value.details or "").splitlines()
+    assert (len(lines), lines[0], lines[-2]) == (200, "line 302", "line 500")
+    assert str(folder / "log") in (caught.value.hint or "")
+    assert len((folder / "log").read_text().splitlines()) == 501
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "brief"),
+    [
+        ("echo 'write /x: no space left on device' >&2; exit 1", BuildError, "no space left on device"),
+        ("echo 'ERROR: Cannot connect to the Docker daemon at unix:///e.sock.' >&2; exit 1", EngineError, "went away"),
+        ("printf 'caf\\351\\n' >&2; exit 1", BuildError, "exit code 1"),
+        ("exit 0", BuildError, "left no image"),
+        ("exit 3", BuildError, "exit code 3"),
+    ],
+)
+def test_each_failure_has_its_own_words(folder: Path, script: str, kind: type[Exception], brief: str) -> None:
+    with pytest.raises(kind, match=brief):
+        build(docker(folder, script), folder / "context", log=folder / "log", output=folder / "layout")
+
+
+@pytest.mark.parametrize(
+    "index", ["", "{}", '{"manifests": []}', '{"manifests": [{"digest": "md5:1", "size": 1}]}', '{"manifests": [1, 2]}']
+)
+def test_an_index_that_makes_no_sense_is_not_believed(folder: Path, index: str) -> None:
+    endpoint = docker(folder, f"printf '%s' '{index}' > {folder}/layout/index.json")
+    with pytest.raises(BuildError, match="left no image"):
+        build(endpoint, folder / "context", log=folder / "log", output=folder / "layout")
+
+
+def test_a_missing_docker_is_an_error_of_the_engine(folder: Path) -> None:
+    with pytest.raises(EngineError, match=r"/no/docker cannot be run"):
+        build(Endpoint(docker=Path("/no/docker")), folder / "context", log=folder / "log", output=folder / "layout")
+
+
+def test_a_build_that_takes_too_long_is_ended_with_all_its_children(folder: Path) -> None:
+    endpoint = docker(folder, f"echo begun >&2; sleep 600 & echo $! > {folder}/child; wait; wait")
+    begun = time.monotonic()
+    with pytest.raises(BuildError, match=r"slow: gave up after 0.5 s") as caught:
+        build(endpoint, folder / "context", log=folder / "log", title="slow", output=folder / "layout", timeout=0.5)
+    assert time.monotonic() - begun < 15
+    assert caught.value.details == "begun"
+    assert start_time(int((folder / "child").read_text())) is None
+
+
+def test_builds_can_be_interrupted_from_another_thread(folder: Path) -> None:
+    endpoint = docker(folder, "echo begun >&2; exec sleep 600")
+    counts: list[int] = []
+    ready = threading.Event()
+
+    def interrupt() -> None:
+        ready.wait(10)
+        counts.append(interrupt_builds())
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(BuildError, match="interrupted"):
+        build(
+            endpoint, folder / "context", log=folder / "log", output=folder / "layout", on_line=lambda line: ready.set()
+        )
+    thread.join()
+    assert counts == [1]
+    assert interrupt_builds() == 0
+
+
+def test_ctrl_c_ends_docker(folder: Path) -> None:
+    endpoint = docker(folder, f"echo $$ > {folder}/pid; echo begun >&2; exec sleep 600")
+
+    def press(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(endpoint, folder / "context", log=folder / "log", output=folder / "layout", on_line=press)
+    pid = (folder / "pid").read_text().strip()
+    stat = Path("/proc") / pid / "stat"
+    assert not stat.exists() or " Z " in stat.read_text()
+
+
+def test_an_output_path_that_buildx_would_misread_is_refused(folder: Path) -> None:
+    with pytest.raises(EngineError, match="comma"):
+        build(exporting(folder), folder / "context", log=folder / "log", output=folder / "a,b")
+    with pytest.raises(ValueError, match="one of output"):
+        build(exporting(folder), folder / "context", log=folder / "log")
+
+
+def test_a_reference_to_a_layout_has_a_tag_and_links_its_blobs(tmp_path: Path) -> None:
+    blobs = tmp_path / "store/blobs"
+    (blobs / "sha256").mkdir(parents=True)
+    for _ in range(2):
+        reference = layout_reference(tmp_path / "parent", blobs=blobs, manifest=Digest(DIGEST), size=472)
+    assert reference == f"oci-layout://{tmp_path}/parent:parent"
+    index = json.loads((tmp_path / "parent/index.json").read_text())
+    (descriptor,) = index["manifests"]
+    assert (descriptor["digest"], descriptor["size"]) == (DIGEST, 472)
+    assert descriptor["annotations"] == {"org.opencontainers.image.ref.name": "parent"}
+    assert (tmp_path / "parent/blobs").resolve() == blobs
+    assert (tmp_path / "parent/oci-layout").exists()
+    with pytest.raises(EngineError, match="colon"):
+        layout_reference(tmp_path / "a:b", blobs=blobs, manifest=Digest(DIGEST), size=472)

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbuild.digest import Digest, digest_of, hex_of, sha256_bytes
+from rtbuild.engine.endpoint import Endpoint
+from rtbuild.engine.images import full_name, inspect, load, remove_image, save
+from rtbuild.errors import EngineError, IntegrityError, StoreError
+from tests.fakes.docker_daemon import DockerDaemon
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+NAME = "docker.io/library/one:1"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerDaemon]:
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    with DockerDaemon(Path("docker.sock")) as running:
+        running.host = f"unix://{tmp_path}/docker.sock"
+        yield running
+
+
+@pytest.fixture
+def endpoint(daemon: DockerDaemon) -> Endpoint:
+    return Endpoint(docker=Path("docker"), host=daemon.host, title="the fake")
+
+
+class LayoutFolder:
+    """An OCI layout that a test fills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "blobs/sha256").mkdir(parents=True)
+        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+    def put(self, content: bytes) -> Digest:
+        digest = digest_of(sha256_bytes(content))
+        self.path(digest).write_bytes(content)
+        return digest
+
+    def path(self, digest: Digest) -> Path:
+        return self.folder / "blobs/sha256" / hex_of(digest)
+
+    def part(self, content: bytes, kind: str) -> dict[str, Any]:
+        return {"mediaType": kind, "digest": self.put(content), "size": len(content)}
+
+    def image(self, *layers: bytes) -> dict[str, Any]:
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self.part(b'{"os": "linux"}', "application/vnd.oci.image.config.v1+json"),
+            "layers": [self.part(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
+        }
+        return self.part(json.dumps(document).encode(), MANIFEST)
+
+    def list(self, *descriptors: dict[str, Any]) -> None:
+        (self.folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": descriptors}))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> LayoutFolder:
+    return LayoutFolder(tmp_path / "layout")
+
+
+def members(content: bytes) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar:
+            stream = tar.extractfile(member)
+            assert stream is not None
+            found[member.name] = stream.read()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("airflow", "docker.io/library/airflow:latest"),
+        ("airflow:2.6", "docker.io/library/airflow:2.6"),
+        ("team/airflow:2.6", "docker.io/team/airflow:2.6"),
+        ("registry.example:5000/airflow", "registry.example:5000/airflow:latest"),
+        ("localhost/airflow:1", "localhost/airflow:1"),
+        ("docker.io/library/airflow:1", "docker.io/library/airflow:1"),
+    ],
+)
+def test_names_are_spelled_as_the_containerd_store_wants_them(name: str, full: str) -> None:
+    assert full_name(name) == full
+
+
+def test_an_image_is_loaded_with_what_belongs_to_it_and_nothing_else(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder
+) -> None:
+    layers = (b"a" * 1000, b"b" * 3_000_000, b"a" * 1000)
+    image, other = layout.image(*layers), layout.image(b"other")
+    layout.list(image, other)
+    daemon.images[NAME] = {"Id": image["digest"]}
+    assert load(endpoint, layout.folder, ["one:1", "team/two"], manifest=image["digest"]) == image["digest"]
+    found = members(daemon.loaded)
+    assert found.pop("oci-layout") == b'{"imageLayoutVersion":"1.0.0"}'
+    listed = json.loads(found.pop("index.json"))["manifests"]
+    assert [one["annotations"]["io.containerd.image.name"] for one in listed] == [NAME, "docker.io/team/two:latest"]
+    assert [(one["digest"], one["size"]) for one in listed] == [(image["digest"], image["size"])] * 2
+    assert len(found) == 4
+    for name, content in found.items():
+        assert name == f"blobs/sha256/{sha256_bytes(content)}"
+    assert {len(content) for content in found.values()} >= {1000, 3_000_000}
+
+
+def test_an_index_is_loaded_with_its_images(daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder) -> None:
+    images = [layout.image(b"amd64"), layout.image(b"arm64")]
+    index = layout.part(json.dumps({"schemaVersion": 2, "manifests": images}).encode(), INDEX)
+    layout.list(index)
+    daemon.images[NAME] = {"Id": index["digest"]}
+    load(endpoint, layout.folder, ["one:1"])
+    found = members(daemon.loaded)
+    assert json.loads(found["index.json"])["manifests"][0]["mediaType"] == INDEX
+    assert {b"amd64", b"arm64"} <= set(found.values())
+
+
+def test_a_layout_of_two_images_asks_which(endpoint: Endpoint, layout: LayoutFolder) -> None:
+    layout.list(layout.image(b"1"), layout.image(b"2"))
+    with pytest.raises(StoreError, match="lists 2 images"):
+        load(endpoint, layout.folder, ["one:1"])
+
+
+def test_a_layer_that_is_not_there_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
+    layout.list(layout.image(b"layer"))
+    missing = digest_of(sha256_bytes(b"layer"))
+    layout.path(missing).unlink()
+    with pytest.raises(StoreError, match=missing):
+        load(endpoint, layout.folder, ["one:1"])
+
+
+def test_a_layer_that_is_too_short_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
+    layout.list(layout.image(b"layer"))
+    short = digest_of(sha256_bytes(b"layer"))
+    layout.path(short).write_bytes(b"lay")
+    with pytest.raises(IntegrityError, match=f"{short} is 2 bytes shorter"):
+        load(endpoint, layout.folder, ["one:1"])
+
+
+@pytest.mark.parametrize(
+    "manifest", [b"", b"[]", b"{}", b'{"config": 1, "layers": []}', b'{"config": {}, "layers": 5}']
+)
+def test_a_manifest_that_makes_no_sense_is_named(endpoint: Endpoint, layout: LayoutFolder, manifest: bytes) -> None:
+    layout.list(layout.part(manifest, MANIFEST))
+    with pytest.raises(StoreError):
+        load(endpoint, layout.folder, ["one:1"])
+
+
+def test_a_folder_that_is_no_layout_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a whole OCI layout"):
+        load(endpoint, tmp_path, ["one:1"])
+
+
+def test_what_the_daemon_says_against_an_image_is_shown(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder
+) -> None:
+    layout.list(layout.image(b"layer"))
+    daemon.load_answer = [{"stream": "x"}, {"error": "unpigz: corrupted"}]
+    with pytest.raises(EngineError, match=r"the fake cannot load one:1") as caught:
+        load(endpoint, layout.folder, ["one:1"])
+    assert caught.value.details == "unpigz: corrupted"
+
+
+def test_a_daemon_that_says_loaded_and_does_not_know_it_is_not_believed(
+    endpoint: Endpoint, layout: LayoutFolder
+) -> None:
+    layout.list(layout.image(b"layer"))
+    with pytest.raises(EngineError, match="does not know it"):
+        load(endpoint, layout.folder, ["one:1"])
+
+
+def test_an_image_is_described_or_absent(daemon: DockerDaemon, endpoint: Endpoint) -> None:
+    digest = "sha256:" + "1" * 64
+    daemon.images["one"] = {
+        "Id": digest,
+        "RepoTags": ["one:latest"],
+        "Os": "linux",
+        "Architecture": "arm64",
+        "Variant": "v8",
+        "RootFS": {"Layers": [digest]},
+        "Config": {"User": "astro"},
+        "Size": 12,
+    }
+    facts = inspect(endpoint, "one")
+    assert facts is not None
+    assert (facts.id, facts.names, facts.platform, facts.layers) == (
+        digest,
+        ("one:latest",),
+        "linux/arm64/v8",
+        (digest,),
+    )
+    assert (facts.config["User"], facts.size) == ("astro", 12)
+    remove_image(endpoint, "one")
+    assert inspect(endpoint, "one") is None
+    remove_image(endpoint, "one")
+
+
+def test_a_saved_image_is_a_layout_without_what_docker_adds(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
+) -> None:
+    image = layout.image(b"layer" * 100_000)
+    layout.list(image)
+    daemon.images["one:1"] = {}
+    daemon.saved["one:1"] = archive(layout, manifest_json=b"[]", **{"../evil": b"x"})
+    assert save(endpoint, "one:1", tmp_path / "saved") == image["digest"]
+    assert not (tmp_path / "evil").exists()
+    names = {path.name for path in (tmp_path / "saved").iterdir()}
+    assert names == {"oci-layout", "index.json", "blobs"}
+    for blob in (tmp_path / "saved/blobs/sha256").iterdir():
+        assert sha256_bytes(blob.read_bytes()) == blob.name
+
+
+def test_a_saved_blob_with_other_bytes_is_named(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
+) -> None:
+    layout.list(layout.image(b"layer"))
+    wrong = digest_of(sha256_bytes(b"layer"))
+    layout.path(wrong).write_bytes(b"LAYER")
+    daemon.images["one:1"] = {}
+    daemon.saved["one:1"] = archive(layout)
+    with pytest.raises(IntegrityError, match=wrong):
+        save(endpoint, "one:1", tmp_path / "saved")
+    assert not (tmp_path / "saved/blobs/sha256" / hex_of(wrong)).exists()
+
+
+def test_an_archive_that_is_cut_short_is_an_error(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
+) -> None:
+    layout.list(layout.image(b"layer" * 100_000))
+    daemon.images["one:1"] = {}
+    daemon.saved["one:1"] = archive(layout)[:100_000]
+    with pytest.raises(EngineError, match="gave no whole image"):
+        save(endpoint, "one:1", tmp_path / "saved")
+
+
+def test_saving_what_is_not_there_is_an_error(endpoint: Endpoint, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="has no image none"):
+        save(endpoint, "none", tmp_path / "saved")
+
+
+def test_a_daemon_that_is_not_there_is_an_error_of_the_engine(tmp_path: Path) -> None:
+    endpoint = Endpoint(docker=Path("docker"), host=f"unix://{tmp_path}/none.sock", title="the fake")
+    with pytest.raises(EngineError, match="the fake does not answer"):
+        inspect(endpoint, "one")
+
+
+def archive(layout: LayoutFolder, **more: bytes) -> bytes:
+    """What `docker save` writes: the layout as a tar, and files of its own."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(layout.folder, arcname=".")
+        for name, content in more.items():
+            member = tarfile.TarInfo(name.replace("_json", ".json"))
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()

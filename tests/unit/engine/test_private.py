@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtbuild.engine import engine_status, private_engine, start_engine, stop_engine
+from rtbuild.engine.private import packages_digest
+from rtbuild.errors import EngineError, IntegrityError
+from rtbuild.platform import PLATFORMS, host_platform
+from tests.fakes.engine_packages import engine_packages
+
+as_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="a private engine needs root on Linux, even one that is a fake"
+)
+
+
+@contextmanager
+def somebody() -> Iterator[None]:
+    """Be a user without rights for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_an_engine_that_was_never_started_has_a_status(tmp_path: Path) -> None:
+    status = engine_status(tmp_path / "engines")
+    assert not status.running
+    assert (status.pid, status.packages) == (None, None)
+    assert not (tmp_path / "engines").exists()
+    assert stop_engine(tmp_path / "engines") == status
+    with pytest.raises(EngineError, match="is not running"):
+        private_engine(status)
+
+
+def test_without_root_it_says_so_and_what_else_there_is(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", "exit 0")
+    with somebody(), pytest.raises(EngineError, match="needs root") as caught:
+        start_engine(lock, packages, tmp_path / "engines")
+    assert "sudo" in (caught.value.hint or "")
+    assert not (tmp_path / "engines").exists()
+
+
+def test_a_lock_for_another_platform_is_refused(tmp_path: Path) -> None:
+    (other,) = (one for one in PLATFORMS.values() if one != host_platform())
+    lock, packages = engine_packages(tmp_path / "debs", "exit 0", platform=other)
+    with pytest.raises(EngineError, match=f"is for {other}"):
+        start_engine(lock, packages, tmp_path / "engines")
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(EngineError, match="cannot be called"):
+        engine_status(tmp_path, name)
+
+
+def test_the_digest_is_of_the_packages_alone(tmp_path: Path) -> None:
+    lock, _ = engine_packages(tmp_path, "exit 0")
+    other, _ = engine_packages(tmp_path, "exit 0", version="2")
+    assert packages_digest(lock) == packages_digest(replace(lock, engine="testing"))
+    assert packages_digest(lock) != packages_digest(other)
+
+
+@as_root
+def test_a_daemon_that_ends_at_once_shows_its_own_words(tmp_path: Path) -> None:
+    lock, packages = engine_packages(
+        tmp_path / "debs", 'echo "level=info msg=hello"; echo "failed to start daemon: no cgroups here"; exit 1'
+    )
+    with pytest.raises(EngineError) as caught:
+        start_engine(lock, packages, tmp_path / "engines")
+    assert caught.value.brief == (
+        "the private engine ended as soon as it was started: failed to start daemon: no cgroups here"
+    )
+    assert "level=info msg=hello" in (caught.value.details or "")
+    assert str(tmp_path / "engines/default/dockerd.log") in (caught.value.hint or "")
+    assert not engine_status(tmp_path / "engines").running
+
+
+@as_root
+def test_only_the_last_start_is_quoted(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", 'echo "failed to start daemon: first"; exit 1')
+    with pytest.raises(EngineError, match="first"):
+        start_engine(lock, packages, tmp_path / "engines")
+    lock, packages = engine_packages(tmp_path / "debs", "echo nothing to say; exit 1", version="2")
+    with pytest.raises(EngineError) as caught:
+        start_engine(lock, packages, tmp_path / "engines")
+    assert caught.value.brief == "the private engine ended as soon as it was started"
+    assert caught.value.details == "nothing to say"
+
+
+@as_root
+def test_a_daemon_that_never_answers_is_ended(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", "exec sleep 600")
+    with pytest.raises(EngineError, match=r"did not answer within 0.5 s"):
+        start_engine(lock, packages, tmp_path / "engines", timeout=0.5)
+    left = subprocess.run(["pgrep", "-f", f"{tmp_path}/engines"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+@as_root
+def test_an_unpacking_that_fails_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", "exit 1")
+    (path,) = packages.values()
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(IntegrityError):
+        start_engine(lock, packages, tmp_path / "engines")
+    assert engine_status(tmp_path / "engines").packages is None
+    assert not (tmp_path / "engines/default/root.new").exists()
+
+
+@as_root
+def test_a_lock_without_all_programs_names_what_is_missing(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", "exit 0", without=("usr/sbin/runc", "usr/bin/docker"))
+    with pytest.raises(EngineError, match="lacks programs") as caught:
+        start_engine(lock, packages, tmp_path / "engines")
+    assert caught.value.details == "usr/bin/docker\nusr/sbin/runc"
+
+
+@as_root
+def test_a_package_that_was_not_fetched_is_an_error(tmp_path: Path) -> None:
+    lock, packages = engine_packages(tmp_path / "debs", "exit 0")
+    packages.clear()
+    with pytest.raises(EngineError, match="was not fetched"):
+        start_engine(lock, packages, tmp_path / "engines")
+
+
+@as_root
+@pytest.mark.parametrize("content", ["1", "not a pid", "", "99999999"])
+def test_a_stale_pid_file_is_not_believed(tmp_path: Path, content: str) -> None:
+    home = tmp_path / "engines/default"
+    home.mkdir(parents=True)
+    (home / "dockerd.pid").write_text(content)
+    assert not engine_status(tmp_path / "engines").running
+    # Process 1 lives on, and the file is gone
+    assert not stop_engine(tmp_path / "engines").running
+    assert not (home / "dockerd.pid").exists()
+
+
+@as_root
+def test_an_engine_that_is_not_wanted_any_more_is_unpacked_anew(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        lock, packages = engine_packages(tmp_path / "debs", "exit 1", version=version)
+        with pytest.raises(EngineError, match="ended as soon"):
+            start_engine(lock, packages.__getitem__, tmp_path / "engines")
+        status = engine_status(tmp_path / "engines")
+        assert status.packages == packages_digest(lock)
+        assert f"# {version}\n" in (status.folder / "root/usr/sbin/dockerd").read_text()
+
+
+@as_root
+def test_a_folder_too_deep_for_sockets_gets_a_short_one(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    status = engine_status(deep)
+    assert status.host.startswith("unix:///run/rtbuild/")
+    assert len(status.host) < 100
+    assert status.host != engine_status(deep, "other").host
+    assert engine_status(Path("/e")).host == "unix:///e/default/docker.sock"
