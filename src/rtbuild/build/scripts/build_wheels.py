@@ -1,11 +1,14 @@
-"""Turn sdists into wheels; runs in the target's root, on the target's Python, with its standard library alone.
+"""Turn sdists into wheels; runs in a root with the target's Python, on its standard library and what it is given.
 
     python3.9 -s -S -B build_wheels.py WORK OUT
 
-WORK/tasks.json is a list of {"name": <package>, "sdist": <name in WORK/files>, "filename": <its real name>, "epoch": <seconds since
-1970>, "build": [[<package>, <name in WORK/files>], ...], "backend": "module:object", "backend-path": [<folder in the sdist>, ...]}.
-The wheel of each comes into OUT/<package>/. Every path, time, mode and variable that a build could look at is the same each time.
+WORK/tasks.json is a list of {"name": <package>, "sdist": <name in WORK/files>, "filename": <its real name>, "epoch":
+<seconds since 1970>, "build": [[<package>, <name in WORK/files>], ...], "backend": "module:object", "backend-path":
+[<folder in the sdist>, ...]}. The wheel of each comes into OUT/<package>/. Every path, time, mode and variable that a
+build could look at is the same each time.
 """
+
+from __future__ import annotations
 
 import importlib
 import json
@@ -20,7 +23,7 @@ import zipfile
 HOME = "/rtbuild/build"
 
 
-def main(work, out):
+def main(work: str, out: str) -> None:
     os.umask(0o022)
     os.makedirs("/tmp", exist_ok=True)
     with open(os.path.join(work, "tasks.json"), encoding="utf-8") as stream:
@@ -40,11 +43,11 @@ def main(work, out):
         }
         status = subprocess.call(command, env=environment)
         if status:
-            sys.exit("%s: building its wheel ended with status %d" % (task["filename"], status))
+            sys.exit(f"{task['filename']}: building its wheel ended with status {status}")
         print("ended", task["name"], flush=True)
 
 
-def build(work, out, name):
+def build(work: str, out: str, name: str) -> None:
     """Build one wheel in this process."""
     with open(os.path.join(work, "tasks.json"), encoding="utf-8") as stream:
         task = next(task for task in json.load(stream) if task["name"] == name)
@@ -74,7 +77,7 @@ def build(work, out, name):
     backend.build_wheel(target, {}, None)
 
 
-def unpack_wheel(wheel, folder):
+def unpack_wheel(wheel: str, folder: str) -> None:
     """What a wheel's library part installs; build backends need no scripts."""
     with zipfile.ZipFile(wheel) as archive:
         for info in archive.infolist():
@@ -84,7 +87,7 @@ def unpack_wheel(wheel, folder):
             archive.extract(info, folder)
 
 
-def unpack_sdist(sdist, filename, folder, epoch):
+def unpack_sdist(sdist: str, filename: str, folder: str, epoch: int) -> str:
     """The sdist's files with one mode and one time; the path of the folder that it consists of."""
     os.makedirs(folder)
     if filename.endswith(".zip"):
@@ -94,7 +97,7 @@ def unpack_sdist(sdist, filename, folder, epoch):
         with tarfile.open(sdist) as archive:
             for member in archive.getmembers():
                 if not inside(member.name):
-                    sys.exit("%s: %r is not a path inside an sdist" % (filename, member.name))
+                    sys.exit(f"{filename}: {member.name!r} is not a path inside an sdist")
                 if member.issym() or member.islnk():
                     link = (
                         member.linkname
@@ -102,13 +105,13 @@ def unpack_sdist(sdist, filename, folder, epoch):
                         else os.path.join(os.path.dirname(member.name), member.linkname)
                     )
                     if not inside(link):
-                        sys.exit("%s: %r leads out of the sdist" % (filename, member.name))
+                        sys.exit(f"{filename}: {member.name!r} leads out of the sdist")
                 elif not (member.isfile() or member.isdir()):
-                    sys.exit("%s: %r is neither a file nor a folder" % (filename, member.name))
+                    sys.exit(f"{filename}: {member.name!r} is neither a file nor a folder")
                 member.uid = member.gid = 0
                 member.uname = member.gname = ""
             archive.extractall(folder)
-    for path, names, files in os.walk(folder, topdown=False):
+    for path, _, files in os.walk(folder, topdown=False):
         for name in files:
             file = os.path.join(path, name)
             if not os.path.islink(file):
@@ -121,7 +124,7 @@ def unpack_sdist(sdist, filename, folder, epoch):
     return os.path.join(folder, top)
 
 
-def inside(path):
+def inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in os.path.normpath(path).split("/")
 
 

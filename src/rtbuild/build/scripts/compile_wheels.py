@@ -1,15 +1,18 @@
-"""Byte-compile modules straight out of wheels; runs in the target's root, on the target's Python, with its standard library alone.
+"""Byte-compile modules straight out of wheels; runs in a root with the target's Python, on its standard library alone.
 
     PYTHONHASHSEED=0 python3.9 -s -S -B compile_wheels.py TASKS WHEELS OUT JOBS
 
-Each file in the folder TASKS is one task, JSON: {"wheel": <name in WHEELS>, "modules": [[<installed path>, <offset in the wheel>,
-<stored size>, <deflated: 0 or 1>], ...]}. For each comes one file of the same name in OUT: a magic line, the length of the index
-(64 bits, little endian), the index (JSON, [[<installed path>, <size>], ...]) and then the .pyc files one after another.
-A module that does not compile is left out, as pip leaves it. JOBS 0 means all processors.
+Each file in the folder TASKS is one task, JSON: {"wheel": <name in WHEELS>, "modules": [[<installed path>, <offset in
+the wheel>, <stored size>, <deflated: 0 or 1>], ...]}. For each comes one file of the same name in OUT: a magic line,
+the length of the index (64 bits, little endian), the index (JSON, [[<installed path>, <size>], ...]) and then the .pyc
+files one after another. A module that does not compile is left out, as pip leaves it. JOBS 0 means all processors.
 
-The bytes of a .pyc depend on the interpreter that makes it: marshal marks an object for later reference if somebody else holds
-it too, an interned name for instance. So each task gets a process of its own, forked from one parent that has read nothing.
+The bytes of a .pyc depend on the interpreter that makes it: marshal marks an object for later reference if somebody
+else holds it too, an interned name for instance. So each task gets a process of its own, forked from one parent that
+has read nothing.
 """
+
+from __future__ import annotations
 
 import gc
 import importlib.util
@@ -20,13 +23,14 @@ import struct
 import sys
 import warnings
 import zlib
+from types import CodeType
 
 MAGIC = b"rtbuild compiled 1\n"
-# PEP 552: based on a hash that is never checked, so that neither times nor sources are looked at when the module is imported.
+# PEP 552: based on a hash that is never checked: no import looks at times or sources.
 UNCHECKED_HASH = struct.pack("<I", 0b01)
 
 
-def main(tasks, wheels, out, jobs):
+def main(tasks: str, wheels: str, out: str, jobs: int) -> None:
     if sys.flags.hash_randomization:
         sys.exit("PYTHONHASHSEED must be 0: the order of constant sets depends on it")
     warnings.simplefilter("ignore")
@@ -38,8 +42,8 @@ def main(tasks, wheels, out, jobs):
     jobs = jobs or len(os.sched_getaffinity(0))
     # The host numbers tasks by size, so the longest do not come last.
     waiting = sorted(os.listdir(tasks), reverse=True)
-    running = {}
-    failed = []
+    running: dict[int, str] = {}
+    failed: list[str] = []
     while waiting or running:
         while waiting and len(running) < jobs and not failed:
             task = waiting.pop()
@@ -53,25 +57,25 @@ def main(tasks, wheels, out, jobs):
         task = running.pop(child)
         print("ended", task, flush=True)
         if status:
-            failed.append("%s: compiling ended with status %d" % (task, status))
+            failed.append(f"{task}: compiling ended with status {status}")
     if failed:
         sys.exit("\n".join(failed))
 
 
-def run(task, wheels, out):
+def run(task: str, wheels: str, out: str) -> None:
     """Do one task and end the process."""
     status = 1
     try:
         compile_task(task, wheels, out)
         status = 0
     except BaseException as error:
-        sys.stderr.write("%s: %s: %s\n" % (os.path.basename(task), type(error).__name__, error))
+        sys.stderr.write(f"{os.path.basename(task)}: {type(error).__name__}: {error}\n")
     finally:
         sys.stderr.flush()
         os._exit(status)
 
 
-def compile_task(task, wheels, out):
+def compile_task(task: str, wheels: str, out: str) -> None:
     with open(task, encoding="utf-8") as stream:
         work = json.load(stream)
     index = []
@@ -94,7 +98,7 @@ def compile_task(task, wheels, out):
         stream.writelines(compiled)
 
 
-def compile_module(source, path):
+def compile_module(source: bytes, path: str) -> bytes | None:
     """The .pyc of `source`, None where it does not compile (templates, modules for Python 2)."""
     try:
         code = compile(source, path, "exec", 0, True, 0)
@@ -107,60 +111,56 @@ def compile_module(source, path):
     return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + content
 
 
-def has_unstable_set(code):
-    """Whether the order of a constant set depends on the addresses of None or Ellipsis, which differ between architectures."""
+def has_unstable_set(code: CodeType) -> bool:
+    """Whether a constant set's order depends on the addresses of None or Ellipsis, which architectures do not share."""
     for constant in code.co_consts:
-        kind = type(constant)
-        if kind is CODE:
-            if has_unstable_set(constant):
-                return True
-        elif kind is frozenset:
-            if any(hashed_by_address(item) for item in constant):
-                return True
+        if isinstance(constant, CodeType):
+            unstable = has_unstable_set(constant)
+        else:
+            unstable = isinstance(constant, frozenset) and any(map(hashed_by_address, constant))
+        if unstable:
+            return True
     return False
 
 
-def hashed_by_address(item):
-    if type(item) in (tuple, frozenset):
-        return any(hashed_by_address(part) for part in item)
+def hashed_by_address(item: object) -> bool:
+    if isinstance(item, (tuple, frozenset)):
+        return any(map(hashed_by_address, item))
     return item is None or item is Ellipsis
 
 
-CODE = type((lambda: None).__code__)
-
-
 class Writer:
-    """marshal's format in its simplest form: no references, no interned marks (loading interns what a code object must have
-    interned), sets in the order of their items' bytes. Slow, but few modules need it. CPython's Python/marshal.c."""
+    """marshal's format (CPython, Python/marshal.c) in its simplest form: no references, no interned marks (loading
+    interns what a code object must have interned), sets in the order of their items' bytes. Slow; few modules need it.
+    """
 
-    def dump(self, value):
-        kind = type(value)
+    def dump(self, value: object) -> bytes:
         if value is None:
             return b"N"
         if value is Ellipsis:
             return b"."
-        if kind is bool:
+        if isinstance(value, bool):
             return b"T" if value else b"F"
-        if kind is int:
+        if isinstance(value, int):
             return self.integer(value)
-        if kind is float:
+        if isinstance(value, float):
             return b"g" + struct.pack("<d", value)
-        if kind is complex:
+        if isinstance(value, complex):
             return b"y" + struct.pack("<dd", value.real, value.imag)
-        if kind is bytes:
+        if isinstance(value, bytes):
             return b"s" + struct.pack("<i", len(value)) + value
-        if kind is str:
+        if isinstance(value, str):
             encoded = value.encode("utf-8", "surrogatepass")
             return b"u" + struct.pack("<i", len(encoded)) + encoded
-        if kind is tuple:
+        if isinstance(value, tuple):
             return b"(" + struct.pack("<i", len(value)) + b"".join(map(self.dump, value))
-        if kind is frozenset:
+        if isinstance(value, frozenset):
             return b">" + struct.pack("<i", len(value)) + b"".join(sorted(map(self.dump, value)))
-        if kind is CODE:
+        if isinstance(value, CodeType):
             return self.code(value)
-        raise ValueError("no constant of a code object: %r" % (value,))
+        raise ValueError(f"no constant of a code object: {value!r}")
 
-    def integer(self, value):
+    def integer(self, value: int) -> bytes:
         if -(1 << 31) <= value < 1 << 31:
             return b"i" + struct.pack("<i", value)
         digits = []
@@ -170,7 +170,7 @@ class Writer:
             rest >>= 15
         return b"l" + struct.pack("<i", len(digits) if value > 0 else -len(digits)) + b"".join(digits)
 
-    def code(self, code):
+    def code(self, code: CodeType) -> bytes:
         numbers = (
             code.co_argcount,
             code.co_posonlyargcount,

@@ -1,4 +1,5 @@
-"""Byte-compiling wheels: what is to be done goes into a folder, one container does all of it, archives of modules come back."""
+"""Byte-compiling wheels: what is to be done goes into a folder, one container does all of it, archives of modules come
+back."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ FROM scratch AS compile
 ADD tools.tar /
 ENV PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
 RUN --mount=type=bind,source=work,target=/rtbuild/work \\
-    ["{python}", "-s", "-S", "-B", "/rtbuild/work/{script}", "/rtbuild/work/tasks", "/rtbuild/work/wheels", "/rtbuild/out", "0"]
+    ["{python}", "-s", "-S", "-B", "/rtbuild/work/{script}", \\
+     "/rtbuild/work/tasks", "/rtbuild/work/wheels", "/rtbuild/out", "0"]
 FROM scratch
 COPY --from=compile /rtbuild/out /
 """
@@ -69,10 +71,11 @@ def compile_wheels(
     log: Path,
     progress: Progress,
 ) -> Mapping[str, tuple[Path, ...]]:
-    """Compile all of `work` in one container of `platform` made of the packages `root`; the archives of each wheel by the work's name.
+    """Compile all of `work` in one container of `platform` made of the packages `root`; the archives of each wheel by
+    the work's name.
 
-    `folder` is an empty folder on the same file system as the wheels, which are hard-linked into it; the archives are made
-    below it. All processors of the engine are used. Raises `BuildError`, `EngineError`.
+    `folder` is an empty folder on the same file system as the wheels, which are hard-linked into it; the archives are
+    made below it. All processors of the engine are used. Raises `BuildError`, `EngineError`.
     """
     queue = sorted(
         ((task, number, one) for one in work for number, task in enumerate(one.tasks)),
@@ -80,7 +83,7 @@ def compile_wheels(
     )
     archives: dict[str, list[Path]] = {one.name: [] for one in work}
     if not queue:
-        return {name: () for name in archives}
+        return dict.fromkeys(archives, ())
     context, out = folder / "context", folder / "out"
     (context / "work" / "tasks").mkdir(parents=True)
     (context / "work" / "wheels").mkdir()
@@ -123,7 +126,8 @@ def script_text(name: str) -> bytes:
 
 
 def compile_tasks(wheel: Wheel, scheme: Scheme) -> tuple[CompileTask, ...]:
-    """The tasks that `wheel` is compiled in: a function of the wheel alone, because company shows in the compiled bytes.
+    """The tasks that `wheel` is compiled in: a function of the wheel alone, because company shows in the compiled
+    bytes.
 
     pip compiles scripts that end in .py too; here only what can be imported is.
     """

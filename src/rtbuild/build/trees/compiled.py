@@ -1,4 +1,5 @@
-"""What the compile script leaves behind: archives of compiled modules, in the form that it writes (see scripts/compile_wheels.py)."""
+"""What the compile script leaves behind: archives of compiled modules, in the form that it writes (see
+scripts/compile_wheels.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _LENGTH = struct.Struct("<Q")
 
 
 class CompiledModules(Mapping[str, bytes]):
-    """Compiled modules of one wheel, by the source file's absolute path in the target. Read while `open_compiled` lasts."""
+    """Compiled modules of one wheel, by the source file's absolute path in the target. Read while `open_compiled`
+    lasts."""
 
     def __init__(self, places: dict[str, tuple[int, int, int]]) -> None:
         self._places = places

@@ -77,9 +77,9 @@ def find_conflicts(wheels: Sequence[WheelFiles]) -> tuple[Conflict, ...]:
 def dropped_paths(conflicts: Sequence[Conflict], layers: Sequence[PythonLayer]) -> dict[str, frozenset[str]]:
     """For each package, the paths that it leaves to another one. `layers` are all Python layers, bottom first.
 
-    Within a layer equal files are kept once, in the first package by name. Equal files in two layers are kept in both: each
-    layer is a function of its own wheels. Of different files the winner that the upper layer's `preferred` names is kept.
-    Raises `BuildError` naming every path that nobody decided.
+    Within a layer equal files are kept once, in the first package by name. Equal files in two layers are kept in both:
+    each layer is a function of its own wheels. Of different files the winner that the upper layer's `preferred` names
+    is kept. Raises `BuildError` naming every path that nobody decided.
     """
     preferred = {layer.name: dict(layer.preferred) for layer in layers}
     dropped: defaultdict[str, set[str]] = defaultdict(set)

@@ -61,7 +61,8 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Package:
-    """A wheel of the lock. `files` are what it installs but for what the recipe removes; `excluded` is what its tree leaves out."""
+    """A wheel of the lock. `files` are what it installs but for what the recipe removes; `excluded` is what its tree
+    leaves out."""
 
     artifact: PythonArtifact
     wheel: Path
@@ -83,15 +84,17 @@ def realise_trees(
     log: Callable[[str], Path] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tree, ...]:
-    """The trees of `layers` (default: all Python layers of `release`), by layer, bottom first, and then by package name.
+    """The trees of `layers` (default: all Python layers of `release`), by layer, bottom first, and then by package
+    name.
 
-    Fetches nothing: the artifacts are in the store and verified. Makes what is missing, wheels of sdists first. `tools` is a lock
-    whose Python compiles, for instance that of the engine's own platform; it must be of the same source version as `lock`'s.
-    `jobs` is how many trees are composed at once (default: the processors here; modules are compiled on all of the engine's).
-    `log` gives the file for a container's log, by a word for what runs in it.
+    Fetches nothing: the artifacts are in the store and verified. Makes what is missing, wheels of sdists first. `tools`
+    is a lock whose Python compiles, for instance that of the engine's own platform; it must be of the same source
+    version as `lock`'s. `jobs` is how many trees are composed at once (default: the processors here; modules are
+    compiled on all of the engine's). `log` gives the file for a container's log, by a word for what runs in it.
 
-    Raises `BuildError` for wheels that cannot be installed, for paths of several contents that the recipe does not decide on
-    and for a container that fails; `IntegrityError` for a damaged artifact; `EngineError`, `StoreError`, `LockError`.
+    Raises `BuildError` for wheels that cannot be installed, for paths of several contents that the recipe does not
+    decide on and for a container that fails; `IntegrityError` for a damaged artifact; `EngineError`, `StoreError`,
+    `LockError`.
     """
     progress = progress or Silent()
     log = log or partial(_log, store)
@@ -142,7 +145,8 @@ def realise_trees(
 def lock_conflicts(
     release: Release, lock: Lock, *, store: Store, engine: Engine, progress: Progress | None = None
 ) -> tuple[Conflict, ...]:
-    """The paths that several packages of `lock` install, whether the recipe decides on them or not; what it removes is not counted."""
+    """The paths that several packages of `lock` install, whether the recipe decides on them or not; what it removes is
+    not counted."""
     progress = progress or Silent()
     scheme = debian_scheme(release.python)
     log = partial(_log, store)

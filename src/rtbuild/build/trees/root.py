@@ -1,7 +1,7 @@
 """Folders of Debian packages as one plain tar: what a container needs before there is a dpkg in it.
 
-Nothing here runs dpkg or touches a filesystem tree: the members of each package's `data.tar` are copied, header and all, into
-one tar that BuildKit's `ADD` unpacks. The bytes depend on the packages and their order alone.
+Nothing here runs dpkg or touches a filesystem tree: the members of each package's `data.tar` are copied, header and
+all, into one tar that BuildKit's `ADD` unpacks. The bytes depend on the packages and their order alone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _DIRECTORY_TYPE = ord("5")
 def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> None:
     """Write the files of `debs` to the plain tar `out`, package by package, in the order given, each directory once.
 
-    Nothing of the packages is run or configured. Needs memory for a few MiB, and space beside `out` for the largest packages.
-    Raises `IntegrityError` for a file that is no Debian package (deb(5)), `BuildError` for one in a format rtbuild does not know.
+    Nothing of the packages is run or configured. Needs memory for a few MiB, and space beside `out` for the largest
+    packages. Raises `IntegrityError` for a file that is no Debian package (deb(5)), `BuildError` for one in a format
+    rtbuild does not know.
     """
     workers = max(1, min(jobs or os.cpu_count() or 1, len(debs) or 1))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -79,7 +80,8 @@ def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] = PYTHON_PACKAGE
 def _decompressed(
     debs: Sequence[Path], folder: Path, pool: ThreadPoolExecutor, *, ahead: int
 ) -> Iterator[tuple[Path, BinaryIO]]:
-    """Each package with its data.tar as an unnamed temporary file, in order, `ahead` packages decompressed in advance."""
+    """Each package with its data.tar as an unnamed temporary file, in order, `ahead` packages decompressed in
+    advance."""
     pending: deque[tuple[Path, Future[BinaryIO]]] = deque()
     remaining = iter(debs)
     try:
@@ -105,7 +107,7 @@ def _data_tar(deb: Path, folder: Path) -> BinaryIO:
     with deb.open("rb") as stream:
         name, size = _find_data_member(deb, stream)
         decompressor = _decompressor(deb, name)
-        plain: BinaryIO = tempfile.TemporaryFile(dir=folder)
+        plain: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
         try:
             while size > 0:
                 piece = stream.read(min(_PIECE, size))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """Installation paths (PEP 427, "data"), absolute. `library` takes purelib and platlib; `headers` is the folder in which each
-    distribution has its own. `interpreter` is what scripts start with, `python` the feature version (`3.9`)."""
+    """Installation paths (PEP 427, "data"), absolute. `library` takes purelib and platlib; `headers` is the folder in
+    which each distribution has its own. `interpreter` is what scripts start with, `python` the feature version
+    (`3.9`)."""
 
     library: str
     scripts: str
@@ -35,7 +36,8 @@ class Scheme:
 def debian_scheme(feature: str) -> Scheme:
     """Where pip, run as root with Debian's own Python `feature`, installs to.
 
-    Debian Python Policy, "Paths": what does not come from a Debian package belongs below /usr/local and into dist-packages.
+    Debian Python Policy, "Paths": what does not come from a Debian package belongs below /usr/local and into
+    dist-packages.
     """
     return Scheme(
         library=f"/usr/local/lib/python{feature}/dist-packages",

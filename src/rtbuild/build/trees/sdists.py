@@ -1,9 +1,9 @@
-"""Sdists become wheels: in a container of the target's Python and locked build requirements, offline, the same bytes every time."""
+"""Sdists become wheels: in a container of the target's Python and locked build requirements, offline, the same bytes
+every time."""
 
 from __future__ import annotations
 
 import json
-import os
 import tarfile
 import tomllib
 import zipfile
@@ -22,7 +22,7 @@ from rtbuild.plan.derivation import python_source_version, script_digest, upload
 from rtbuild.progress import Progress
 from rtbuild.recipe.model import Release
 from rtbuild.store import Store
-from rtbuild.store.files import store_errors, sync_folder, write_atomically
+from rtbuild.store.files import store_errors, write_atomically
 
 SCRIPT = "build_wheels.py"
 
@@ -202,14 +202,14 @@ def _keep(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> BuiltW
         )
     (wheel,) = wheels
     target = store.trees / f"{key}.whl"
-    record = {"filename": wheel.name, "size": wheel.stat().st_size, "sha256": sha256_file(wheel)}
+    built = BuiltWheel(
+        package=sdist.name, filename=wheel.name, path=target, size=wheel.stat().st_size, sha256=sha256_file(wheel)
+    )
+    record = {"filename": built.filename, "size": built.size, "sha256": built.sha256}
     with store_errors(f"write {target}"):
-        with wheel.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(wheel, target)
-        sync_folder(target.parent)
+        wheel.replace(target)
         write_atomically(store.trees / f"{key}.json", canonical_json(record) + b"\n")
-    return BuiltWheel(package=sdist.name, path=target, **record)
+    return built
 
 
 def _find(package: str, key: Key, store: Store) -> BuiltWheel | None:

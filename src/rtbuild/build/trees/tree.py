@@ -8,6 +8,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from io import StringIO
 from typing import Protocol
@@ -70,12 +71,13 @@ def compose_tree(
     excluded: Collection[str] = (),
     out: Writer,
 ) -> TreeIndex:
-    """Write the tree of `wheel` to `out`: tar members of files alone, without directories and without the end of an archive.
+    """Write the tree of `wheel` to `out`: tar members of files alone, without directories and without the end of an
+    archive.
 
-    `compiled` are the wheel's compiled modules by their source's absolute path (None: none are wanted), `uploaded` becomes every
-    file's mtime (seconds since 1970), `excluded` are absolute paths that are left out; with a source goes its compiled form.
-    The RECORD is made from what is really there, in pip's form, and comes last, because it needs all hashes.
-    Raises `IntegrityError` for a damaged wheel.
+    `compiled` are the wheel's compiled modules by their source's absolute path (None: none are wanted), `uploaded`
+    becomes every file's mtime (seconds since 1970), `excluded` are absolute paths that are left out; with a source goes
+    its compiled form. The RECORD is made from what is really there, in pip's form, and comes last, because it needs all
+    hashes. Raises `IntegrityError` for a damaged wheel.
     """
     files: list[TreeFile] = []
     rows: list[tuple[str, str, str]] = []
@@ -128,8 +130,8 @@ def tree_key(
 ) -> Key:
     """The key of a tree: everything that its bytes, and those of its compressed frame, depend on.
 
-    `wheel` is the digest of the wheel as the lock has it; for one that was built from an sdist, of the wheel that came out.
-    `python` is the source version of the Python that compiles (`3.9.2-1+deb11u3`), the same on every architecture.
+    `wheel` is the digest of the wheel as the lock has it; for one that was built from an sdist, of the wheel that came
+    out. `python` is the source version of the Python that compiles (`3.9.2-1+deb11u3`), the same on every architecture.
     """
     inputs = {
         "schema": SCHEMA,
@@ -150,11 +152,10 @@ def _contents(
     for path, part in wheel.parts.items():
         if path in excluded or path == wheel.record:
             continue
-        yield path, _EXECUTABLE if part.executable else _PLAIN, lambda part=part: wheel.read(part)
+        yield path, _EXECUTABLE if part.executable else _PLAIN, partial(wheel.read, part)
         if path in compiled and (target := scheme.compiled(path)) not in excluded:
-            yield target, _PLAIN, lambda path=path: compiled[path]
-    unknown = compiled.keys() - wheel.parts.keys()
-    if unknown:
+            yield target, _PLAIN, partial(compiled.__getitem__, path)
+    if unknown := compiled.keys() - wheel.parts.keys():
         raise IntegrityError(
             f"{wheel.label}: compiled modules that are not the wheel's", details=", ".join(sorted(unknown)[:5])
         )

@@ -52,7 +52,8 @@ class Part:
 
 
 class Wheel(WheelSource):
-    """An open wheel. `parts` are by absolute path of the installed file; RECORD is not among them, `record` is its path.
+    """An open wheel. `parts` are by absolute path of the installed file; RECORD is not among them, `record` is its
+    path.
 
     `parts` hold for one `Scheme`. Use `open_wheel`.
     """
@@ -115,7 +116,8 @@ class Wheel(WheelSource):
             raise BuildError(f"{self.label}: its {filename} is not UTF-8", details=str(error)) from error
 
     def validate_record(self) -> None:
-        """The lock's sha256 says that the wheel is what its publisher uploaded, and the installed RECORD is made anew."""
+        """The lock's sha256 says that the wheel is what its publisher uploaded, and the installed RECORD is made
+        anew."""
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         """Every file, unread: the destination decides when."""
@@ -124,7 +126,7 @@ class Wheel(WheelSource):
                 continue
             _check_path(self.label, info.filename)
             if "__pycache__" in info.filename.split("/"):
-                continue  # compiled by whoever built the wheel, with times in it; installer would leave it out with a warning
+                continue  # compiled by whoever built the wheel; installer would leave it out with a warning
             mode = info.external_attr >> 16
             # As pip decides it (pip._internal.utils.unpacking.zip_item_is_executable).
             executable = bool(mode and stat.S_ISREG(mode) and mode & 0o111)
@@ -146,7 +148,8 @@ class Wheel(WheelSource):
 
 @contextmanager
 def open_wheel(path: Path, scheme: Scheme, *, label: str | None = None) -> Iterator[Wheel]:
-    """Open the wheel at `path` (whatever its name there) as it would be installed under `scheme`. `label` is its name in messages.
+    """Open the wheel at `path` (whatever its name there) as it would be installed under `scheme`. `label` is its name
+    in messages.
 
     Raises `IntegrityError` for a damaged archive, `BuildError` for one that is no installable wheel.
     """
