@@ -134,7 +134,7 @@ def _home(folder: Path, name: str) -> Path:
 
 def _require_host(lock: EngineLock) -> None:
     if sys.platform != "linux":
-        raise EngineError("a private engine needs Linux", hint="install Docker, and give its address with --host")
+        raise EngineError("a private engine needs Linux", hint="install Docker, and give its address in DOCKER_HOST")
     if lock.platform != host_platform():
         raise EngineError(
             f"the engine lock {lock.engine} is for {lock.platform}, this machine is {host_platform()}",
@@ -143,7 +143,7 @@ def _require_host(lock: EngineLock) -> None:
     if os.geteuid() != 0:
         raise EngineError(
             "a private engine needs root, for it mounts file systems and starts containers",
-            hint="run `sudo rtbuild engine start`, or let an existing Docker be used (--host, --context, --builder)",
+            hint="run `sudo rtbuild engine start`, or let an existing Docker be used (DOCKER_HOST, DOCKER_CONTEXT, --builder)",
         )
 
 
