@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from rtbuild.errors import ResolutionError
+from rtbuild.errors import MirrorError, ResolutionError
 from rtbuild.lock.python.index import Index
 from rtbuild.lock.python.pages import IndexFile, Page
 from rtbuild.lock.python.prefetch import Prefetch
@@ -85,7 +87,8 @@ class _Conversation:
         }
         with (folder / "stderr").open("w+b") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "rtbuild.lock.python.adapter"],
+                # By its path, so that it loads pip and nothing of rtbuild; -P keeps its neighbours off its import path.
+                [sys.executable, "-P", str(Path(__file__).with_name("adapter.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -111,7 +114,7 @@ class _Conversation:
                 tail = errors.read().decode("utf-8", "replace").strip()[-4000:]
                 raise ResolutionError("pip's resolver ended without an answer", details=tail)
         if "failure" in answer:
-            raise self._unsatisfiable(answer["failure"], answer["names"])
+            raise self._unsatisfiable(answer["failure"], answer["names"], question["constraints"])
         return [(name, version) for name, version in answer["result"]]
 
     def _serve(self, question: Mapping[str, Any], questions: IO[bytes], replies: IO[bytes]) -> Mapping[str, Any] | None:
@@ -135,7 +138,11 @@ class _Conversation:
         return None
 
     def _page(self, name: str) -> str:
-        page = self._pages[name] = self._index.page(name)
+        try:
+            page = self._pages[name] = self._index.page(name)
+        except MirrorError as error:
+            details = [text for text in (self._prefetch.wanted_by(name), error.details) if text]
+            raise MirrorError(error.brief, details="\n".join(details), hint=error.hint) from error
         entries = []
         for file in page.files:
             self._served[file.filename] = file
@@ -153,9 +160,12 @@ class _Conversation:
             )
         return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": entries})
 
-    def _unsatisfiable(self, lines: Sequence[str], names: Sequence[str]) -> ResolutionError:
+    def _unsatisfiable(self, lines: Sequence[str], names: Sequence[str], constraints: Sequence[str]) -> ResolutionError:
         missing = [name for name in sorted(self._pages) if not self._pages[name].files]
         told = [self._pages[name].explain() for name in dict.fromkeys([*names, *missing]) if name in self._pages]
+        bounds = [
+            f"the recipe constrains {one}" for one in constraints if canonicalize_name(Requirement(one).name) in names
+        ]
         if missing and not names:
             brief = f"no file of {', '.join(missing)} can be used for {self._index.target.platform}"
         elif names:
@@ -164,7 +174,7 @@ class _Conversation:
             brief = "the requirements cannot be satisfied"
         return ResolutionError(
             brief,
-            details="\n".join([*lines, *told]),
+            details="\n".join([*lines, *bounds, *told]),
             hint="change the version in the recipe, or move as_of to a later moment",
         )
 

@@ -56,7 +56,9 @@ def build_graph(
     walk = _Walk(packages, environment)
     reached = walk.closure(requirements, where=_RECIPE)
     if walk.problems:
-        raise ResolutionError("the resolved packages do not fit each other", details="\n".join(walk.problems))
+        raise ResolutionError(
+            "the resolved packages do not fit each other", details="\n".join(sorted(set(walk.problems)))
+        )
     if walk.recipe_extras:
         raise ResolutionError(
             walk.recipe_extras[0],

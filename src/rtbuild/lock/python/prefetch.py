@@ -41,13 +41,14 @@ class Prefetch:
         self._lock = Lock()
         self._specifiers: dict[str, SpecifierSet] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._wanted_by: dict[str, str] = {}
         self._looks: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
         roots = list(requirements)
         for requirement in [*roots, *constraints]:
             self._narrow(requirement)
         for requirement in roots:
-            self._follow(requirement)
+            self._follow(requirement, "the recipe")
 
     def __enter__(self) -> Prefetch:
         return self
@@ -68,6 +69,10 @@ class Prefetch:
         for one in older[: -min(looks, _AHEAD) - 1 : -1]:
             self._submit(self._read, one)
 
+    def wanted_by(self, name: str) -> str:
+        """Who asked for a package first, for a message; empty where only the resolver knows."""
+        return self._wanted_by.get(name, "")
+
     def _read(self, file: IndexFile) -> None:
         with suppress(RtbuildError):
             self._index.text(file)
@@ -81,9 +86,10 @@ class Prefetch:
         name = canonicalize_name(requirement.name)
         self._specifiers[name] = self._specifiers.get(name, SpecifierSet()) & requirement.specifier
 
-    def _follow(self, requirement: Requirement) -> None:
+    def _follow(self, requirement: Requirement, by: str) -> None:
         name = canonicalize_name(requirement.name)
         with self._lock:
+            self._wanted_by.setdefault(name, f"{by} asks for {requirement}")
             nodes = {(name, extra) for extra in ("", *map(canonicalize_name, requirement.extras))} - self._seen
             self._seen |= nodes
         if nodes:
@@ -101,7 +107,7 @@ class Prefetch:
             for requirement in wanted:
                 self._narrow(requirement)
         for requirement in wanted:
-            self._follow(requirement)
+            self._follow(requirement, name)
 
     def _guess(self, page: Page) -> IndexFile | None:
         with self._lock:

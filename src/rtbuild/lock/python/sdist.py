@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import HeaderParser
 from email.policy import compat32
 from typing import Any
@@ -23,7 +24,7 @@ from packaging.utils import canonicalize_name
 from rtbuild.errors import ResolutionError
 
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
-# PEP 518's default for a project without [build-system]; PEP 517 setuptools before 70.1 asks for wheel as well.
+# What pip takes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
 _SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
 
 
@@ -38,10 +39,8 @@ class Sdist:
 def read_sdist(filename: str, content: bytes) -> Sdist:
     """Read an sdist; raises `ResolutionError` where its files do not tell what it requires."""
     files = _members(filename, content)
-    pyproject = _pyproject(filename, files)
-    return Sdist(
-        metadata=_metadata(filename, files, pyproject), build_requires=_build_requires(filename, files, pyproject)
-    )
+    system = _build_system(filename, files)
+    return Sdist(metadata=_metadata(filename, files, system), build_requires=_build_requires(files, system))
 
 
 def _members(filename: str, content: bytes) -> dict[str, bytes]:
@@ -70,29 +69,41 @@ def _interesting(name: str) -> str | None:
     return path if wanted or re.search(r"(^|/)[^/]+\.egg-info/(requires|setup_requires|SOURCES)\.txt$", path) else None
 
 
-def _pyproject(filename: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+def _build_system(filename: str, files: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """The table [build-system] of pyproject.toml (PEP 518); None where there is none."""
     try:
-        return tomllib.loads(files["pyproject.toml"].decode()) if "pyproject.toml" in files else {}
+        pyproject = tomllib.loads(files.get("pyproject.toml", b"").decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        brief = f"{filename}: pyproject.toml cannot be read"
+        raise ResolutionError(brief, details=str(error), hint=_NO_CODE) from error
+    system = pyproject.get("build-system")
+    if system is None:
+        return None
+    requires = system.get("requires") if isinstance(system, dict) else None
+    if not isinstance(requires, list) or not all(isinstance(one, str) for one in requires):
         raise ResolutionError(
-            f"{filename}: pyproject.toml cannot be read", details=str(error), hint=_NO_CODE
-        ) from error
+            f"{filename}: [build-system] of pyproject.toml has no list of what it requires", hint=_NO_CODE
+        )
+    return dict(system)
 
 
-def _metadata(filename: str, files: Mapping[str, bytes], pyproject: Mapping[str, Any]) -> bytes:
-    if "PKG-INFO" not in files:
+def _uses_setuptools(system: Mapping[str, Any] | None) -> bool:
+    return system is None or str(system.get("build-backend", "setuptools")).startswith("setuptools")
+
+
+def _metadata(filename: str, files: Mapping[str, bytes], system: Mapping[str, Any] | None) -> bytes:
+    header = _pkg_info(files)
+    if header is None:
         raise ResolutionError(f"{filename} has no PKG-INFO, so nothing tells what it requires", hint=_NO_CODE)
-    header = HeaderParser(policy=compat32).parsestr(files["PKG-INFO"].decode("utf-8", "replace"))
     dynamic = {value.lower() for value in header.get_all("Dynamic", [])}
     version = tuple(int(part) for part in re.findall(r"\d+", header.get("Metadata-Version", "1.0"))[:2])
-    backend = pyproject.get("build-system", {}).get("build-backend", "setuptools.build_meta")
     requires = header.get_all("Requires-Dist", [])
     extras = header.get_all("Provides-Extra", [])
     # PEP 643: from 2.2 on a field that is not dynamic is the truth for every wheel made of the sdist.
-    if not (version >= (2, 2) and not dynamic & {"requires-dist", "provides-extra"}):
-        if any(path.endswith("SOURCES.txt") for path in files):
-            requires, extras = _egg_info(filename, files)
-        elif str(backend).startswith("setuptools") and not requires and _calls_setuptools(files):
+    if version < (2, 2) or dynamic & {"requires-dist", "provides-extra"}:
+        if _egg_info(files, "SOURCES.txt") is not None:
+            requires, extras = _sections(filename, _egg_info(files, "requires.txt") or "")
+        elif _uses_setuptools(system) and not requires and _calls_setuptools(files):
             raise ResolutionError(
                 f"{filename} does not tell what it requires unless its setup.py is run", hint=_NO_CODE
             )
@@ -103,20 +114,46 @@ def _metadata(filename: str, files: Mapping[str, bytes], pyproject: Mapping[str,
     return ("\n".join(lines) + "\n").encode()
 
 
+def _build_requires(files: Mapping[str, bytes], system: Mapping[str, Any] | None) -> tuple[str, ...]:
+    needed = list(_SETUPTOOLS) if system is None else list(system["requires"])
+    if _uses_setuptools(system):
+        needed += ["wheel", *_lines(_egg_info(files, "setup_requires.txt") or "")]
+    return tuple(dict.fromkeys(needed))
+
+
+def _pkg_info(files: Mapping[str, bytes]) -> Message | None:
+    if "PKG-INFO" not in files:
+        return None
+    return HeaderParser(policy=compat32).parsestr(files["PKG-INFO"].decode("utf-8", "replace"))
+
+
 def _calls_setuptools(files: Mapping[str, bytes]) -> bool:
     """False for the sdists of plain distutils, which has no requirements."""
     return b"setuptools" in files.get("setup.py", b"") or b"install_requires" in files.get("setup.cfg", b"")
 
 
-def _egg_info(filename: str, files: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
+def _egg_info(files: Mapping[str, bytes], name: str) -> str | None:
+    """A file that setuptools wrote into the project's own egg-info folder: at the top or, say, below `src`."""
+    folders = {path.rpartition("/")[0] for path in files if path.endswith(".egg-info/SOURCES.txt")}
+    header = _pkg_info(files)
+    project = canonicalize_name(header.get("Name", "") if header is not None else "")
+
+    def bundled(folder: str) -> tuple[bool, int, str]:
+        stem = folder.rpartition("/")[2].removesuffix(".egg-info")
+        return canonicalize_name(stem) != project, folder.count("/"), folder
+
+    content = files.get(f"{min(folders, key=bundled)}/{name}") if folders else None
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def _sections(filename: str, text: str) -> tuple[list[str], list[str]]:
     """(Requires-Dist, Provides-Extra) of a requires.txt with sections `[extra]`, `[:marker]`, `[extra:marker]`."""
-    text = next((content for path, content in files.items() if path.endswith("/requires.txt")), b"").decode()
     requires: list[str] = []
     extras: list[str] = []
     conditions: list[str] = []
     for line in _lines(text):
         if line.startswith("["):
-            extra, _, marker = line.strip("[]").partition(":")
+            extra, _, marker = line.removeprefix("[").removesuffix("]").partition(":")
             conditions = [f"({marker})"] if marker else []
             if extra:
                 conditions.append(f'extra == "{canonicalize_name(extra)}"')
@@ -131,22 +168,6 @@ def _egg_info(filename: str, files: Mapping[str, bytes]) -> tuple[list[str], lis
         condition = " and ".join([*own, *conditions])
         requires.append(f"{requirement}; {condition}" if condition else str(requirement))
     return requires, extras
-
-
-def _build_requires(filename: str, files: Mapping[str, bytes], pyproject: Mapping[str, Any]) -> tuple[str, ...]:
-    system = pyproject.get("build-system", {})
-    requires = system.get("requires", ()) if isinstance(system, dict) else None
-    if not isinstance(requires, list | tuple) or not all(isinstance(one, str) for one in requires):
-        raise ResolutionError(f"{filename}: [build-system] requires in pyproject.toml is not a list of requirements")
-    backend = system.get("build-backend")
-    needed = [*requires]
-    if backend is None or str(backend).startswith("setuptools"):
-        needed += [one for one in _SETUPTOOLS if "build-system" not in pyproject or one == "wheel"]
-        needed += next(
-            (list(_lines(content.decode())) for path, content in files.items() if path.endswith("/setup_requires.txt")),
-            [],
-        )
-    return tuple(dict.fromkeys(needed))
 
 
 def _lines(text: str) -> Iterator[str]:
