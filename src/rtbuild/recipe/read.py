@@ -135,7 +135,7 @@ def _layer(root: Path, name: str, index: int, problems: Problems) -> LayerFile:
 
 
 def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Layer, ...]:
-    """Check the order of layers; a Debian layer has its parent's suites (where it names none) and removals as well."""
+    """Check the order of layers; a Debian layer that names no suites has its parent's."""
     layers: list[Layer] = []
     below: dict[str, DebianLayer] = {}
     for index, layer in enumerate(one.layer for one in layer_files):
@@ -151,10 +151,7 @@ def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Laye
         elif layer.parent not in below:
             problems.add(place, f"the parent {layer.parent!r} of {layer.name} does not stand below it")
         else:
-            parent = below[layer.parent]
-            own = {removal.pattern for removal in layer.removals}
-            inherited = tuple(removal for removal in parent.removals if removal.pattern not in own)
-            layer = replace(layer, suites=layer.suites or parent.suites, removals=inherited + layer.removals)
+            layer = replace(layer, suites=layer.suites or below[layer.parent].suites)
         if not layer.suites:
             problems.add(place, f"the layer {layer.name} names no suite", hint=f"recipes/layers/{layer.name}.toml")
         below[layer.name] = layer

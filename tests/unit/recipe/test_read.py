@@ -43,10 +43,10 @@ def test_a_release_is_put_together_from_its_file_and_its_layers(tmp_path: Path) 
     assert release.support.until == "2023-11"
 
 
-def test_a_debian_layer_has_the_suites_and_removals_of_its_parent(tmp_path: Path) -> None:
+def test_a_debian_layer_without_suites_has_those_of_its_parent(tmp_path: Path) -> None:
     base, python = read_release(write_project(tmp_path), "8.0.0").debian_layers
     assert python.suites == base.suites == (Suite(archive="debian", suite="bullseye"),)
-    assert [removal.pattern for removal in python.removals] == ["/var/log/*.log", "/usr/*/__pycache__"]
+    assert [removal.pattern for removal in python.removals] == ["/usr/*/__pycache__"]
 
 
 def test_image_parts_merge_and_the_later_layer_wins(tmp_path: Path) -> None:
