@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
 from pathlib import Path
-from typing import Any
-
-import tomlkit
-from tomlkit.items import AoT, Array
-from tomlkit.items import Table as WrittenTable
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256, parse_digest, parse_sha256
 from rtbuild.errors import LockError
@@ -71,41 +65,17 @@ def read_engine_lock(path: Path, *, hint: str = _MEND) -> EngineLock:
 
 def write_lock(path: Path, lock: Lock) -> None:
     """Write a lock so that a killed run leaves the old file or the new one; raises `LockError` where it cannot."""
-    document = tomlkit.document()
-    document.add(tomlkit.comment(f"Made by: rtbuild lock {lock.release} --platform {lock.platform}"))
-    document["version"] = lock.version
-    document["release"] = lock.release
-    document["platform"] = str(lock.platform)
-    document["python_version"] = lock.python
-    document["as_of"] = lock.as_of.astimezone(UTC)
-    document["source_date_epoch"] = lock.source_date_epoch
-    document["inputs"] = _table(dict(sorted(lock.inputs)))
-    for name, image in (("image", lock.image), ("image-base", lock.image_base)):
-        if image is not None:
-            document[name] = _table({"id": image.id, "manifest": image.manifest, "compressor": image.compressor})
-    if lock.layers:
-        layers = tomlkit.table(is_super_table=True)
-        for layer in lock.layers:
-            layers[layer.name] = _table({"key": layer.key, "diff_id": layer.diff_id, "size": layer.size})
-        document["layers"] = layers
-    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
-    for name, artifacts in (("python", lock.pythons), ("python-build", lock.build_pythons)):
-        if artifacts:
-            ordered = sorted(artifacts, key=lambda one: (one.name, one.layer, one.version))
-            document[name] = _tables(map(_python_fields, ordered))
-    _write(path, tomlkit.dumps(document))
+    # Only who writes needs the writing library: a plan is faster without it.
+    from rtbuild.lock.document import render_lock
+
+    _write(path, render_lock(lock))
 
 
 def write_engine_lock(path: Path, lock: EngineLock) -> None:
     """Write the lock of a private engine, as `write_lock` does."""
-    document = tomlkit.document()
-    document.add(tomlkit.comment(f"Made by: rtbuild engine lock --name {lock.engine} --platform {lock.platform}"))
-    document["version"] = lock.version
-    document["engine"] = lock.engine
-    document["platform"] = str(lock.platform)
-    document["inputs"] = _table(dict(sorted(lock.inputs)))
-    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
-    _write(path, tomlkit.dumps(document))
+    from rtbuild.lock.document import render_engine_lock
+
+    _write(path, render_engine_lock(lock))
 
 
 def record_results(
@@ -113,9 +83,6 @@ def record_results(
 ) -> None:
     """Put what a build gave into the lock at `path`, in place of what was recorded before; raises `LockError`."""
     write_lock(path, replace(read_lock(path), layers=tuple(layers), image=image, image_base=image_base))
-
-
-# Reading
 
 
 def _open(path: Path, hint: str) -> tuple[Table, Problems]:
@@ -252,77 +219,6 @@ def _image(table: Table, name: str) -> ImageResult | None:
     )
     item.finish()
     return result
-
-
-# Writing
-
-
-def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "name": deb.name,
-        "version": deb.version,
-        "architecture": deb.architecture,
-        "archive": deb.archive,
-        "suite": deb.suite,
-        "path": deb.path,
-        "filename": deb.filename,
-        "size": deb.size,
-        "sha256": deb.sha256,
-        "built": deb.built,
-        "layer": deb.layer,
-        "essential": deb.essential,
-        "depends": deb.depends,
-    }
-    # What is not said need not be written: most packages are not essential.
-    for name in ("layer", "essential", "depends"):
-        if not fields[name]:
-            del fields[name]
-    return _without_filename(fields)
-
-
-def _python_fields(python: PythonArtifact) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "name": python.name,
-        "version": python.version,
-        "path": python.path,
-        "filename": python.filename,
-        "size": python.size,
-        "sha256": python.sha256,
-        "uploaded": python.uploaded.astimezone(UTC),
-        "layer": python.layer,
-        "requires": python.requires,
-    }
-    for name in ("layer", "requires"):
-        if not fields[name]:
-            del fields[name]
-    return _without_filename(fields)
-
-
-def _without_filename(fields: dict[str, Any]) -> dict[str, Any]:
-    if fields["path"].rpartition("/")[2] == fields["filename"]:
-        del fields["filename"]
-    return fields
-
-
-def _tables(rows: Iterable[Mapping[str, Any]]) -> AoT:
-    tables = tomlkit.aot()
-    for row in rows:
-        tables.append(_table(row))
-    return tables
-
-
-def _table(fields: Mapping[str, Any]) -> WrittenTable:
-    table = tomlkit.table()
-    for name, value in fields.items():
-        table.append(name, _lines(value) if isinstance(value, tuple) else value)
-    return table
-
-
-def _lines(values: Sequence[str]) -> Array:
-    """One name one line, so that adding one changes one."""
-    array = tomlkit.array()
-    array.extend(sorted(values))
-    return array.multiline(True)
 
 
 def _write(path: Path, text: str) -> None:
