@@ -26,6 +26,21 @@ from rtbuild.recipe.model import Suite
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
 """Package priorities (Policy 2.5), highest first."""
 
+# In the order in which apt reads them.
+_RELATIONS = (
+    b"Pre-Depends",
+    b"Depends",
+    b"Conflicts",
+    b"Breaks",
+    b"Recommends",
+    b"Suggests",
+    b"Replaces",
+    b"Enhances",
+    b"Provides",
+)
+_BEFORE_NAME = (b" ", b",", b"|", b"\t", b":")
+_AFTER_NAME = (b" ", b",", b"|", b"\t", b"(", b"\n")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Package:
@@ -160,6 +175,26 @@ class PackagesIndex:
         """The packages whose Provides names `name`."""
         return tuple(self._package(place) for place in self._providers.get(name, ()))
 
+    def first_mention(self, name: str) -> tuple[int, int, int] | None:
+        """A value that sorts names as they first come up in the index, be it in a relation; None where it never does.
+
+        apt numbers packages in this order, and goes by the number where nothing else tells two providers apart.
+        """
+        content, wanted = self._content, name.encode()
+        own = self._places.get(name)
+        end = own[0] if own else len(content)
+        best: tuple[int, int, int] | None = None
+        position = content.find(wanted, 0, end)
+        while position >= 0 and (best is None or position < _end_of_stanza(content, best[0])):
+            after = position + len(wanted)
+            if content[position - 1 : position] in _BEFORE_NAME and content[after : after + 1] in _AFTER_NAME:
+                field_name = _field_of(content, position)
+                if field_name in _RELATIONS:
+                    mention = self._stanza_of(position), _RELATIONS.index(field_name), position
+                    best = mention if best is None else min(best, mention)
+            position = content.find(wanted, after, end)
+        return best or ((own[0], -1, 0) if own else None)
+
     def _lines(self, field_name: bytes) -> Iterator[tuple[int, str]]:
         """The place of each stanza with this field and the field's value."""
         content = self._content
@@ -169,9 +204,12 @@ class PackagesIndex:
             while content[end + 1 : end + 2] in (b" ", b"\t"):
                 end = content.find(b"\n", end + 1)
             text = content[position + 1 + len(field_name) : end if end >= 0 else None].decode()
-            blank = content.rfind(b"\n\n", 0, position + 1)
-            yield (blank + 2 if blank >= 0 else 0), text.strip()
+            yield self._stanza_of(position), text.strip()
             position = content.find(b"\n" + field_name, end if end >= 0 else len(content))
+
+    def _stanza_of(self, position: int) -> int:
+        blank = self._content.rfind(b"\n\n", 0, position + 1)
+        return blank + 2 if blank >= 0 else 0
 
     def _name(self, place: int) -> str:
         return self._content[place + 9 : self._content.index(b"\n", place)].strip().decode()
@@ -219,3 +257,11 @@ def package_of(fields: dict[str, str], suite: Suite) -> Package:
 def _end_of_stanza(content: bytes, start: int) -> int:
     end = content.find(b"\n\n", start)
     return len(content) if end < 0 else end + 1
+
+
+def _field_of(content: bytes, position: int) -> bytes:
+    """The name of the field that `position` lies in."""
+    start = content.rfind(b"\n", 0, position) + 1
+    while start and content[start : start + 1] in (b" ", b"\t"):
+        start = content.rfind(b"\n", 0, start - 1) + 1
+    return content[start : content.find(b":", start)]

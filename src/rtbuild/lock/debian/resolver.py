@@ -174,7 +174,7 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         bad = set(incompatibilities[identifier])
         if not isinstance(identifier, str):
             taken = [Taken(identifier, option) for option in self._universe.options(identifier)]
-            return _Options([t for t in taken if t not in bad], self._watch, self._locked)
+            return _Options([t for t in taken if t not in bad], self._universe, self._watch, self._locked)
         known: Iterable[Candidate]
         if not any(isinstance(requirement, Need) for requirement in wanted):
             known = [_absent(identifier)]
@@ -229,13 +229,19 @@ class _Options(Sequence[Taken]):
     A sequence, because resolvelib keeps the order that an iterator or a function gave when the choice came up.
     """
 
-    def __init__(self, taken: Sequence[Taken], watch: _Watch, locked: frozenset[str]) -> None:
+    def __init__(self, taken: Sequence[Taken], universe: Universe, watch: _Watch, locked: frozenset[str]) -> None:
         self._taken = taken
+        self._universe = universe
         self._watch = watch
         self._locked = locked
 
     def __iter__(self) -> Iterator[Taken]:
-        return iter(sorted(self._taken, key=self._preference))
+        pinned = self._watch.pinned
+        there = [taken for taken in self._taken if pinned.get(taken.option.name) in taken.option.packages]
+        yield from there
+        order = self._universe.preferences(self._taken[0].alternatives) if self._taken else {}
+        rest = [taken for taken in self._taken if taken not in there]
+        yield from sorted(rest, key=lambda t: (t.option.name not in self._locked, order[t.option.name]))
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -246,10 +252,6 @@ class _Options(Sequence[Taken]):
     def __getitem__(self, index: slice) -> Sequence[Taken]: ...
     def __getitem__(self, index: int | slice) -> Taken | Sequence[Taken]:
         return list(self)[index]
-
-    def _preference(self, taken: Taken) -> tuple[bool, bool]:
-        option = taken.option
-        return self._watch.pinned.get(option.name) not in option.packages, option.name not in self._locked
 
 
 def _turn(requirement: Requirement) -> tuple[int, Place]:

@@ -25,6 +25,8 @@ class Universe:
         self._versions: dict[str, tuple[Package, ...]] = {}
         self._satisfying: dict[Relation, tuple[Package, ...]] = {}
         self._options: dict[Alternatives, tuple[Option, ...]] = {}
+        self._preferences: dict[Alternatives, Mapping[str, int]] = {}
+        self._mentions: dict[str, tuple[int, tuple[int, int, int]]] = {}
 
     def versions(self, name: str) -> tuple[Package, ...]:
         """The packages called `name`, best first: a preferred one, then by the suite's priority, then the newest.
@@ -59,27 +61,48 @@ class Universe:
         return tuple(sorted(n for n in names if (package := self.candidate(n)) is not None and package.essential))
 
     def satisfying(self, relation: Relation) -> tuple[Package, ...]:
-        """Every package that satisfies `relation`: real ones best first, then providers as apt orders them."""
+        """Every package that satisfies `relation`: real ones best first, then providers, in no particular order."""
         if relation not in self._satisfying:
             real = [package for package in self.versions(relation.name) if self._is(package, relation)]
             self._satisfying[relation] = (*real, *self._providers(relation))
         return self._satisfying[relation]
 
     def options(self, alternatives: Alternatives) -> tuple[Option, ...]:
-        """What `a | b` leaves to choose from: package names, in apt's order of preference, each with the versions
-        that do.
-
-        apt never looks at a version that is not the candidate. Here such versions are a last resort, so they come last.
-        """
+        """What `a | b` leaves to choose from: package names, each with the versions that do, in no particular order."""
         if alternatives not in self._options:
             by_name: dict[str, list[Package]] = {}
             for relation in alternatives:
                 for package in self.satisfying(relation):
                     by_name.setdefault(package.name, []).append(package)
-            options = [Option(name, frozenset(packages)) for name, packages in by_name.items()]
-            options.sort(key=lambda option: self.candidate(option.name) not in option.packages)
-            self._options[alternatives] = tuple(options)
+            self._options[alternatives] = tuple(Option(name, frozenset(found)) for name, found in by_name.items())
         return self._options[alternatives]
+
+    def preferences(self, alternatives: Alternatives) -> Mapping[str, int]:
+        """The rank of each option of `a | b` in apt's order of preference, by package name.
+
+        The alternatives in their order; for each the real package, then its providers as apt's CompareProviders sorts
+        them: essential ones, then by Priority, then the one that comes up last in the indexes. That last rule is
+        arbitrary, and finding where a name comes up takes milliseconds: ask only where a choice has to be made.
+
+        apt never looks at a version that is not the candidate. Here such versions are a last resort, so they come last.
+        """
+
+        def preference(package: Package, relation: Relation) -> tuple[bool, bool, bool, int]:
+            passed_over = package is not self.candidate(package.name)
+            return passed_over, package.name != relation.name, not package.essential, _rank(package)
+
+        if alternatives not in self._preferences:
+            order: dict[str, int] = {}
+            for resort in (False, True):
+                for relation in alternatives:
+                    ranked = [(preference(package, relation), package.name) for package in self.satisfying(relation)]
+                    ranked = [pair for pair in ranked if pair[0][0] is resort and pair[1] not in order]
+                    if len({rank for rank, _ in ranked}) < len(ranked):
+                        ranked.sort(key=lambda pair: self._first_mention(pair[1]), reverse=True)
+                    for _, name in sorted(ranked, key=lambda pair: pair[0]):
+                        order.setdefault(name, len(order))
+            self._preferences[alternatives] = order
+        return self._preferences[alternatives]
 
     def near(self, name: str) -> list[str]:
         """Names of packages that look like `name`."""
@@ -94,15 +117,20 @@ class Universe:
             for name, package in self._preferred.items()
             if any(provided.name == relation.name for provided in package.provides)
         }
-        packages = [
+        return [
             package
             for name in sorted(providing)
             for package in self.versions(name)
             if any(self._provides(package, provided, relation) for provided in package.provides)
             and not (name == relation.name and self._is(package, relation))
         ]
-        # The order of apt's CompareProviders.
-        return sorted(packages, key=lambda p: (p.name != relation.name, not p.essential, _rank(p)))
+
+    def _first_mention(self, name: str) -> tuple[int, tuple[int, int, int]]:
+        if name not in self._mentions:
+            mentions = ((number, index.first_mention(name)) for number, index in enumerate(self._indexes))
+            first = next(((number, mention) for number, mention in mentions if mention is not None), None)
+            self._mentions[name] = first or (len(self._indexes), (0, 0, 0))
+        return self._mentions[name]
 
     def _is(self, package: Package, relation: Relation) -> bool:
         return (
