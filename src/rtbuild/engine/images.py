@@ -25,6 +25,8 @@ _INDEX_TYPES = (
 _NAME = "io.containerd.image.name"
 _TAG = "org.opencontainers.image.ref.name"
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}\Z")
+_LONGEST_RUN = 86_400.0
+"""Seconds that a container without a timeout may be silent for."""
 _LARGEST_DOCUMENT = 16 << 20
 """Bytes that an index or manifest may have: more is not one."""
 
@@ -141,7 +143,7 @@ def run(
     `timeout` is in seconds. Nothing is pulled. Raises `EngineError` where the image is missing, the container cannot
     start, or it takes longer than `timeout`; a command that fails is an outcome, not an error.
     """
-    with _talk(endpoint) as client:
+    with _talk(endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
         settings = client.api.create_host_config(
             network_mode=network,
             read_only=read_only,
@@ -212,11 +214,12 @@ def _errors() -> Any:
 
 
 @contextlib.contextmanager
-def _talk(endpoint: Endpoint) -> Iterator[Any]:
-    """A client, with every failure of the SDK turned into an `EngineError`."""
+def _talk(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
+    """A client, with every failure of the SDK turned into an `EngineError`. `patience` is how many seconds the daemon
+    may be silent."""
     import requests
 
-    client = endpoint.client()
+    client = endpoint.client(timeout=patience)
     try:
         yield client
     except _errors().APIError as error:
@@ -238,9 +241,9 @@ def _run_to_end(client: Any, container: str, timeout: float | None, reference: s
             client.api.kill(container)
 
     streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-    client.api.start(container)
     timer = threading.Timer(timeout, kill) if timeout else None
     try:
+        client.api.start(container)
         if timer:
             timer.daemon = True
             timer.start()
@@ -251,6 +254,8 @@ def _run_to_end(client: Any, container: str, timeout: float | None, reference: s
     finally:
         if timer:
             timer.cancel()
+        # Its own close() only shuts the connection down, and leaves it open
+        streams._response.close()
     if late.is_set():
         details = (stdout + stderr).decode(errors="replace")[-4000:]
         raise EngineError(f"{reference}: the command did not end within {timeout:g} s", details=details)

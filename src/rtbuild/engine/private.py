@@ -143,7 +143,7 @@ def _require_host(lock: EngineLock) -> None:
     if os.geteuid() != 0:
         raise EngineError(
             "a private engine needs root, for it mounts file systems and starts containers",
-            hint="run `sudo rtbuild engine start`, or let an existing Docker be used (DOCKER_HOST, DOCKER_CONTEXT, --builder)",
+            hint="run `sudo rtbuild engine start`, or name an existing Docker (DOCKER_HOST, DOCKER_CONTEXT, --builder)",
         )
 
 
