@@ -12,10 +12,14 @@ from rtbuild.settings import load_settings
 
 def test_defaults_are_usable(tmp_path: Path) -> None:
     settings = load_settings({}, tmp_path)
-    assert settings.store.is_absolute() and settings.store.name == "rtbuild"
-    assert settings.engine_dir.is_absolute() and settings.engine_dir != settings.store
+    assert settings.store.is_absolute()
+    assert settings.store.name == "rtbuild"
+    assert settings.engine_dir.is_absolute()
+    assert settings.engine_dir != settings.store
     assert settings.debian_mirrors == settings.python_indexes == ()
-    assert settings.jobs >= 1 and settings.compression == "zstd" and settings.repository == "astro-runtime"
+    assert settings.jobs >= 1
+    assert settings.compression == "zstd"
+    assert settings.repository == "astro-runtime"
 
 
 def test_options_win_over_environment_over_file(tmp_path: Path) -> None:
@@ -84,7 +88,8 @@ def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, expected
     (tmp_path / "rtbuild.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         load_settings({}, tmp_path)
-    assert expected in caught.value.brief and str(tmp_path) in caught.value.brief
+    assert expected in caught.value.brief
+    assert str(tmp_path) in caught.value.brief
 
 
 def test_a_mistyped_variable_is_not_passed_over(tmp_path: Path) -> None:

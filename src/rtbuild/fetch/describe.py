@@ -21,7 +21,7 @@ _PROBE = "pip"  # a project that every index of Python packages has: whoever use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorDescription:
-    """One mirror. `kind`: `debian` or `python`; `origin`: who named it; `serves`: what it has; `problem`: what is wrong."""
+    """One mirror. `kind`: `debian` or `python`; `origin`: who named it; `serves`: what it has."""
 
     kind: str
     address: str

@@ -181,7 +181,7 @@ class _Fetch:
 
     def _from_mirrors(self, attempt: _Attempt) -> bool:
         """Ask mirror after mirror, and again those with a passing fault, each round after a longer pause."""
-        mirrors = self._places.mirrors_for(attempt.artifact)
+        mirrors = list(self._places.mirrors_for(attempt.artifact))
         for number in range(1, self._web.retries + 2):
             again, pause = [], 0.0
             for mirror in sorted(mirrors, key=lambda mirror: not self._web.reachable(mirror.address)):

@@ -11,6 +11,7 @@ import random
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,10 +99,11 @@ class Web:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections * 2),
             headers={"User-Agent": "rtbuild"},
         )
+        self._finalizer = weakref.finalize(self, self._client.close)
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        self._finalizer()
 
     def reachable(self, location: str) -> bool:
         """False if the host of `location` could not be talked to when last tried."""

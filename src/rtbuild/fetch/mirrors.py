@@ -69,7 +69,7 @@ class Mirrors:
         return chosen or tuple(mirror for mirror in self.python if mirror.origin != SETTINGS) or self.python
 
     def debian_for(self, archive: str) -> tuple[Mirror, ...]:
-        """The Debian mirrors, those in front whose address ends with the archive's name, or with it and a moment."""
+        """The Debian mirrors: the settings' in their order, then those whose address ends with the archive's name."""
 
         def elsewhere(mirror: Mirror) -> bool:
             segments = [segment for segment in urlsplit(mirror.address).path.split("/") if segment]
@@ -78,7 +78,8 @@ class Mirrors:
             return not segments or segments[-1] != archive
 
         def rank(mirror: Mirror) -> tuple[bool, bool]:
-            return mirror.origin != SETTINGS, elsewhere(mirror)
+            chosen = mirror.origin == SETTINGS
+            return not chosen, not chosen and elsewhere(mirror)
 
         return tuple(sorted(self.debian, key=rank))
 
@@ -94,7 +95,7 @@ def find_mirrors(settings: Settings, *, root: Path = Path("/"), prefix: Path | N
     folders = [mirror for mirror in (*debian, *python) if mirror.folder is not None]
     debian += apt_mirrors(root)
     python.append(pip_index(dict(settings.pip_environment), root=root, prefix=prefix or Path(sys.prefix)))
-    return Mirrors(debian=_distinct(debian), python=_distinct(python), folders=_distinct(folders))
+    return Mirrors(debian=distinct(debian), python=distinct(python), folders=distinct(folders))
 
 
 def apt_mirrors(root: Path) -> list[Mirror]:
@@ -199,5 +200,9 @@ def _trimmed(address: str) -> str:
     return address.rstrip("/") or "/"
 
 
-def _distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
-    return tuple({mirror.address: mirror for mirror in reversed(list(mirrors))}.values())[::-1]
+def distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
+    """`mirrors` without those whose address came before."""
+    found: dict[str, Mirror] = {}
+    for mirror in mirrors:
+        found.setdefault(mirror.address, mirror)
+    return tuple(found.values())

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from rtbuild.fetch.cache import AnswerCache
 from rtbuild.fetch.http import Refusal
-from rtbuild.fetch.mirrors import Mirror, Mirrors
+from rtbuild.fetch.mirrors import Mirror, Mirrors, distinct
 from rtbuild.fetch.simple import file_addresses
 from rtbuild.lock.model import Artifact, DebArtifact, PythonArtifact
 
@@ -29,7 +29,7 @@ class Places:
         self._hosts: dict[Mirror, str] = {}
         self._learning = threading.Lock()
 
-    def mirrors_for(self, artifact: Artifact) -> list[Mirror]:
+    def mirrors_for(self, artifact: Artifact) -> tuple[Mirror, ...]:
         """The mirrors that may have `artifact`, the most likely first."""
         if isinstance(artifact, DebArtifact):
             plain = list(self._mirrors.debian_for(artifact.archive))
@@ -37,7 +37,7 @@ class Places:
             found += [mirror.at(moment) for moment in self._moments for mirror in plain]
         else:
             found = [*self._mirrors.python, *self._mirrors.folders]
-        return list({mirror.address: mirror for mirror in reversed(found)}.values())[::-1]
+        return distinct(found)
 
     def locations(self, mirror: Mirror, artifact: Artifact) -> Iterator[str]:
         """Where `mirror` may have `artifact`, one by one. Raises `Refusal` where that cannot be found out."""

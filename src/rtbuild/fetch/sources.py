@@ -30,12 +30,16 @@ class Sources(Protocol):
     """Indexes and first bytes of files, from every mirror that the machine or the settings name."""
 
     def debian_index(self, suite: Suite, path: str) -> Iterator[Answer]:
-        """The answers for `dists/<suite>/<path>` (`InRelease`, `main/binary-amd64/Packages.xz`, a `by-hash` path), mirror by
-        mirror, lazily, in the order of preference. A mirror that has none is passed over; ends empty where none has it."""
+        """The answers for `dists/<suite>/<path>` (`InRelease`, `main/binary-amd64/Packages.xz`, a `by-hash` path).
+
+        Mirror by mirror, lazily, the preferred first. A mirror that has none is passed over; may be empty.
+        """
 
     def debian_heads(self, wanted: Sequence[Wanted], length: int) -> dict[str, bytes]:
         """The first `length` bytes of each wanted file, by path, from the first mirror that has it with the right size.
-        A path that no mirror has is absent. Parallel."""
+
+        A path that no mirror has is absent. Parallel.
+        """
 
     def python_index_url(self) -> str:
         """The address of the Simple API that pip-tools is to use."""
@@ -47,9 +51,13 @@ class Sources(Protocol):
         """The core metadata file of a wheel (PEP 658) at `url` + `.metadata`; None where the index offers none."""
 
     def python_file(self, url: str, sha256: str) -> bytes:
-        """A wheel or sdist at `url`, to read what it needs where the index offers no metadata for it. Raises `MirrorError`,
-        or `IntegrityError` where its sha256 is another one."""
+        """A wheel or sdist at `url`, to read what it needs where the index offers no metadata for it.
+
+        Raises `MirrorError`, or `IntegrityError` where its sha256 is another one.
+        """
 
     def python_part(self, url: str, offset: int, length: int) -> bytes | None:
-        """`length` bytes of the wheel at `url` from `offset` on, so that its metadata can be read without the rest of it.
-        None where its host does not give parts. Raises `MirrorError`."""
+        """`length` bytes of the wheel at `url` from `offset` on, so that its metadata can be read without the rest.
+
+        None where its host does not give parts. Raises `MirrorError`.
+        """

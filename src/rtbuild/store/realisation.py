@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtbuild.digest import Digest, DiffId, Key, Sha256
+from rtbuild.digest import DiffId, Digest, Key, Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Realisation:
-    """`key` gave the layer `diff_id`. `size` counts the uncompressed tar, `blob_size` the compressed blob in the layout, in bytes.
+    """`key` gave the layer `diff_id`. `size` is the uncompressed tar's, `blob_size` the compressed blob's, in bytes.
 
     `inputs` are (name, digest) pairs that went into the key, so that a later plan can say which one changed.
     """

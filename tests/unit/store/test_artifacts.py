@@ -17,7 +17,7 @@ import pytest
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.lock.model import Artifact
-from rtbuild.store import Store
+from rtbuild.store import Partial, Store
 
 CONTENT = bytes(range(256)) * 40
 
@@ -39,7 +39,8 @@ def test_what_is_added_is_there_and_read_only(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     artifact = add(store, CONTENT)
     path = store.artifact_path(artifact.sha256)
-    assert store.has_artifact(artifact) and store.verify_artifact(artifact)
+    assert store.has_artifact(artifact)
+    assert store.verify_artifact(artifact)
     assert path.read_bytes() == CONTENT
     assert path.stat().st_mode & 0o777 == 0o444
     assert list((tmp_path / "partial").iterdir()) == []
@@ -53,7 +54,9 @@ def test_an_interrupted_write_is_taken_up(tmp_path: Path) -> None:
         partial.write(CONTENT[:1000])
     assert not store.has_artifact(artifact)
     with store.add_artifact(artifact) as partial:
-        assert partial is not None and partial.size == 1000 and not partial.complete
+        assert partial is not None
+        assert partial.size == 1000
+        assert not partial.complete
         partial.write(CONTENT[1000:])
         assert partial.complete
         partial.commit()
@@ -136,7 +139,8 @@ def child(script: str, *arguments: object) -> subprocess.Popen[bytes]:
 def test_a_writer_that_is_killed_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
     artifact = artifact_of(CONTENT)
     with child(WRITER, tmp_path, artifact.size, artifact.sha256) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         store = Store.open(tmp_path)
         assert len(list((tmp_path / "tmp").iterdir())) == 2, "the folder of a live process stays"
         process.send_signal(signal.SIGKILL)
@@ -144,7 +148,8 @@ def test_a_writer_that_is_killed_leaves_a_store_that_goes_on(tmp_path: Path) -> 
     Store.open(tmp_path)
     assert list((tmp_path / "tmp").iterdir()) == []
     with store.add_artifact(artifact) as partial:
-        assert partial is not None and partial.size == 1024
+        assert partial is not None
+        assert partial.size == 1024
         partial.write(CONTENT[1024:])
         partial.commit()
     assert store.verify_artifact(artifact)
@@ -171,14 +176,20 @@ def test_a_full_disk_is_told_and_mends_itself_with_space(small_disk: Path) -> No
     with store.add_artifact(artifact) as partial:
         assert partial is not None
         with pytest.raises(StoreError, match="No space left on device") as caught:
-            for start in range(0, len(content), 4096):
-                partial.write(content[start : start + 4096])
+            write_in_pieces(partial, content)
         kept = partial.size
-    assert caught.value.hint is not None and "rtbuild store gc" in caught.value.hint
+    assert caught.value.hint is not None
+    assert "rtbuild store gc" in caught.value.hint
     filler.unlink()
     with store.add_artifact(artifact) as partial:
         # A write that ended half way may have left a few bytes more than were counted; they are hashed, never trusted.
-        assert partial is not None and kept <= partial.size < kept + 4096
+        assert partial is not None
+        assert kept <= partial.size < kept + 4096
         partial.write(content[partial.size :])
         partial.commit()
     assert store.verify_artifact(artifact)
+
+
+def write_in_pieces(partial: Partial, content: bytes) -> None:
+    for start in range(0, len(content), 4096):
+        partial.write(content[start : start + 4096])

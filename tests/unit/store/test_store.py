@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.digest import Digest, DiffId, Key, sha256_bytes
+from rtbuild.digest import DiffId, Digest, Key, sha256_bytes
 from rtbuild.errors import StoreError
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Silent
@@ -65,7 +65,8 @@ def put_blob(store: Store, content: bytes) -> Digest:
 def test_a_realisation_survives_and_the_last_one_is_the_latest(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     first, second = realisation(blob=b"one"), realisation(blob=b"two")
-    assert store.realisation(first.key) is None and store.latest("8.0.0", "linux/amd64", "airflow") is None
+    assert store.realisation(first.key) is None
+    assert store.latest("8.0.0", "linux/amd64", "airflow") is None
     store.record(first)
     store.record(second)
     assert Store.open(tmp_path).realisation(first.key) == first
@@ -105,12 +106,14 @@ def test_has_layer_asks_for_the_blob_and_its_size(tmp_path: Path) -> None:
 
 def test_a_temporary_folder_goes_with_its_work(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    with pytest.raises(ZeroDivisionError), store.temporary("layer") as folder:
+    with store.temporary("layer") as folder:
         (folder / "deep" / "er").mkdir(parents=True)
         (folder / "deep" / "file").touch()
         (folder / "deep").chmod(0o500)
         Store.open(tmp_path)
         assert (folder / "deep").is_dir(), "another open leaves it alone"
+    assert list((tmp_path / "tmp").iterdir()) == []
+    with pytest.raises(ZeroDivisionError), store.temporary("layer"):
         raise ZeroDivisionError
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -150,7 +153,8 @@ with store.exclusive("build", Silent()):
 def holder(root: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE, env=environment)
-    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
     return process
 
 
@@ -162,7 +166,8 @@ def test_a_lock_goes_with_its_process_and_garbage_waits_for_it(tmp_path: Path) -
         collected = threading.Thread(target=lambda: store.gc(Keep(), notes))
         collected.start()
         collected.join(0.3)
-        assert collected.is_alive() and store.has_artifact(artifact)
+        assert collected.is_alive()
+        assert store.has_artifact(artifact)
         assert notes.texts == ["waiting until no other process uses the store"]
         process.send_signal(signal.SIGKILL)
     collected.join(5)
@@ -196,8 +201,10 @@ def test_gc_keeps_what_locks_refer_to_and_nothing_else(tmp_path: Path) -> None:
     report = store.gc(keep)
     assert dict(report.removed) == {"artifact": 1, "blob": 2, "realisation": 1, "tree": 2}
     assert report.bytes > 0
-    assert store.has_artifact(kept) and not store.has_artifact(dropped)
-    assert store.realisation(used.key) == used and store.realisation(last.key) == last
+    assert store.has_artifact(kept)
+    assert not store.has_artifact(dropped)
+    assert store.realisation(used.key) == used
+    assert store.realisation(last.key) == last
     assert store.realisation(unused.key) is None
     left = {f"sha256:{path.name}" for path in (store.layout / "blobs" / "sha256").iterdir()}
     assert left == {used.blob, last.blob, config, layer, manifest}
@@ -234,8 +241,10 @@ def test_verify_finds_names_and_removes_what_is_damaged(tmp_path: Path) -> None:
         f"realisations/by-key/{cut.key}.json",
     ]
     assert report.checked == 6
-    assert store.has_artifact(good) and not store.has_artifact(bad)
-    assert store.realisation(cut.key) is None and store.realisation(whole.key) == whole
+    assert store.has_artifact(good)
+    assert not store.has_artifact(bad)
+    assert store.realisation(cut.key) is None
+    assert store.realisation(whole.key) == whole
     assert sorted(path.name for path in store.trees.iterdir()) == ["aa.json", "aa.tar.zst"]
     assert store.verify().bad == ()
 
@@ -251,7 +260,7 @@ def test_du_counts_a_hard_link_once(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_a_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot use .*/file/store as a store: Not a directory"):
+    with pytest.raises(StoreError, match=r"cannot use .*/file/store as a store: Not a directory"):
         Store.open(tmp_path / "file" / "store")
 
 
@@ -268,9 +277,10 @@ def test_no_permission_is_told_with_a_hint(tmp_path: Path) -> None:
     if user == 0:  # root may write anywhere
         os.seteuid(65534)
     try:
-        with pytest.raises(StoreError, match="cannot use .* as a store: Permission denied") as caught:
+        with pytest.raises(StoreError, match=r"cannot use .* as a store: Permission denied") as caught:
             Store.open(tmp_path / "store")
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
-    assert caught.value.hint is not None and "the store must be writable by you" in caught.value.hint
+    assert caught.value.hint is not None
+    assert "the store must be writable by you" in caught.value.hint
