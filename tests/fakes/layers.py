@@ -58,7 +58,7 @@ def tar_info(entry: Entry) -> tarfile.TarInfo:
 
 
 def raw_layer(*members: tuple[Entry, bytes], noise: bool = False) -> bytes:
-    """A plain tar of `members`; `noise` adds what engines and archivers add: owners' names, fractions of seconds, times."""
+    """A plain tar of `members`; `noise` adds what archivers add: owners' names, fractions of seconds, more times."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry, content in members:

@@ -35,8 +35,9 @@ LAYER_PLAIN = "application/vnd.oci.image.layer.v1.tar"
 LAYER_ZSTD = LAYER_PLAIN + "+zstd"
 LAYER_GZIP = LAYER_PLAIN + "+gzip"
 
-# Small, because a decoder returns all that a slice holds at once, and zeros compress by a factor of 30,000.
-_SLICE = 4096
+# Small, because a decoder returns all that a slice holds at once, and zeros compress by a factor of 30,000. Measured:
+# a tenth slower than large slices.
+_SLICE = 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 
 

@@ -125,11 +125,11 @@ def test_zeros_do_not_fill_the_memory() -> None:
 import io, resource, zstandard
 from rtbuild.oci.compress import open_uncompressed
 state = zstandard.ZstdCompressor().compressobj()
-blob = b"".join(state.compress(bytes(1 << 20)) for _ in range(2000)) + state.flush()
+blob = b"".join(state.compress(bytes(1 << 20)) for _ in range(700)) + state.flush()
 reader = open_uncompressed(io.BytesIO(blob))
-reader.seek(1900 << 20)
+reader.seek(690 << 20)
 assert reader.read(1) == b"\\0"
-assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 300_000
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 250_000
 """
     path = str(next(iter(rtbuild.__path__)))
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path.removesuffix("/rtbuild")})

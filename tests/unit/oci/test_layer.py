@@ -371,7 +371,7 @@ def _laid_on(parent: dict[str, bytes | None], raw: bytes) -> dict[str, bytes | N
 
 
 @given(st.lists(_changes(), min_size=2, max_size=5))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_merge_shows_what_the_layers_show(layout: Layout, steps: list[list[tuple[str, str]]]) -> None:
     states: list[dict[str, bytes | None]] = [{}]
     for index, changes in enumerate(steps):
