@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A listener for tasks. A task is a short text such as `fetch` or `layer base-os`; calls may come from any thread."""
+    """A listener for tasks, a task being a short text such as `fetch` or `layer base-os`. Any thread may call it."""
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
         """`task` starts; `total` of `unit` (`bytes`, `files`, ...) is what there is to do, where it is known."""

@@ -1,4 +1,4 @@
-"""The `build` verb: what the plan says is missing is made, the rest comes from the store; then images are put together."""
+"""The `build` verb: what the plan says is missing is made, the rest is in the store; then images are put together."""
 
 from __future__ import annotations
 

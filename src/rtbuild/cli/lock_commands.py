@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -223,7 +224,8 @@ def need_text(need: Need) -> str:
         lines.append(f"layer      {need.layer}")
     lines.append(f"because    {need.origin}" + (f": {' -> '.join(need.chain)}" if len(need.chain) > 1 else ""))
     if need.needed_by:
-        lines.append(f"needed by  {', '.join(need.needed_by)}")
+        names = textwrap.wrap(", ".join(need.needed_by), width=89, break_long_words=False, break_on_hyphens=False)
+        lines.append("needed by  " + f"\n{' ' * 11}".join(names))
     return "\n".join(lines)
 
 

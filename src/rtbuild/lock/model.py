@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rtbuild.digest import Digest, DiffId, Key, Sha256
+from rtbuild.digest import DiffId, Digest, Key, Sha256
 from rtbuild.platform import Platform
 
 VERSION = 1
@@ -24,7 +24,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebArtifact(Artifact):
-    """A .deb. `built` is the time in its ar header (seconds since 1970), `depends` the names of locked packages that its
+    """A .deb. `built` is the time in its ar header (seconds since 1970), `depends` names the locked packages that its
     Pre-Depends and Depends were satisfied by, `layer` the recipe layer that installs it."""
 
     name: str
