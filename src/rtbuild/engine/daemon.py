@@ -101,6 +101,7 @@ class Places:
         while not answers(self.socket):
             processes.reap(pid)
             if processes.start_time(pid) is None:
+                self.clean()
                 raise self._start_error("ended as soon as it was started", offset)
             if time.monotonic() > deadline:
                 self.clean()
@@ -131,6 +132,9 @@ class Places:
             shutil.rmtree(self.execution, ignore_errors=True)
         self.pid_file.unlink(missing_ok=True)
         self.socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # A folder below /run holds nothing else; the engine's own is not empty
+            self.socket.parent.rmdir()
 
     def tail(self, offset: int = 0) -> list[str]:
         """The last lines of the log, from `offset` bytes on."""

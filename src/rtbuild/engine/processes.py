@@ -25,7 +25,15 @@ def executable(pid: int) -> Path | None:
 
 
 def runs(pid: int, program: Path) -> bool:
-    """Whether `pid` is a living process of exactly this program file."""
+    """Whether `pid` is a living process of exactly this program file. Of another user's process only the command line
+    can be seen, which is then believed."""
+    try:
+        (_PROC / str(pid) / "exe").readlink()
+    except PermissionError:
+        with contextlib.suppress(OSError):
+            return (_PROC / str(pid) / "cmdline").read_bytes().startswith(bytes(program) + b"\0")
+    except OSError:
+        return False
     return executable(pid) == program
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,9 @@ def private_engine(status: EngineStatus) -> Engine:
     """The engine behind the status of a running private engine. Raises `EngineError`."""
     if not status.running:
         raise EngineError(f"the private engine {status.name!r} is not running", hint="start it: `rtbuild engine start`")
+    socket = Path(status.host.removeprefix("unix://"))
+    if socket.exists() and not os.access(socket, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise EngineError(f"the private engine {status.name!r} is another user's", hint="run the command with sudo")
     return look_at(status.endpoint(), private=True)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,7 +85,24 @@ def test_a_daemon_that_ends_at_once_shows_its_own_words(tmp_path: Path) -> None:
     )
     assert "level=info msg=hello" in (caught.value.details or "")
     assert str(tmp_path / "engines/default/dockerd.log") in (caught.value.hint or "")
-    assert not engine_status(tmp_path / "engines").running
+    status = engine_status(tmp_path / "engines")
+    assert not status.running
+    assert not (Path(status.host.removeprefix("unix://")).parent / "exec").exists()
+
+
+@as_root
+def test_an_engine_of_root_is_not_for_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as server:
+        path = Path(f"/run/rtbuild-test-{os.getpid()}.sock")
+        server.bind(str(path))
+        path.chmod(0o600)
+        status = replace(engine_status(tmp_path / "engines"), running=True, host=f"unix://{path}")
+        try:
+            with somebody(), pytest.raises(EngineError, match="is another user's"):
+                private_engine(status)
+        finally:
+            path.unlink()
 
 
 @as_root

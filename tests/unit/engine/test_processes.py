@@ -60,6 +60,19 @@ def test_a_process_is_known_by_its_program() -> None:
     assert os.getpid() not in processes.processes_below(here.parent / "bin-of-another")
 
 
+def test_another_user_s_process_is_known_by_its_command_line(stubborn: subprocess.Popen[bytes]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    program = Path((Path("/proc") / str(stubborn.pid) / "cmdline").read_bytes().split(b"\0")[0].decode())
+    os.seteuid(65534)
+    try:
+        assert processes.executable(stubborn.pid) is None
+        assert processes.runs(stubborn.pid, program)
+        assert not processes.runs(stubborn.pid, Path("/usr/sbin/dockerd"))
+    finally:
+        os.seteuid(0)
+
+
 def test_ending_nothing_is_quick() -> None:
     begun = time.monotonic()
     processes.end_processes([2**22 + 1], grace=30)
