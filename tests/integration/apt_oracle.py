@@ -1,7 +1,7 @@
 """The real apt-get as an oracle: what would it install, into a root that has nothing, from the same signed suites?
 
-It runs in a private directory with its own configuration, status file and lists, and reads the indexes from a folder, where they
-are put as the mirrors serve them; apt checks their signatures itself.
+It runs in a private directory with its own configuration, status file and lists, and reads the indexes from a folder,
+where they are put as the mirrors serve them; apt checks their signatures itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ class Apt:
 
     def __init__(self, root: Path, suites: Sequence[Suite], sources: Sources, architecture: str = "amd64") -> None:
         self._root = root
-        for folder in ("etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "lists/partial", "cache/archives/partial"):
+        for folder in (
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+            "etc/sources.list.d",
+            "lists/partial",
+            "cache/archives/partial",
+        ):
             (root / folder).mkdir(parents=True)
         lines = []
         for suite in suites:
@@ -78,7 +84,9 @@ class Apt:
         result = subprocess.run(
             [program, "-q", *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
-        assert result.returncode == 0, f"{program} {' '.join(arguments)}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        assert result.returncode == 0, (
+            f"{program} {' '.join(arguments)}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        )
         return result.stdout
 
 
