@@ -23,6 +23,7 @@ from rtbuild.settings import Settings
 from rtbuild.store import Partial, Store
 
 _ENOUGH_FAILURES = 10
+_WORTHWHILE = 1 << 20  # bytes that a try must have brought, not to count as one of the retries
 _DEFAULTS = Settings(store=Path(), engine_dir=Path())
 
 
@@ -174,6 +175,7 @@ class _Fetch:
         try:
             attempt.download(str(kept))
         except Refusal:
+            attempt.wrong = False  # of the cache, which is no mirror
             return False
         with suppress(OSError):
             kept.unlink()
@@ -182,8 +184,9 @@ class _Fetch:
     def _from_mirrors(self, attempt: _Attempt) -> bool:
         """Ask mirror after mirror, and again those with a passing fault, each round after a longer pause."""
         mirrors = list(self._places.mirrors_for(attempt.artifact))
-        for number in range(1, self._web.retries + 2):
-            again, pause = [], 0.0
+        number = 1
+        while True:
+            again, pause, before = [], 0.0, attempt.partial.size
             for mirror in sorted(mirrors, key=lambda mirror: not self._web.reachable(mirror.address)):
                 if self._web.stop.is_set():
                     return False
@@ -199,7 +202,8 @@ class _Fetch:
                 return False
             mirrors = again
             self._web.pause(number, pause)
-        return False
+            if attempt.partial.size - before < _WORTHWHILE:  # a connection that breaks every few MiB still gets there
+                number += 1
 
     def _from_mirror(self, attempt: _Attempt, mirror: Mirror) -> None:
         last = Refusal("no such file", missing=True)
