@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from threading import Lock
 from types import TracebackType
 from typing import Any
@@ -56,7 +57,8 @@ class Prefetch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # What is under way is waited for, so that nothing happens after the verb has returned; not after an error.
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def passed_over(self, page: Page, file: IndexFile) -> None:
         """The resolver looks at `file`; if it is not the first of its page, older ones will be next."""
@@ -65,8 +67,8 @@ class Prefetch:
             specifier = self._specifiers.get(page.name, SpecifierSet())
         if looks < 2:
             return
-        older = [one for one in page.files if one.version < file.version and one.version in specifier]
-        for one in older[: -min(looks, _AHEAD) - 1 : -1]:
+        older = (one for one in reversed(page.files) if one.version < file.version and one.version in specifier)
+        for one in islice(older, min(looks, _AHEAD)):
             self._submit(self._read, one)
 
     def wanted_by(self, name: str) -> str:

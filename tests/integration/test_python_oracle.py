@@ -1,0 +1,143 @@
+"""Another resolver, uv, must choose the same packages for the real release as pip-tools does in rtbuild."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from uv import find_uv_bin
+
+from rtbuild.fetch.mirrors import find_mirrors
+from rtbuild.fetch.remote import MirrorSources, open_web
+from rtbuild.lock.python import PythonResolution, resolve_python
+from rtbuild.platform import PLATFORMS, Platform
+from rtbuild.project import Project
+from rtbuild.recipe.model import Release
+from rtbuild.settings import load_settings
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+PYTHON = "3.9.2"
+GLIBC = (2, 31)
+COLD_SECONDS = 200
+SDISTS = {"cron-descriptor", "future", "json-merge-patch", "python-nvd3", "unicodecsv"}
+
+
+class Resolved(NamedTuple):
+    resolution: PythonResolution
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def release() -> Release:
+    return Project.find(ROOT).release("8.0.0")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def sources(cache: Path) -> Iterator[MirrorSources]:
+    settings = load_settings(os.environ, ROOT)
+    with closing(open_web(settings)) as web:
+        yield MirrorSources(find_mirrors(settings), cache / "answers", web=web)
+
+
+def resolve(release: Release, platform: Platform, sources: MirrorSources, cache: Path) -> Resolved:
+    begin = time.monotonic()
+    resolution = resolve_python(release, platform, PYTHON, GLIBC, sources, cache=cache / "pip")
+    return Resolved(resolution, time.monotonic() - begin)
+
+
+@pytest.fixture(scope="module", params=["linux/amd64", "linux/arm64"])
+def platform(request: pytest.FixtureRequest) -> Platform:
+    """Also the one that the release is not made for yet: the resolver must not notice which machine it runs on."""
+    return PLATFORMS[str(request.param)]
+
+
+@pytest.fixture(scope="module")
+def resolved(release: Release, platform: Platform, sources: MirrorSources, cache: Path) -> Resolved:
+    return resolve(release, platform, sources, cache)
+
+
+def test_uv_chooses_the_same(
+    release: Release, platform: Platform, sources: MirrorSources, resolved: Resolved, tmp_path: Path
+) -> None:
+    (tmp_path / "asked.in").write_text("\n".join(release.requirements))
+    (tmp_path / "bound.txt").write_text("\n".join(release.constraints))
+    command = [
+        find_uv_bin(),
+        *("pip", "compile", "--no-config", "--quiet", "--no-header", "--no-annotate", "--no-strip-extras"),
+        *("--cache-dir", str(tmp_path / "uv"), "--default-index", sources.python_index_url()),
+        *("--python-platform", f"{platform.machine}-manylinux_2_{GLIBC[1]}", "--python-version", PYTHON),
+        # A moment, not a day: a bare day would count as a whole.
+        *("--exclude-newer", release.as_of.isoformat()),
+        *("--constraints", "bound.txt", "asked.in"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    theirs = {}
+    for line in told.stdout.splitlines():
+        requirement = Requirement(line)
+        (pin,) = requirement.specifier
+        theirs[canonicalize_name(requirement.name)] = Version(pin.version)
+    assert {one.name: Version(one.version) for one in resolved.resolution.pythons} == theirs
+
+
+def test_everything_that_is_needed_is_there_and_in_a_layer(release: Release, resolved: Resolved) -> None:
+    names = {one.name for one in resolved.resolution.pythons}
+    assert all(names.issuperset(one.requires) for one in resolved.resolution.pythons)
+    layers = {layer.name for layer in release.python_layers}
+    assert {one.layer for one in resolved.resolution.pythons} == layers
+    airflow = {one.name for one in resolved.resolution.pythons if one.layer == "airflow"}
+    assert "apache-airflow-providers-amazon" not in airflow
+    assert {"apache-airflow", "flask", "sqlalchemy"} <= airflow
+
+
+def test_what_is_built_from_source_is_known(platform: Platform, resolved: Resolved) -> None:
+    sdists = {one.name for one in resolved.resolution.pythons if not one.is_wheel}
+    needing_a_compiler = {"pendulum", "psutil", "uamqp"} if platform.machine == "aarch64" else set()
+    assert sdists == SDISTS | needing_a_compiler
+    built = resolved.resolution.build_pythons
+    assert {"setuptools", "wheel"} <= {one.name for one in built}
+    assert all(one.is_wheel and one.layer == "" for one in built)
+
+
+def test_it_is_quick_and_always_the_same(
+    release: Release, platform: Platform, sources: MirrorSources, resolved: Resolved, cache: Path
+) -> None:
+    again = resolve(release, platform, sources, cache)
+    assert again.resolution == resolved.resolution
+    assert resolved.seconds < COLD_SECONDS
+    assert again.seconds < resolved.seconds + 5
+
+
+def test_a_lock_keeps_its_versions_and_one_package_moves_alone(
+    release: Release, platform: Platform, sources: MirrorSources, resolved: Resolved, cache: Path
+) -> None:
+    pythons = resolved.resolution.pythons
+    older = resolve_python(
+        release, platform, PYTHON, GLIBC, sources, locked=pythons, upgrade={"rich": "13.3.4"}, cache=cache / "pip"
+    ).pythons
+    moved = {one.name for one in older} ^ {one.name for one in pythons}
+    moved |= {one.name for one in set(older) ^ set(pythons)}
+    assert moved == {"rich"}
+    kept = resolve_python(release, platform, PYTHON, GLIBC, sources, locked=older, cache=cache / "pip").pythons
+    assert kept == older
+    newest = resolve_python(
+        release, platform, PYTHON, GLIBC, sources, locked=older, upgrade={"rich": None}, cache=cache / "pip"
+    ).pythons
+    assert newest == pythons
