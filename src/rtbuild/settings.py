@@ -22,6 +22,7 @@ from rtbuild.errors import UsageError
 
 FILE_NAME = "rtbuild.toml"
 PREFIX = "RTBUILD_"
+_CI_PREFIX = "RTBUILD_CI_"  # for the scripts that run rtbuild in CI, not for rtbuild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def _from_environment(environment: Mapping[str, str], start: Path) -> dict[str, 
             values[name] = _parse(name, environment[foreign], start, foreign, [])
     known = [PREFIX + name.upper() for name in _KINDS]
     for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or not environment[variable]:
+        if not variable.startswith(PREFIX) or variable.startswith(_CI_PREFIX) or not environment[variable]:
             continue
         name = variable.removeprefix(PREFIX).lower() if variable in known else variable
         values[name] = _parse(name, environment[variable], start, f"environment variable {variable}", known)

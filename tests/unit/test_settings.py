@@ -101,3 +101,7 @@ def test_a_mistyped_variable_is_not_passed_over(tmp_path: Path) -> None:
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="option 'colour'"):
         load_settings({}, tmp_path, colour="red")
+
+
+def test_what_is_for_the_scripts_of_ci_is_left_to_them(tmp_path: Path) -> None:
+    assert load_settings({"RTBUILD_CI_CACHE": "/cache"}, tmp_path) == load_settings({}, tmp_path)
