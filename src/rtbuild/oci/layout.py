@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -16,19 +15,40 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from rtbuild.digest import DiffId, Digest, Sha256, canonical_json, digest_of, hex_of, parse_digest
 from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.oci.descriptor import (
+    CONFIG,
+    INDEX,
+    INDEXES,
+    MANIFEST,
+    MANIFESTS,
+    Descriptor,
+    parse_descriptor,
+    parse_descriptors,
+    parse_document,
+)
 from rtbuild.oci.entry import DIRECTORY, Entry
 from rtbuild.oci.tar import END, member_header, padding
 
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-# What Docker's own store and old builders write; the fields that are read here are the same.
-_INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
-_MANIFESTS = {MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"}
+__all__ = [
+    "CONFIG",
+    "CONTAINERD_NAME",
+    "INDEX",
+    "MANIFEST",
+    "REFERENCE",
+    "BlobWriter",
+    "Descriptor",
+    "Layout",
+    "StoredImage",
+    "copy_image",
+    "full_reference",
+    "image_tar",
+    "named",
+    "read_image",
+]
 
 REFERENCE = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
@@ -36,27 +56,6 @@ _LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
 # Manifests and configs are a few KiB; registries refuse more than 4 MiB.
 _DOCUMENT_LIMIT = 4 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
-    """What points at a blob: `size` in bytes; `platform` is (os, architecture, variant) where it is told."""
-
-    media_type: str
-    digest: Digest
-    size: int
-    platform: tuple[str, str, str] | None = None
-    annotations: tuple[tuple[str, str], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The descriptor as OCI spells it."""
-        found: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        if self.platform:
-            names = ("os", "architecture", "variant")
-            found["platform"] = {name: value for name, value in zip(names, self.platform, strict=True) if value}
-        if self.annotations:
-            found["annotations"] = dict(self.annotations)
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +161,7 @@ class Layout:
             content = path.read_bytes()
         except OSError as error:
             raise StoreError(f"cannot read {path}", details=str(error)) from None
-        return _descriptors(_document(content, path), "manifests", path)
+        return parse_descriptors(parse_document(content, path), "manifests", path)
 
 
 class BlobWriter:
@@ -325,24 +324,26 @@ def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Ite
 
 def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
     for found in descriptors:
-        if found.media_type in _MANIFESTS:
+        if found.media_type in MANIFESTS:
             # BuildKit's attestations are manifests for a platform that does not exist.
             if not found.platform or found.platform[0] != "unknown":
                 yield found
-        elif found.media_type in _INDEXES and depth < 4:
+        elif found.media_type in INDEXES and depth < 4:
             path = layout.blob_path(found.digest)
             yield from _manifests(
-                layout, _descriptors(_document(layout.read_document(found), path), "manifests", path), depth + 1
+                layout,
+                parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path),
+                depth + 1,
             )
 
 
 def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
     path = layout.blob_path(manifest.digest)
-    document = _document(layout.read_document(manifest), path)
-    config = _descriptor(document.get("config"), f"{path}: config")
-    layers = _descriptors(document, "layers", path)
+    document = parse_document(layout.read_document(manifest), path)
+    config = parse_descriptor(document.get("config"), f"{path}: config")
+    layers = parse_descriptors(document, "layers", path)
     config_path = layout.blob_path(config.digest)
-    settings = _document(layout.read_document(config), config_path)
+    settings = parse_document(layout.read_document(config), config_path)
     try:
         diff_ids = tuple(DiffId(parse_digest(found)) for found in settings["rootfs"]["diff_ids"])
         platform = (str(settings["os"]), str(settings["architecture"]), str(settings.get("variant", "")))
@@ -354,43 +355,6 @@ def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
     return StoredImage(
         manifest=manifest, config=config, layers=layers, diff_ids=diff_ids, platform=platform, names=names
     )
-
-
-def _document(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise IntegrityError(f"{path}: not JSON", details=str(error)) from None
-    if not isinstance(found, dict):
-        raise IntegrityError(f"{path}: not a JSON object")
-    return found
-
-
-def _descriptors(document: dict[str, Any], key: str, path: Path) -> tuple[Descriptor, ...]:
-    found = document.get(key)
-    if not isinstance(found, list):
-        raise IntegrityError(f"{path}: no list of {key}")
-    return tuple(_descriptor(item, f"{path}: {key}[{index}]") for index, item in enumerate(found))
-
-
-def _descriptor(found: Any, where: str) -> Descriptor:
-    try:
-        platform = found.get("platform")
-        size = found["size"]
-        if type(size) is not int or size < 0:
-            raise ValueError(f"size {size!r}")
-        return Descriptor(
-            media_type=str(found.get("mediaType", MANIFEST)),
-            digest=parse_digest(found["digest"]),
-            size=size,
-            platform=platform
-            and (str(platform["os"]), str(platform["architecture"]), str(platform.get("variant", ""))),
-            annotations=tuple(
-                sorted((str(key), str(value)) for key, value in (found.get("annotations") or {}).items())
-            ),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise IntegrityError(f"{where}: not a descriptor", details=repr(error)) from None
 
 
 def _is_called(found: Descriptor, reference: str) -> bool:
