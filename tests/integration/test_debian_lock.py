@@ -1,0 +1,140 @@
+"""The Debian side of a lock, with real mirrors; the real apt-get says what the choice must be."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from rtbuild.fetch.remote import MirrorSources, open_sources
+from rtbuild.lock.debian import Keyring, debian_keyring, resolve_debian
+from rtbuild.lock.debian.packages_file import read_index
+from rtbuild.lock.debian.release_file import read_release
+from rtbuild.platform import parse_platform
+from rtbuild.progress import Silent
+from rtbuild.recipe.model import DebianLayer, Suite
+from rtbuild.recipe.read import read_release as read_recipe
+from rtbuild.settings import load_settings
+from rtbuild.store import Store
+from tests.integration.apt_oracle import Apt, available
+
+PROJECT = Path(__file__).parents[2]
+AMD64 = parse_platform("linux/amd64")
+BULLSEYE = tuple(
+    Suite(archive=archive, suite=suite, check_valid_until=False)
+    for archive, suite in (
+        ("debian", "bullseye"),
+        ("debian", "bullseye-updates"),
+        ("debian-security", "bullseye-security"),
+    )
+)
+TRIXIE = (
+    Suite(archive="debian", suite="trixie", check_valid_until=False),
+    Suite(archive="debian-security", suite="trixie-security", check_valid_until=False),
+)
+ROOTS = (
+    "postgresql",
+    "build-essential",
+    "default-jre-headless",
+    "nginx",
+    "openssh-server",
+    "python3-pip",
+    "exim4",
+    "apache2 php mariadb-server",
+    "openjdk-17-jdk maven",  # alternatives that something else brings
+    "php-pcov",  # a purely virtual package with equal providers
+    "postfix bsd-mailx cron",
+    "systemd-sysv network-manager",
+    "python3-dev libpq-dev libsasl2-dev unixodbc-dev freetds-dev default-libmysqlclient-dev krb5-user",
+    "xfce4",
+)
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not available(), reason="apt-get is the oracle, and this machine has none"),
+]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> MirrorSources:
+    settings = load_settings(os.environ, PROJECT, store=tmp_path_factory.mktemp("store"))
+    return open_sources(settings, Store.open(settings.store))
+
+
+@pytest.fixture(scope="module")
+def bullseye(tmp_path_factory: pytest.TempPathFactory, sources: MirrorSources) -> Apt:
+    return Apt(tmp_path_factory.mktemp("bullseye"), BULLSEYE, sources)
+
+
+@pytest.fixture(scope="module")
+def trixie(tmp_path_factory: pytest.TempPathFactory, sources: MirrorSources) -> Apt:
+    return Apt(tmp_path_factory.mktemp("trixie"), TRIXIE, sources)
+
+
+def layer(suites: tuple[Suite, ...], roots: str) -> DebianLayer:
+    return DebianLayer(name="all", title="", parent=None, suites=suites, packages=tuple(roots.split()))
+
+
+def choice(suites: tuple[Suite, ...], roots: str, sources: MirrorSources) -> dict[str, str]:
+    debs = resolve_debian([layer(suites, roots)], AMD64, sources)
+    assert all(deb.built > 0 and deb.size > 0 for deb in debs)
+    return {deb.name: deb.version for deb in debs}
+
+
+def test_the_release_is_made_of_what_apt_would_install(tmp_path: Path, sources: MirrorSources) -> None:
+    layers = read_recipe(PROJECT, "8.0.0").debian_layers
+    ours = resolve_debian(layers, AMD64, sources)
+    apt = Apt(tmp_path, layers[0].suites, sources)
+    for number, each in enumerate(layers):
+        expected = apt.choice([*(["?essential"] if number == 0 else []), *each.packages])
+        assert {deb.name: deb.version for deb in ours if deb.layer == each.name} == expected
+        apt.install(expected)
+    names = {deb.name for deb in ours}
+    assert all(set(deb.depends) <= names for deb in ours)
+    assert {"dpkg", "apt", "libc6", "git", "python3.9"} <= names
+
+
+@pytest.mark.parametrize("roots", ROOTS)
+def test_apt_chooses_the_same_of_debian_11(roots: str, bullseye: Apt, sources: MirrorSources) -> None:
+    assert choice(BULLSEYE, roots, sources) == bullseye.choice(["?essential", *roots.split()])
+
+
+@pytest.mark.parametrize("roots", ["postgresql", "default-jre-headless", "docker.io", "gnome-terminal", "exim4"])
+def test_apt_chooses_the_same_of_debian_13(roots: str, trixie: Apt, sources: MirrorSources) -> None:
+    assert choice(TRIXIE, roots, sources) == trixie.choice(["?essential", *roots.split()])
+
+
+@pytest.mark.parametrize(
+    ("archive", "suite"),
+    [
+        ("debian", "bullseye"),
+        ("debian-security", "bullseye-security"),
+        ("debian", "bookworm"),
+        ("debian-security", "bookworm-security"),
+        ("debian", "trixie"),
+        ("debian-security", "trixie-security"),
+        ("debian", "testing"),
+    ],
+)
+def test_every_suite_from_debian_11_on_verifies(archive: str, suite: str, sources: MirrorSources) -> None:
+    wanted = Suite(archive=archive, suite=suite, check_valid_until=False)
+    release = read_release(wanted, sources, keyring=debian_keyring(), progress=Silent())
+    assert "main/binary-amd64/Packages.xz" in release.files
+
+
+def test_one_known_key_of_several_is_enough(sources: MirrorSources) -> None:
+    only = [cert for cert in debian_keyring().certificates if "Stable Release Key (11/bullseye)" in str(cert.user_ids)]
+    assert len(only) == 1
+    keyring = Keyring(tuple(only), "one key")
+    assert read_release(BULLSEYE[0], sources, keyring=keyring, progress=Silent()).by_hash
+
+
+def test_an_index_of_58_000_packages_is_read_in_time(sources: MirrorSources) -> None:
+    release = read_release(BULLSEYE[0], sources, keyring=debian_keyring(), progress=Silent())
+    read_index(release, "main", AMD64, sources, progress=Silent())  # now it is cached, and the network plays no part
+    start = time.process_time()
+    index = read_index(release, "main", AMD64, sources, progress=Silent())
+    assert len(index.names) > 58_000
+    assert time.process_time() - start < 1.5
