@@ -51,7 +51,7 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def parse_descriptors(document: dict[str, Any], key: str, path: Path) -> tuple[Descriptor, ...]:
-    """The descriptors listed under `key` of the document at `path`; raises `IntegrityError` that says which is wrong."""
+    """The descriptors under `key` of the document at `path`; raises `IntegrityError` that says which is wrong."""
     found = document.get(key)
     if not isinstance(found, list):
         raise IntegrityError(f"{path}: no list of {key}")

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -222,15 +222,7 @@ def named(manifest: Descriptor, names: Sequence[str]) -> tuple[Descriptor, ...]:
     for name in names:
         full = full_reference(name)
         annotations = ((CONTAINERD_NAME, full), (REFERENCE, full.rpartition(":")[2]))
-        found.append(
-            Descriptor(
-                media_type=manifest.media_type,
-                digest=manifest.digest,
-                size=manifest.size,
-                platform=manifest.platform,
-                annotations=annotations,
-            )
-        )
+        found.append(replace(manifest, annotations=annotations))
     return tuple(found)
 
 
@@ -330,11 +322,8 @@ def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0
                 yield found
         elif found.media_type in INDEXES and depth < 4:
             path = layout.blob_path(found.digest)
-            yield from _manifests(
-                layout,
-                parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path),
-                depth + 1,
-            )
+            inner = parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path)
+            yield from _manifests(layout, inner, depth + 1)
 
 
 def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
