@@ -1,4 +1,4 @@
-"""What the integration tests share: the project itself, a store that keeps downloads, an engine, and the built image."""
+"""What the integration tests share: the project, a store that keeps downloads, an engine, and the built image."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ warnings.simplefilter("ignore")
 
 
 def modules(distribution):
-    """The hooks and operators modules of a distribution, from its RECORD: some folders are namespaces, which pkgutil passes over."""
+    """The hooks and operators modules of a distribution, from its RECORD: pkgutil passes over namespaces."""
     for file in distribution.files:
         path = pathlib.PurePosixPath(str(file))
         if path.suffix == ".py" and {"hooks", "operators"} & set(path.parts):
