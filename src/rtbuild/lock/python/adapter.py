@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,7 @@ from piptools.resolver import BacktrackingResolver
 
 _INDEX = "https://index.invalid/simple"
 """Where pip believes to find the index: RFC 2606 promises that `.invalid` never resolves."""
+_FILES = "https://index.invalid/files"
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
@@ -60,7 +63,7 @@ def main() -> None:
 
 
 def resolve(question: Mapping[str, Any], parent: _Parent) -> dict[str, Any]:
-    """`{"result": [[name, version], ...]}` or `{"failure": [lines], "names": [...]}` for a question of `dialogue`."""
+    """`{"result": [[name, version], ...]}` or `{"failure": [...], "names": [...], "warnings": [...]}`."""
     environment = dict(question["environment"])
     markers.default_environment = lambda: dict(environment)
     pip_resolver.PipReporter = functools.partial(_Reporter, parent)
@@ -74,12 +77,16 @@ def resolve(question: Mapping[str, Any], parent: _Parent) -> dict[str, Any]:
         repository=repository,
         allow_unsafe=True,
     )
+    heard = _Warnings()
+    logging.getLogger("pip").addHandler(heard)
+    # That a file was passed over is news to pip, not a warning.
+    logging.getLogger("pip").setLevel(logging.INFO)
     try:
         found = resolver.resolve()
     except DistributionNotFound as error:
-        return _explain(error)
+        return {**_explain(error), "warnings": heard.lines}
     except (PipError, PipToolsError, InstallationError) as error:
-        return {"failure": str(error).splitlines(), "names": []}
+        return {"failure": str(error).splitlines(), "names": [], "warnings": heard.lines}
     return {"result": sorted([canonicalize_name(one.name), _version_of(one)] for one in found)}
 
 
@@ -185,6 +192,21 @@ class _Reporter(PipReporter):  # type: ignore[misc]
         count = self.reject_count_by_package[candidate.name]
         if count in (20, 100, 500):
             self._parent.tell({"rejected": candidate.name, "times": count})
+
+
+class _Warnings(logging.Handler):
+    """The last things that pip complained about, such as files that it passed over for their metadata."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = re.sub(r"\[/?[a-z ]*\]", "", record.getMessage())
+        if record.levelno >= logging.WARNING or text.startswith("Discarding"):
+            # The index that pip believes in means nothing to the reader.
+            text = re.sub(r" \(from https://index\.invalid/\S*\)", "", text.replace(f"{_FILES}/", ""))
+            self.lines = [*self.lines[-9:], f"pip: {' '.join(text.split())}"]
 
 
 def _explain(error: DistributionNotFound) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from rtbuild.lock.python.pages import IndexFile, Page
 from rtbuild.lock.python.prefetch import Prefetch
 from rtbuild.progress import Progress
 
+_UNUSABLE = "metadata-that-cannot-be-used"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -74,6 +76,7 @@ class _Conversation:
         self._served: dict[str, IndexFile] = {}
         self._pages: dict[str, Page] = {}
         self._pinned: set[str] = set()
+        self._unusable: dict[str, str] = {}
 
     def hold(self, question: Mapping[str, Any], folder: Path) -> Sequence[tuple[str, str]]:
         """Ask, serve, and return (name, version) pairs."""
@@ -114,7 +117,7 @@ class _Conversation:
                 tail = errors.read().decode("utf-8", "replace").strip()[-4000:]
                 raise ResolutionError("pip's resolver ended without an answer", details=tail)
         if "failure" in answer:
-            raise self._unsatisfiable(answer["failure"], answer["names"], question["constraints"])
+            raise self._unsatisfiable(answer["failure"], answer["names"], question["constraints"], answer["warnings"])
         return [(name, version) for name, version in answer["result"]]
 
     def _serve(self, question: Mapping[str, Any], questions: IO[bytes], replies: IO[bytes]) -> Mapping[str, Any] | None:
@@ -132,7 +135,7 @@ class _Conversation:
             elif message.get("ask") == "metadata":
                 file = self._served[message["of"]]
                 self._prefetch.passed_over(self._pages[file.name], file)
-                _send(questions, self._index.text(file))
+                _send(questions, self._metadata(file))
             else:
                 return dict(message)
         return None
@@ -142,7 +145,8 @@ class _Conversation:
             page = self._pages[name] = self._index.page(name)
         except MirrorError as error:
             details = [text for text in (self._prefetch.wanted_by(name), error.details) if text]
-            raise MirrorError(error.brief, details="\n".join(details), hint=error.hint) from error
+            hint = f"check the spelling of {name}" + (f"; {error.hint}" if error.hint else "")
+            raise MirrorError(error.brief, details="\n".join(details), hint=hint) from error
         entries = []
         for file in page.files:
             self._served[file.filename] = file
@@ -160,21 +164,33 @@ class _Conversation:
             )
         return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": entries})
 
-    def _unsatisfiable(self, lines: Sequence[str], names: Sequence[str], constraints: Sequence[str]) -> ResolutionError:
-        missing = [name for name in sorted(self._pages) if not self._pages[name].files]
-        told = [self._pages[name].explain() for name in dict.fromkeys([*names, *missing]) if name in self._pages]
-        bounds = [
-            f"the recipe constrains {one}" for one in constraints if canonicalize_name(Requirement(one).name) in names
-        ]
-        if missing and not names:
-            brief = f"no file of {', '.join(missing)} can be used for {self._index.target.platform}"
+    def _metadata(self, file: IndexFile) -> str:
+        try:
+            return self._index.text(file)
+        except ResolutionError as error:
+            # One odd old file that the resolver looks at is no reason to give up: pip passes over what is not as named.
+            self._unusable[file.filename] = error.brief
+            return f"Metadata-Version: 2.1\nName: {_UNUSABLE}\nVersion: 0\n"
+
+    def _unsatisfiable(
+        self, lines: Sequence[str], names: Sequence[str], constraints: Sequence[str], warnings: Sequence[str]
+    ) -> ResolutionError:
+        empty = [name for name in sorted(self._pages) if not self._pages[name].files]
+        bounds = [one for one in constraints if canonicalize_name(Requirement(one).name) in names]
+        if set(names) & set(empty) or (empty and not names):
+            brief = f"{', '.join(empty)}: no file can be used for {self._index.target}"
+        elif len(lines) + len(bounds) == 1 and names:
+            brief = f"{names[0]}: no version fits"
         elif names:
             brief = f"the requirements on {', '.join(names)} contradict each other"
         else:
             brief = "the requirements cannot be satisfied"
+        told = [self._pages[name].explain() for name in dict.fromkeys([*names, *empty]) if name in self._pages]
+        constrained = [f"the recipe constrains {one}" for one in bounds]
+        warnings = [line for line in warnings if _UNUSABLE not in line]
         return ResolutionError(
             brief,
-            details="\n".join([*lines, *bounds, *told]),
+            details="\n".join([*lines, *constrained, *told, *self._unusable.values(), *warnings]),
             hint="change the version in the recipe, or move as_of to a later moment",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -98,6 +99,8 @@ class Index:
         kept = _read_kept(place)
         if kept is None:
             kept = self._ask(file)
+            if not all(re.search(rf"^{field}: *\S", kept[0], re.MULTILINE) for field in ("Name", "Version")):
+                raise ResolutionError(f"{file.filename}: its metadata has no name or no version")
             _keep(place, kept)
         return kept
 

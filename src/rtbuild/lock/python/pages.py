@@ -70,7 +70,8 @@ class Page:
 
     def explain(self) -> str:
         """Why there is no more than this, for an error message."""
-        parts = [f"{len(self.files)} versions can be used" if self.files else "no version can be used"]
+        usable = tuple(str(file.version) for file in self.files)
+        parts = [f"{len(usable)} can be used ({_some(usable)})" if usable else "no version can be used"]
         reasons = (
             ("uploaded too late", self.other_later),
             ("for other platforms only", self.other_platform),

@@ -31,10 +31,8 @@ class Target:
     environment: Mapping[str, str]
     """Its environment markers (PEP 508)."""
 
-    @property
-    def series(self) -> str:
-        """`3.9` of `3.9.2`."""
-        return f"{self.python[0]}.{self.python[1]}"
+    def __str__(self) -> str:
+        return f"Python {self.version} on {self.platform}"
 
     @property
     def version(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -299,7 +300,7 @@ def test_requirements_that_contradict_each_other(index: PackageIndex, resolve: R
 def test_a_constraint_that_contradicts_is_named(index: PackageIndex, resolve: Resolve) -> None:
     index.publish(make_wheel("spam", "1.0"))
     index.publish(make_wheel("spam", "2.0"))
-    with pytest.raises(ResolutionError, match="spam") as caught:
+    with pytest.raises(ResolutionError, match="requirements on spam contradict each other") as caught:
         resolve(release("spam>=2", constraints=["spam<2"]))
     assert "spam<2" in str(caught.value.details)
 
@@ -316,9 +317,49 @@ def test_no_file_for_the_target_says_why(
     index: PackageIndex, resolve: Resolve, tag: str, uploaded: str, requires_python: str | None, reason: str
 ) -> None:
     index.publish(make_wheel("spam", "1.0", tag=tag, requires_python=requires_python), uploaded=uploaded)
+    with pytest.raises(ResolutionError, match=r"spam: no file can be used for Python 3\.9\.2 on linux/amd64") as caught:
+        resolve("spam")
+    assert reason in str(caught.value.details)
+
+
+def test_a_version_that_there_is_not_is_told_with_those_there_are(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_wheel("spam", "2.0rc1"))
+    with pytest.raises(ResolutionError, match="spam: no version fits") as caught:
+        resolve("spam>=2")
+    details = str(caught.value.details)
+    assert "the recipe asks for spam>=2" in details
+    assert "1 can be used (1.0), 1 pre-releases, which the recipe would have to pin (2.0rc1)" in details
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (b"Metadata-Version: 2.1\nName: eggs\nVersion: 1.0\n", "has inconsistent Name"),
+        (b"Metadata-Version: 2.1\nName: spam\nVersion: 1.0\nRequires-Dist: eggs (>>1\n", "has invalid metadata"),
+        (b"nonsense", "spam-1.0-py3-none-any.whl: its metadata has no name or no version"),
+    ],
+)
+def test_a_file_with_metadata_that_cannot_be_used_says_why(
+    index: PackageIndex, resolve: Resolve, metadata: bytes, reason: str
+) -> None:
+    index.publish(replace(make_wheel("spam", "1.0"), metadata=metadata))
     with pytest.raises(ResolutionError, match="spam") as caught:
         resolve("spam")
     assert reason in str(caught.value.details)
+    assert "invalid/" not in str(caught.value.details)
+
+
+def test_an_odd_file_is_passed_over_for_another_version(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_sdist("spam", "2.0", egg_info=False))
+    index.publish(make_sdist("spam", "1.0"))
+    index.publish(make_wheel("setuptools", "67.7.2"))
+    index.publish(make_wheel("wheel", "0.40.0"))
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+    with pytest.raises(ResolutionError, match="spam: no version fits") as caught:
+        resolve("spam>=2")
+    assert "spam-2.0.tar.gz does not tell what it requires" in str(caught.value.details)
+    assert "that-cannot-be-used" not in str(caught.value.details)
 
 
 def test_an_unknown_package_is_named_with_who_wants_it(index: PackageIndex, resolve: Resolve) -> None:
@@ -326,6 +367,7 @@ def test_an_unknown_package_is_named_with_who_wants_it(index: PackageIndex, reso
     with pytest.raises(MirrorError, match="aegs") as caught:
         resolve("spam")
     assert "spam asks for aegs" in str(caught.value.details)
+    assert "check the spelling of aegs" in str(caught.value.hint)
     with pytest.raises(MirrorError, match="spham") as caught:
         resolve("spham>=1")
     assert "the recipe asks for spham>=1" in str(caught.value.details)
