@@ -91,8 +91,7 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
 
 
 def _write_context(shop: Workshop, release: Release, layer: DebianLayer, derivation: Derivation, context: Path) -> None:
-    """The folder that BuildKit gets: fresh for every build, because BuildKit takes a file of the same size and time for
-    the same file."""
+    """The folder that BuildKit gets: the packages by hard link, what to do with them, and the scripts that do it."""
     debs = derivation.debs
     (context / "debs").mkdir(parents=True)
     for deb in debs:
@@ -102,6 +101,7 @@ def _write_context(shop: Workshop, release: Release, layer: DebianLayer, derivat
         (context / name).write_bytes(scripts.joinpath(name).read_bytes())
     python = f"/usr/bin/python{release.python}" if installs_python(release, debs) else ""
     lines = {
+        "epoch": [str(derivation.epoch)],
         "order": [deb.filename for deb in debs],
         "first": [" ".join(group) for group in _first_groups(debs)],
         "users": [f"{user.name}:{user.uid}:{user.gid}:{user.home}:{user.shell}" for user in layer.users],

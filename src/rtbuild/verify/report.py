@@ -81,8 +81,9 @@ def write_report(report: VerifyReport, folder: Path, blobs: Mapping[str, Path]) 
         (folder / "report.txt").write_text(describe(report, most=None) + "\n", encoding="utf-8")
         (folder / "report.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
         for name, blob in blobs.items():
-            suffix = ".tar.gz" if blob.open("rb").read(2) == b"\x1f\x8b" else ".tar.zst"
-            shutil.copyfile(blob, folder / f"{name}{suffix}")
+            with blob.open("rb") as stream:
+                suffix = "gz" if stream.read(2) == b"\x1f\x8b" else "zst"
+            shutil.copyfile(blob, folder / f"{name}.tar.{suffix}")
     except OSError as error:
         raise StoreError(f"cannot write the report into {folder}", details=str(error)) from None
 

@@ -6,6 +6,7 @@
 #   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
 #   users        accounts to create: name:uid:gid:home:shell
 #   copies       files to copy once everything is installed: from:to:mode:uid:gid
+#   epoch        the newest package's date, in seconds since 1970
 #   python       the interpreter whose standard library came with these packages, if one did
 # Whatever makes two runs differ is fixed here or removed from the layer by the recipe's `remove` rules.
 set -eu
@@ -15,6 +16,12 @@ export LC_ALL=C.UTF-8 TZ=UTC HOME=/root
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 # perl's and python's hash order can reach the files that maintainer scripts write
 export PERL_HASH_SEED=0 PERL_PERTURB_KEYS=0 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
+
+# The layer's times are cut at the epoch: what is made now must not look older than that.
+if [ "$(date +%s)" -lt "$(cat /rtbuild/epoch)" ]; then
+    echo "the clock of this machine is behind the newest package ($(date -d "@$(cat /rtbuild/epoch)")): set it" >&2
+    exit 1
+fi
 
 # No maintainer script may start a service in a build (Debian Policy 9.3.3.2).
 policy=/usr/sbin/policy-rc.d
