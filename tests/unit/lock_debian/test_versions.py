@@ -49,7 +49,8 @@ def test_versions_sort_as_policy_says() -> None:
         "1.0.1",
         "1:0.1",
     ]
-    assert sorted(ordered[::-1], key=version_key) == ordered
+    shuffled = ordered[::2] + ordered[1::2]
+    assert sorted(shuffled, key=version_key) == ordered
 
 
 @pytest.mark.parametrize("text", ["", "1.0_2", "a b"])
