@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
 
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.structs import RequirementInformation, State
 
 from rtbuild.errors import ResolutionError
@@ -31,7 +31,7 @@ from rtbuild.lock.debian.relations import Alternatives
 from rtbuild.lock.debian.universe import Option, Universe
 
 # A resolution takes about four rounds a package; this many mean that it does not end.
-_MAX_ROUNDS = 200_000
+_MAX_ROUNDS = 50_000
 
 Place = tuple[int, ...]
 """Where in the depth-first walk something is asked for: the position in its parent's fields, after the parent's
@@ -113,6 +113,11 @@ def choose(
         result = Resolver(provider, watch).resolve([*present, *roots], max_rounds=_MAX_ROUNDS)
     except ResolutionImpossible as error:
         raise _explained([cause.requirement for cause in error.causes], universe) from None
+    except ResolutionTooDeep:
+        raise ResolutionError(
+            f"no set of Debian packages was found in {_MAX_ROUNDS} steps",
+            hint="ask for fewer packages at a time to find those that exclude each other",
+        ) from None
     chosen = (candidate for candidate in result.mapping.values() if isinstance(candidate, Package))
     return {package.name: package for package in chosen if package.name not in installed}
 
