@@ -9,6 +9,7 @@ from __future__ import annotations
 import lzma
 import mmap
 import os
+import re
 import tempfile
 import zlib
 from collections import deque
@@ -22,7 +23,7 @@ import zstandard
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import DebArtifact
 
-PYTHON_PACKAGES = ("libpython3-stdlib", "python3-distutils", "python3-lib2to3", "python3.9-minimal", "python3.9")
+_PYTHON = re.compile(r"(libpython3-stdlib|python3-distutils|python3-lib2to3|python3\.\d+(-minimal)?)\Z")
 """The packages that a Python able to compile wheels and to build pure sdists consists of, where a lock has them."""
 
 _BLOCK = 512
@@ -49,24 +50,22 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> 
                 with payload:
                     _append(deb, payload, stream, directories)
             stream.write(bytes(2 * _BLOCK))
-            stream.flush()
-            os.fsync(stream.fileno())
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] = PYTHON_PACKAGES) -> tuple[DebArtifact, ...]:
-    """The packages among `debs` that `names` are made of: themselves and, over `depends`, all that they need; by name.
+def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] | None = None) -> tuple[DebArtifact, ...]:
+    """The packages among `debs` that `names` (default: Python) are made of: themselves and, over `depends`, all that
+    they need; by name.
 
     Names that `debs` does not have are passed over; raises `BuildError` where it has none of them.
     """
     by_name = {deb.name: deb for deb in debs}
-    wanted = [name for name in names if name in by_name]
+    wanted = [name for name in by_name if (name in names if names is not None else _PYTHON.match(name))]
     if not wanted:
-        raise BuildError(
-            "the lock has no Python to compile wheels with", hint=f"a layer must install one of {', '.join(names)}"
-        )
+        missing = "Python to compile wheels with" if names is None else f"package {' or '.join(names)}"
+        raise BuildError(f"the lock has no {missing}", hint="a Debian layer must install it")
     chosen: dict[str, DebArtifact] = {}
     while wanted:
         name = wanted.pop()

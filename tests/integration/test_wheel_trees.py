@@ -1,0 +1,238 @@
+"""Wheel trees with a real engine, the target's Python and real wheels: equal each time, and what pip would install."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from rtbuild.build.trees import Tree, lock_conflicts, realise_trees, realise_wheels, tool_debs, unpack_debs
+from rtbuild.engine import Engine
+from rtbuild.fetch import fetch
+from rtbuild.lock.model import Lock
+from rtbuild.oci.tar import END
+from rtbuild.progress import Silent
+from rtbuild.project import Project
+from rtbuild.recipe.model import Release
+from rtbuild.settings import Settings
+from rtbuild.store import Store
+
+pytestmark = pytest.mark.integration
+
+WHEELS = (
+    "argcomplete",  # scripts of its own in .data
+    "gcloud-aio-auth",  # shares files with the next
+    "gcloud-aio-storage",
+    "greenlet",  # headers, a C extension
+    "gunicorn",  # console scripts
+    "jinja2",  # modules that do not compile for some Pythons
+    "markupsafe",
+    "pip",  # scripts named after the Python
+    "prometheus-client",  # ships compiled modules
+    "setuptools",  # a .pth
+    "urllib3",
+)
+
+
+@pytest.fixture(scope="module")
+def release(project: Project) -> Release:
+    return project.release("8.0.0")
+
+
+@pytest.fixture(scope="module")
+def small(lock: Lock, settings: Settings) -> Lock:
+    """The lock with a few wheels and every sdist, all of them in the settings' store."""
+    pythons = tuple(one for one in lock.pythons if one.name in WHEELS or not one.is_wheel)
+    small = replace(lock, pythons=pythons, debs=tool_debs(lock.debs))
+    fetch([*small.debs, *small.pythons, *small.build_pythons], Store.open(settings.store), settings)
+    return small
+
+
+def fresh_store(folder: Path, lock: Lock, settings: Settings) -> Store:
+    """An empty store but for the lock's artifacts."""
+    store, source = Store.open(folder), Store.open(settings.store)
+    for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons):
+        target = store.artifact_path(artifact.sha256)
+        if not target.exists():
+            try:
+                os.link(source.artifact_path(artifact.sha256), target)
+            except OSError:
+                target.write_bytes(source.artifact_path(artifact.sha256).read_bytes())
+    return store
+
+
+@pytest.fixture(scope="module")
+def first(
+    release: Release, small: Lock, settings: Settings, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Store, tuple[Tree, ...]]:
+    store = fresh_store(tmp_path_factory.mktemp("first"), small, settings)
+    return store, realise_trees(release, small, store=store, engine=engine)
+
+
+@pytest.fixture
+def other_umask() -> Iterator[None]:
+    old = os.umask(0o077)
+    yield
+    os.umask(old)
+
+
+def members(tree: Tree) -> dict[str, tuple[int, bytes]]:
+    """Mode and content by absolute path."""
+    with tree.frames.open("rb") as stream:
+        plain = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(plain + END)) as archive:
+        for entry in archive:
+            content = archive.extractfile(entry)
+            assert content is not None
+            found[f"/{entry.name}"] = (entry.mode, content.read())
+    return found
+
+
+def test_trees_made_twice_are_equal(
+    release: Release,
+    small: Lock,
+    settings: Settings,
+    engine: Engine,
+    first: tuple[Store, tuple[Tree, ...]],
+    tmp_path: Path,
+    other_umask: None,
+) -> None:
+    """The second time in parts, so that company and order differ, under another umask, one at a time."""
+    store = fresh_store(tmp_path / "store", small, settings)
+    again: dict[str, Tree] = {}
+    for half in (small.pythons[1::2], small.pythons[::2]):
+        part = replace(small, pythons=half)
+        again |= {tree.package: tree for tree in realise_trees(release, part, store=store, engine=engine, jobs=1)}
+    shared = {"gcloud-aio-auth", "gcloud-aio-storage"}  # what they leave to each other depends on both
+    for tree in first[1]:
+        if tree.package not in shared:
+            assert again[tree.package].key == tree.key
+            assert again[tree.package].frames.read_bytes() == tree.frames.read_bytes(), tree.package
+
+
+def test_sdists_give_the_same_wheel_each_time(
+    release: Release,
+    small: Lock,
+    settings: Settings,
+    engine: Engine,
+    first: tuple[Store, tuple[Tree, ...]],
+    tmp_path: Path,
+) -> None:
+    sdists = tuple(one for one in small.pythons if not one.is_wheel)
+    assert sdists
+    only = replace(small, pythons=sdists[::-1])
+    store = fresh_store(tmp_path / "store", only, settings)
+
+    def wheels(where: Store, lock: Lock) -> dict[str, str]:
+        log = where.logs.joinpath
+        made = realise_wheels(release, lock, store=where, engine=engine, log=log, progress=Silent())
+        return {name: wheel.sha256 for name, wheel in made.items()}
+
+    assert wheels(store, only) == wheels(first[0], small)
+
+
+def test_trees_are_what_pip_installs(
+    release: Release, small: Lock, engine: Engine, first: tuple[Store, tuple[Tree, ...]], tmp_path: Path
+) -> None:
+    """pip itself, run as root in the target's root, is asked for the same wheels."""
+    store, trees = first
+    installed = pip_install(release, small, store, engine, tmp_path)
+    ours: dict[str, tuple[int, bytes]] = {}
+    for tree in trees:
+        if next(one for one in small.pythons if one.name == tree.package).is_wheel:
+            ours |= members(tree)
+    # pip was given files, not names, and compiles scripts and keeps what wheels bring compiled
+    expected = {
+        path: file
+        for path, file in installed.items()
+        if not path.endswith(("/REQUESTED", "/direct_url.json"))
+        and not (path.endswith(".pyc") and (path.startswith("/usr/local/bin/") or ".cpython-39." not in path))
+    }
+    assert sorted(ours) == sorted(expected)
+    assert {path: mode for path, (mode, _) in ours.items()} == {path: mode for path, (mode, _) in expected.items()}
+    shared = ("gcloud_aio_auth", "gcloud_aio_storage")
+    for path, (_, content) in ours.items():
+        theirs = expected[path][1]
+        if path.endswith("/RECORD"):
+            if not any(name in path for name in shared):
+                assert comparable(content) == comparable(theirs), path
+        elif path.startswith("/usr/local/bin/"):
+            # pip's own template quotes otherwise
+            assert content.replace(b'"', b"'") == theirs.replace(b'"', b"'"), path
+        elif not path.endswith(".pyc"):
+            assert content == theirs, path
+
+
+def test_the_release_has_no_undecided_conflicts(
+    release: Release, lock: Lock, settings: Settings, engine: Engine
+) -> None:
+    store = Store.open(settings.store)
+    fetch([*lock.debs, *lock.pythons, *lock.build_pythons], store, settings)
+    conflicts = lock_conflicts(release, lock, store=store, engine=engine)
+    assert [str(conflict) for conflict in conflicts if not conflict.equal] == []
+    assert {claim.package for conflict in conflicts for claim in conflict.claims} >= {"gcloud-aio-auth"}
+
+
+def comparable(record: bytes) -> set[tuple[str, ...]]:
+    """The lines of a RECORD but for scripts (see above) and what only pip leaves."""
+    rows = {tuple(row) for row in csv.reader(io.StringIO(record.decode(), newline=""))}
+    return {
+        row
+        for row in rows
+        if "/bin/" not in row[0]
+        and not row[0].endswith(("/REQUESTED", "/direct_url.json"))
+        and not (row[0].endswith(".pyc") and ".cpython-39." not in row[0])
+    }
+
+
+def pip_install(
+    release: Release, lock: Lock, store: Store, engine: Engine, folder: Path
+) -> dict[str, tuple[int, bytes]]:
+    """What a real pip puts below /usr/local: mode and content by path."""
+    context = folder / "context"
+    (context / "wheels").mkdir(parents=True)
+    for one in lock.pythons:
+        if one.is_wheel:
+            os.link(store.artifact_path(one.sha256), context / "wheels" / one.filename)
+            if one.name == "pip":
+                os.link(store.artifact_path(one.sha256), context / "pip.whl")
+    unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
+    arguments = ["install", "--no-index", "--no-deps", "--root-user-action=ignore", "--disable-pip-version-check"]
+    (context / "install.py").write_text(
+        "import glob, os, sys, tarfile\n"
+        "os.umask(0o022)\n"
+        "os.makedirs('/tmp', exist_ok=True)\n"
+        "sys.path.insert(0, '/work/pip.whl')\n"
+        f"sys.argv = ['pip', *{json.dumps(arguments)}, *sorted(glob.glob('/work/wheels/*.whl'))]\n"
+        "from pip._internal.cli.main import main\n"
+        "if main():\n"
+        "    sys.exit('pip failed')\n"
+        "with tarfile.open('/out.tar', 'w') as archive:\n"
+        "    archive.add('/usr/local')\n"
+    )
+    (context / "Dockerfile").write_text(
+        "FROM scratch AS install\n"
+        "ADD tools.tar /\n"
+        "ENV PATH=/usr/bin:/bin LC_ALL=C.UTF-8 HOME=/root\n"
+        'RUN --mount=type=bind,target=/work ["/usr/bin/python3", "/work/install.py"]\n'
+        "FROM scratch\n"
+        "COPY --from=install /out.tar /\n"
+    )
+    out = folder / "out"
+    engine.build(context, log=folder / "log", title="pip install", output_local=out, platform=lock.platform)
+    found = {}
+    with tarfile.open(out / "out.tar") as archive:
+        for entry in archive:
+            content = archive.extractfile(entry)
+            if content is not None:
+                found[f"/{entry.name}"] = (entry.mode, content.read())
+    return found

@@ -1,0 +1,105 @@
+"""Trees in the store are whole or absent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from rtbuild.build.trees.cache import TreeCache
+from rtbuild.build.trees.tree import TreeFile, TreeIndex, Writer
+from rtbuild.digest import Key, sha256_bytes, sha256_file
+from rtbuild.errors import BuildError
+from rtbuild.oci.compress import FRAME_SIZE, gzip
+
+KEY = Key("ab" * 32)
+INDEX = TreeIndex(files=(TreeFile(path="usr/x", mode=0o644, size=3, sha256=sha256_bytes(b"abc")),))
+
+
+def compose(out: Writer) -> TreeIndex:
+    for _ in range(3):
+        out.write(b"tree" * (FRAME_SIZE // 8))
+    return INDEX
+
+
+def test_a_tree_that_was_added_is_found(tmp_path: Path) -> None:
+    cache = TreeCache(tmp_path)
+    assert cache.find(KEY) is None
+    added = cache.add(KEY, compose)
+    found = cache.find(KEY)
+    assert found == added
+    assert found.index == INDEX
+    assert found.uncompressed == 3 * FRAME_SIZE // 2
+    assert (found.size, found.sha256) == (found.frames.stat().st_size, sha256_file(found.frames))
+    with found.frames.open("rb") as stream:
+        plain = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
+    assert plain == b"tree" * (found.uncompressed // 4)
+
+
+def test_the_same_tree_has_the_same_bytes_however_it_was_written(tmp_path: Path) -> None:
+    def otherwise(out: Writer) -> TreeIndex:
+        for _ in range(3 * 64):
+            out.write(b"tree" * (FRAME_SIZE // 8 // 64))
+        return INDEX
+
+    one, two = TreeCache(tmp_path / "1").add(KEY, compose), TreeCache(tmp_path / "2").add(KEY, otherwise)
+    assert one.frames.read_bytes() == two.frames.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["tar.zst", "json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
+def test_a_damaged_tree_is_not_used(tmp_path: Path, suffix: str, damage: str) -> None:
+    cache = TreeCache(tmp_path)
+    cache.add(KEY, compose)
+    file = tmp_path / f"{KEY}.{suffix}"
+    content = bytearray(file.read_bytes())
+    match damage:
+        case "truncate":
+            file.write_bytes(content[:-3])
+        case "flip":
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        case "remove":
+            file.unlink()
+        case "empty":
+            file.write_bytes(b"")
+    assert cache.find(KEY) is None
+    assert cache.add(KEY, compose) == cache.find(KEY)
+
+
+def test_a_record_of_another_tree_is_not_used(tmp_path: Path) -> None:
+    cache = TreeCache(tmp_path)
+    cache.add(KEY, compose)
+    other = Key("cd" * 32)
+    for suffix in ("tar.zst", "json"):
+        (tmp_path / f"{KEY}.{suffix}").rename(tmp_path / f"{other}.{suffix}")
+    assert cache.find(other) is None
+
+
+def test_an_index_edited_by_hand_is_not_used(tmp_path: Path) -> None:
+    cache = TreeCache(tmp_path)
+    cache.add(KEY, compose)
+    record = json.loads((tmp_path / f"{KEY}.json").read_bytes())
+    record["files"][0][0] = "etc/shadow"
+    (tmp_path / f"{KEY}.json").write_text(json.dumps(record))
+    assert cache.find(KEY) is None
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail(out: Writer) -> TreeIndex:
+        out.write(b"x" * (FRAME_SIZE + 1))
+        raise BuildError("no")
+
+    with pytest.raises(BuildError, match="no"):
+        TreeCache(tmp_path).add(KEY, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_compressor_is_a_choice(tmp_path: Path) -> None:
+    compressor = gzip()
+    cache = TreeCache(tmp_path, compressor)
+    assert cache.compressor == compressor.name
+    assert cache.add(KEY, compose).frames.read_bytes()[:2] == b"\x1f\x8b"
+    assert cache.find(KEY) is not None
