@@ -1,8 +1,8 @@
 """Asking a place for bytes: http and https through httpx, `file:` addresses and folders from the disk, all alike.
 
 HTTP/1.1 on kept connections: HTTP/2 would put all downloads behind one TCP window, and Debian mirrors mostly speak
-plain HTTP/1.1 anyway. Proxies and certificates are those of the environment, as httpx reads it (`HTTPS_PROXY`,
-`SSL_CERT_FILE`, ...).
+plain HTTP/1.1 anyway. Proxies are those of the environment, as httpx reads it (`HTTPS_PROXY`, ...); trusted are the
+authorities that the machine trusts (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's own), as apt and pip do.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import certifi
 import httpx
 
 from rtbuild.errors import MirrorError
@@ -98,6 +99,7 @@ class Web:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections * 2),
             headers={"User-Agent": "rtbuild"},
+            verify=_authorities(),
         )
         self._finalizer = weakref.finalize(self, self._client.close)
 
@@ -239,6 +241,16 @@ class Web:
                 if count < _SLOWEST * self.timeout:
                     raise Refusal(f"too slow: {count} bytes in {now - since:.0f} s", passing=True)
                 since, count = now, 0
+
+
+def _authorities() -> ssl.SSLContext:
+    """Who may vouch for a mirror: httpx's own list would not know a company's authority, which the machine does."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    folder = Path(paths.capath or paths.openssl_capath)
+    if not context.cert_store_stats()["x509_ca"] and not (folder.is_dir() and any(folder.iterdir())):
+        context.load_verify_locations(certifi.where())
+    return context
 
 
 def local_path(location: str) -> Path | None:
