@@ -29,7 +29,15 @@ def realise_python(
     for layer in layers:
         shop.progress.begin(f"layer {layer.name}")
     trees = realise_trees(
-        release, lock, layers, store=shop.store, engine=shop.engine, jobs=shop.jobs, progress=shop.progress
+        release,
+        lock,
+        layers,
+        store=shop.store,
+        engine=shop.engine,
+        compressor=shop.compressor,
+        jobs=shop.jobs,
+        log=shop.log,
+        progress=shop.progress,
     )
     for one in planned:
         if isinstance(one.layer, PythonLayer):
