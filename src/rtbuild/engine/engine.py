@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from rtbuild.digest import Digest
-from rtbuild.engine import images
+from rtbuild.engine import containers, images
 from rtbuild.engine.build import BuildOutcome, build
+from rtbuild.engine.containers import Container, ContainerOptions, RunOutcome
 from rtbuild.engine.endpoint import Endpoint
-from rtbuild.engine.images import ImageFacts, Mount, RunOutcome
+from rtbuild.engine.images import ImageFacts
 from rtbuild.engine.versions import EngineVersions
 from rtbuild.errors import EngineError
 from rtbuild.platform import Platform
@@ -98,28 +101,14 @@ class Engine:
         reference: str,
         command: Sequence[str] = (),
         *,
-        user: str | None = None,
-        env: Mapping[str, str] | None = None,
-        mounts: Sequence[Mount] = (),
-        network: str = "none",
-        workdir: str | None = None,
-        entrypoint: Sequence[str] | None = None,
-        read_only: bool = False,
         timeout: float | None = None,
-        platform: str | None = None,
+        **options: Unpack[ContainerOptions],
     ) -> RunOutcome:
-        """See `rtbuild.engine.images.run`."""
-        return images.run(
-            self.endpoint,
-            reference,
-            command,
-            user=user,
-            env=env,
-            mounts=mounts,
-            network=network,
-            workdir=workdir,
-            entrypoint=entrypoint,
-            read_only=read_only,
-            timeout=timeout,
-            platform=platform,
-        )
+        """See `rtbuild.engine.containers.run`."""
+        return containers.run(self.endpoint, reference, command, timeout=timeout, **options)
+
+    def running(
+        self, reference: str, command: Sequence[str] = (), **options: Unpack[ContainerOptions]
+    ) -> AbstractContextManager[Container]:
+        """See `rtbuild.engine.containers.running`."""
+        return containers.running(self.endpoint, reference, command, **options)

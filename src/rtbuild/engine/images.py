@@ -1,19 +1,18 @@
-"""Images inside an engine, through the Docker SDK: load, inspect, run, save, remove."""
+"""Images inside an engine, through the Docker SDK: load, inspect, save, remove."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from rtbuild.digest import Digest, hex_of, parse_digest, sha256_file
+from rtbuild.engine.client import sdk_errors, talk
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError, IntegrityError, StoreError
 
@@ -25,8 +24,6 @@ _INDEX_TYPES = (
 _NAME = "io.containerd.image.name"
 _TAG = "org.opencontainers.image.ref.name"
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}\Z")
-_LONGEST_RUN = 86_400.0
-"""Seconds that a container without a timeout may be silent for."""
 _LARGEST_DOCUMENT = 16 << 20
 """Bytes that an index or manifest may have: more is not one."""
 
@@ -44,29 +41,6 @@ class ImageFacts:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """A folder or file of the engine's machine that a container sees at `target`."""
-
-    source: Path
-    target: str
-    read_only: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """How a container ended; the bytes are exactly what it wrote."""
-
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-
-    @property
-    def text(self) -> str:
-        """Its standard output as text, without the white space at its ends."""
-        return self.stdout.decode(errors="replace").strip()
-
-
 def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
     """Load the image `manifest` of the OCI layout `layout` under `names`, and return the engine's id of it.
 
@@ -81,13 +55,13 @@ def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Di
         annotations = {_NAME: name, _TAG: name.rpartition(":")[2]}
         descriptors.append({**descriptor, "annotations": annotations})
     index = json.dumps({"schemaVersion": 2, "manifests": descriptors}).encode()
-    with _talk(endpoint) as client:
+    with talk(endpoint) as client:
         answers = list(client.api.load_image(_layout_tar(layout, descriptor, index)))
         if faults := [str(answer["error"]) for answer in answers if "error" in answer]:
             raise EngineError(f"{endpoint.title} cannot load {names[0]}", details="\n".join(faults))
         try:
             return parse_digest(client.api.inspect_image(full_name(names[0]))["Id"])
-        except _errors().ImageNotFound as error:
+        except sdk_errors().ImageNotFound as error:
             raise EngineError(
                 f"{endpoint.title} loaded {names[0]}, but does not know it",
                 details="\n".join(map(str, answers)),
@@ -97,10 +71,10 @@ def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Di
 
 def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:
     """What the engine knows of an image by name or id; None where it has none. Raises `EngineError`."""
-    with _talk(endpoint) as client:
+    with talk(endpoint) as client:
         try:
             facts = client.api.inspect_image(reference)
-        except _errors().ImageNotFound:
+        except sdk_errors().ImageNotFound:
             return None
     return ImageFacts(
         id=parse_digest(facts["Id"]),
@@ -115,72 +89,22 @@ def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:
 def remove_image(endpoint: Endpoint, reference: str) -> None:
     """Remove an image by name or id, even one that has other names; no error where there is none. Raises
     `EngineError`."""
-    with _talk(endpoint) as client:
+    with talk(endpoint) as client:
         try:
             client.api.remove_image(reference, force=True)
-        except _errors().ImageNotFound:
+        except sdk_errors().ImageNotFound:
             return
-
-
-def run(
-    endpoint: Endpoint,
-    reference: str,
-    command: Sequence[str] = (),
-    *,
-    user: str | None = None,
-    env: Mapping[str, str] | None = None,
-    mounts: Sequence[Mount] = (),
-    network: str = "none",
-    workdir: str | None = None,
-    entrypoint: Sequence[str] | None = None,
-    read_only: bool = False,
-    timeout: float | None = None,
-    platform: str | None = None,
-) -> RunOutcome:
-    """Run `command` in a container of an image the engine has, wait for its end, and remove it.
-
-    `network` is `none` or `host` (a private engine has no bridge). An empty `entrypoint` takes the image's away.
-    `timeout` is in seconds. Nothing is pulled. Raises `EngineError` where the image is missing, the container cannot
-    start, or it takes longer than `timeout`; a command that fails is an outcome, not an error.
-    """
-    with _talk(endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
-        settings = client.api.create_host_config(
-            network_mode=network,
-            read_only=read_only,
-            binds={str(m.source.resolve()): {"bind": m.target, "mode": "ro" if m.read_only else "rw"} for m in mounts},
-            # What it writes is read from the stream; a log on disk would only be a second copy
-            log_config={"type": "none"},
-        )
-        try:
-            container = client.api.create_container(
-                reference,
-                list(command) or None,
-                user=user,
-                environment=dict(env or {}),
-                working_dir=workdir,
-                # The API takes a list with one empty string for "no entrypoint at all"
-                entrypoint=(list(entrypoint) or [""]) if entrypoint is not None else None,
-                host_config=settings,
-                platform=platform,
-            )["Id"]
-        except _errors().ImageNotFound as error:
-            raise EngineError(f"{endpoint.title} has no image {reference}", hint="load it first") from error
-        try:
-            return _run_to_end(client, container, timeout, reference)
-        finally:
-            with contextlib.suppress(_errors().APIError):
-                client.api.remove_container(container, force=True, v=True)
 
 
 def save(endpoint: Endpoint, reference: str, layout: Path) -> Digest:
     """Write an image of the engine as an OCI layout into the folder `layout`, each blob checked against its name, and
     return the digest that the layout's index gives it. Raises `EngineError`, `IntegrityError`, `StoreError`."""
-    with _talk(endpoint) as client:
+    with talk(endpoint) as client:
         try:
             # The SDK leaves the answer to a streamed request open when that is "no such image": ask first
             client.api.inspect_image(reference)
             stream = client.api.get_image(reference)
-        except _errors().ImageNotFound as error:
+        except sdk_errors().ImageNotFound as error:
             raise EngineError(f"{endpoint.title} has no image {reference}") from error
         try:
             (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
@@ -205,61 +129,6 @@ def full_name(name: str) -> str:
     elif "." not in first and ":" not in first and first != "localhost":
         repository = f"docker.io/{first}/{rest}"
     return f"{repository}:{tag}"
-
-
-def _errors() -> Any:
-    import docker.errors
-
-    return docker.errors
-
-
-@contextlib.contextmanager
-def _talk(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
-    """A client, with every failure of the SDK turned into an `EngineError`. `patience` is how many seconds the daemon
-    may be silent."""
-    import requests
-
-    client = endpoint.client(timeout=patience)
-    try:
-        yield client
-    except _errors().APIError as error:
-        text = error.explanation or str(error)
-        raise EngineError(f"{endpoint.title} refused: {str(text).strip()}", details=str(error)) from error
-    except (_errors().DockerException, requests.exceptions.RequestException) as error:
-        raise EngineError(f"{endpoint.title} went away", details=str(error)) from error
-    finally:
-        client.close()
-
-
-def _run_to_end(client: Any, container: str, timeout: float | None, reference: str) -> RunOutcome:
-    stdout, stderr = bytearray(), bytearray()
-    late = threading.Event()
-
-    def kill() -> None:
-        late.set()
-        with contextlib.suppress(_errors().APIError):
-            client.api.kill(container)
-
-    streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-    timer = threading.Timer(timeout, kill) if timeout else None
-    try:
-        client.api.start(container)
-        if timer:
-            timer.daemon = True
-            timer.start()
-        for out, err in streams:
-            stdout += out or b""
-            stderr += err or b""
-        exit_code = int(client.api.wait(container)["StatusCode"])
-    finally:
-        if timer:
-            timer.cancel()
-        # Its own close() only shuts the connection down, and leaves it open
-        streams._response.close()
-    if late.is_set():
-        details = (stdout + stderr).decode(errors="replace")[-4000:]
-        raise EngineError(f"{reference}: the command did not end within {timeout:g} s", details=details)
-    return RunOutcome(exit_code=exit_code, stdout=bytes(stdout), stderr=bytes(stderr))
 
 
 def _find_descriptor(layout: Path, manifest: Digest | None) -> dict[str, Any]:
