@@ -11,6 +11,7 @@ from pathlib import Path
 from rtbuild.build.compose import Image, compose_images, publish
 from rtbuild.build.context import Workshop
 from rtbuild.build.debian import realise_debian
+from rtbuild.build.files import realise_files
 from rtbuild.build.provide import open_engine
 from rtbuild.build.python import realise_python
 from rtbuild.build.result import BuildResult, BuiltLayer, compare_with_lock
@@ -29,7 +30,7 @@ from rtbuild.plan.plan import Plan, PlannedLayer, plan_release
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.project import Project
-from rtbuild.recipe.model import DebianLayer, PythonLayer, Release
+from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
 from rtbuild.settings import Settings
 from rtbuild.store import Realisation, Store
 
@@ -161,13 +162,13 @@ class _Work:
     def realise(self) -> tuple[tuple[BuiltLayer, ...], tuple[Realisation, ...]]:
         """Every layer of the release, those that were missing built."""
         plan = self.plan()
-        made: dict[str, Realisation] = {}
-        if plan.missing:
+        made = self._build_files(plan)
+        if any(not isinstance(one.layer, FilesLayer) for one in plan.missing):
             artifacts = self._needed(plan)
             engine = self.engine()
             engine.require_platform(self.lock.platform)
             fetch(artifacts, self.store, self.settings, progress=self.progress)
-            made = self._build(plan, engine)
+            made |= self._build(plan, engine)
         layers, realisations = [], []
         for planned in self.plan().layers:
             if planned.realisation is None:
@@ -196,6 +197,17 @@ class _Work:
         if python:
             needed.update({wheel.sha256: wheel for wheel in self.lock.build_pythons})
         return tuple(needed.values())
+
+    def _build_files(self, plan: Plan) -> dict[str, Realisation]:
+        """Layers of files need neither engine nor network, so they are made whatever becomes of the others."""
+        made: dict[str, Realisation] = {}
+        for planned in plan.missing:
+            if isinstance(planned.layer, FilesLayer):
+                assert planned.derivation is not None  # its inputs are all in the recipe
+                self.progress.begin(f"layer {planned.name}")
+                digest = realise_files(self.layout, planned.derivation, compressor=self.compressor)
+                made[planned.name] = self._record(planned.derivation, digest)
+        return made
 
     def _build(self, plan: Plan, engine: Engine) -> dict[str, Realisation]:
         shop = Workshop(

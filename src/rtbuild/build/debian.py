@@ -83,6 +83,9 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
             if sha256_bytes(content) != file.sha256:
                 raise BuildError(f"{file.source} changed while it was being used", hint="run the command again")
             entry.size = len(content)
+        elif file.content is not None:
+            content = file.content.encode()
+            entry.size = len(content)
         elif file.link is not None:
             entry.type, entry.link, entry.mode = SYMLINK, file.link, 0o777
         else:

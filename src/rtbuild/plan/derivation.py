@@ -15,7 +15,7 @@ from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_b
 from rtbuild.errors import LockError
 from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
 from rtbuild.platform import Platform
-from rtbuild.recipe.model import DebianLayer, InstalledFile, Layer, PythonLayer, Release, Removal
+from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Release, Removal
 
 SCHEMA = 1
 """Moves whenever rtbuild itself would turn the same inputs into another layer."""
@@ -31,7 +31,8 @@ _BINARY_REBUILD = re.compile(r"\+b\d+\Z")
 class Derivation:
     """What one layer is made from.
 
-    `epoch` (seconds since 1970) is the newest date of its artifacts and bounds every mtime. `inputs` are (name, digest)
+    `epoch` (seconds since 1970) bounds every mtime: the newest date of the layer's artifacts or, for files, which have
+    no date of their own, the moment at which the release looks at the world (`as_of`). `inputs` are (name, digest)
     pairs in the order in which they go in; names are for people (`deb bash`, `wheel celery`).
     """
 
@@ -64,6 +65,8 @@ def derive(release: Release, lock: Lock, layer: Layer, outputs: Mapping[str, Dif
     """The derivation of `layer`; None where its parent's output is not known: not in `outputs`, by layer name."""
     if isinstance(layer, PythonLayer):
         return _derive_python(release, lock, layer)
+    if isinstance(layer, FilesLayer):
+        return _derive_files(release, lock, layer)
     return _derive_debian(release, lock, layer, outputs)
 
 
@@ -99,6 +102,11 @@ def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivati
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
     epoch = max((uploaded_epoch(one) for one in pythons), default=0)
     return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), pythons=pythons)
+
+
+def _derive_files(release: Release, lock: Lock, layer: FilesLayer) -> Derivation:
+    epoch = int(release.as_of.timestamp())
+    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(_recipe_inputs(layer, ())))
 
 
 def python_source_version(release: Release, lock: Lock) -> str:

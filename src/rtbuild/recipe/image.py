@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtbuild.recipe.model import ImageSettings
-from rtbuild.recipe.table import Table
+from rtbuild.recipe.table import Problems, Table
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 PLACEHOLDERS = ("version", "airflow", "python", "os")
-"""What `{...}` in an `[image]` part may name: fields of the release."""
+"""What `{...}` in an `[image]` part or a file's `content` may name: fields of the release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +53,7 @@ def read_image(table: Table) -> ImagePart:
     if part.working_dir is not None and not part.working_dir.startswith("/"):
         table.wrong("working_dir", f"{part.working_dir!r} is not an absolute path")
     for place, text in _texts(part, env, labels):
-        for name in _PLACEHOLDER.findall(text):
-            if name not in PLACEHOLDERS:
-                known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-                table.problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known ones: {known}")
+        check_placeholders(text, place, table.problems)
     return part
 
 
@@ -77,8 +74,21 @@ def compose_image(parts: Sequence[ImagePart], values: Mapping[str, str]) -> Imag
     return replace(settings, env=_filled(env, values), labels=_filled(labels, values))
 
 
+def check_placeholders(text: str, place: str, problems: Problems) -> None:
+    """Note every `{...}` in `text` that stands for no field of the release."""
+    for name in _PLACEHOLDER.findall(text):
+        if name not in PLACEHOLDERS:
+            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known ones: {known}")
+
+
+def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
+    """`text` with the release's fields in place of `{...}`."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+
 def _filled(pairs: Mapping[str, str], values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _PLACEHOLDER.sub(lambda match: values[match[1]], text)) for name, text in sorted(pairs.items()))
+    return tuple((name, fill_placeholders(text, values)) for name, text in sorted(pairs.items()))
 
 
 def _words(table: Table, name: str) -> tuple[str, ...] | None:

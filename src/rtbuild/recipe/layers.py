@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe import names
-from rtbuild.recipe.image import ImagePart, read_image
-from rtbuild.recipe.model import DebianLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
+from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image
+from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 _MODE = re.compile(r"0[0-7]{3,4}\Z")
@@ -40,7 +41,7 @@ def read_layer(root: Path, name: str) -> LayerFile:
     kind = table.string("kind")
     title = table.string("title")
     files = installed.read(table)
-    removals = _removals(table)
+    removals = _removals(table) if kind != "files" else ()
     image = read_image(table.table("image"))
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -56,9 +57,15 @@ def read_layer(root: Path, name: str) -> LayerFile:
             removals=removals,
             preferred=table.table("preferred").string_items(),
         )
+    elif kind == "files":
+        layer = FilesLayer(name=name, title=title, files=files)
+        if not files:
+            table.wrong("files", "names no file: the layer would be empty")
+        for index, copy in enumerate(one for one in files if one.copy_of):
+            table.wrong(f"copies[{index}]", f"{copy.path}: a layer of files cannot look into the layers below it")
     else:
         if kind not in ("debian", ""):
-            table.wrong("kind", f"unknown kind {kind!r}", hint="a layer is of kind 'debian' or 'python'")
+            table.wrong("kind", f"unknown kind {kind!r}", hint="a layer is of kind 'debian', 'python' or 'files'")
         layer = DebianLayer(
             name=name,
             title=title,
@@ -69,11 +76,23 @@ def read_layer(root: Path, name: str) -> LayerFile:
             files=files,
             removals=removals,
         )
-    if kind in ("debian", "python"):
+    if kind in ("debian", "python", "files"):
         table.finish()
     problems.raise_if_any()
     inputs = ((file, input_digest(content)), *installed.inputs)
     return LayerFile(layer=layer, requirements=requirements, constraints=constraints, image=image, inputs=inputs)
+
+
+def fill_layer(layer: Layer, values: Mapping[str, str]) -> Layer:
+    """`layer` with the release's fields (`version`, `airflow`, ...) in the files whose content its recipe holds."""
+    return replace(layer, files=tuple(_filled(file, values) for file in layer.files))
+
+
+def _filled(file: InstalledFile, values: Mapping[str, str]) -> InstalledFile:
+    if file.content is None:
+        return file
+    content = fill_placeholders(file.content, values)
+    return replace(file, content=content, sha256=sha256_bytes(content.encode()))
 
 
 def read_suites(table: Table) -> tuple[Suite, ...]:
@@ -204,6 +223,14 @@ class _InstalledFiles:
             return InstalledFile(path=path, copy_of=_absolute(item, "of"), mode=mode, uid=uid, gid=gid)
         if field == "directories":
             return InstalledFile(path=path, mode=mode, uid=uid, gid=gid)
+        if item.known("content"):
+            content = item.string("content")
+            check_placeholders(content, item.at("content"), item.problems)
+            if item.known("source"):
+                item.wrong("content", "stands beside 'source'", hint="a file has one of them")
+            return InstalledFile(
+                path=path, content=content, sha256=sha256_bytes(content.encode()), mode=mode, uid=uid, gid=gid
+            )
         source, digest = self._source(item)
         return InstalledFile(path=path, source=source, sha256=digest, mode=mode, uid=uid, gid=gid)
 

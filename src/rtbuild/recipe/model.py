@@ -31,13 +31,15 @@ class Suite:
 class InstalledFile:
     """A file (or, with `link`, a symbolic link; or, with neither, a directory) that a layer installs.
 
-    `source` is the absolute path of the file the recipe names; `sha256` is of its content. `copy_of` is instead the
-    absolute path of a file in the image: its content is copied once the layer's packages are installed, so that a file
-    which a package ships only as an example can be put in force without repeating it in a recipe.
+    `source` is the absolute path of the file the recipe names, or `content` the text that the recipe itself holds, with
+    the release's fields filled in; `sha256` is of its bytes. `copy_of` is instead the absolute path of a file in the
+    image: its content is copied once the layer's packages are installed, so that a file which a package ships only as
+    an example can be put in force without repeating it in a recipe.
     """
 
     path: str
     source: Path | None = None
+    content: str | None = None
     sha256: Sha256 | None = None
     link: str | None = None
     copy_of: str | None = None
@@ -94,7 +96,19 @@ class PythonLayer:
     preferred: tuple[tuple[str, str], ...] = ()
 
 
-Layer = DebianLayer | PythonLayer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesLayer:
+    """A layer of the recipe's own files: nothing is fetched and nothing runs to make it.
+
+    It names every folder that it brings; folders of the layers below it keep what those say of them.
+    """
+
+    name: str
+    title: str
+    files: tuple[InstalledFile, ...]
+
+
+Layer = DebianLayer | PythonLayer | FilesLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

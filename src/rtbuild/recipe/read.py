@@ -13,8 +13,8 @@ from rtbuild.errors import RecipeError, UsageError
 from rtbuild.platform import Platform, parse_platform
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, read_image
-from rtbuild.recipe.layers import LayerFile, input_digest, read_layer, read_suites, requirement_list
-from rtbuild.recipe.model import DebianLayer, EngineRecipe, Layer, PythonLayer, Release, Support
+from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
+from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, PythonLayer, Release, Support
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
@@ -86,7 +86,7 @@ def read_release(root: Path, version: str) -> Release:
         as_of=as_of,
         platforms=platforms,
         support=support,
-        layers=layers,
+        layers=tuple(fill_layer(layer, values) for layer in layers),
         image=compose_image(parts, values),
         requirements=tuple(requirements),
         constraints=tuple(constraints),
@@ -140,11 +140,13 @@ def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Laye
     below: dict[str, DebianLayer] = {}
     for index, layer in enumerate(one.layer for one in layer_files):
         place = f"layers[{index}]"
-        if isinstance(layer, PythonLayer):
+        if not isinstance(layer, DebianLayer):
             layers.append(layer)
             continue
-        if any(isinstance(other, PythonLayer) for other in layers):
-            problems.add(place, f"the Debian layer {layer.name} stands above a Python layer", hint="list it before")
+        above = next((other for other in layers if not isinstance(other, DebianLayer)), None)
+        if above is not None:
+            kind = "layer of files" if isinstance(above, FilesLayer) else "Python layer"
+            problems.add(place, f"the Debian layer {layer.name} stands above a {kind}", hint="list it before")
         if layer.parent is None:
             if below:
                 problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from rtbuild.plan import Plan, derive, plan_release
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import (
     DebianLayer,
+    FilesLayer,
     ImageSettings,
     InstalledFile,
     Layer,
@@ -211,6 +213,32 @@ def test_the_epoch_is_the_newest_date_of_the_layers_own_packages() -> None:
 def test_a_lock_without_the_releases_python_is_refused() -> None:
     with pytest.raises(LockError, match=r"python3\.9-minimal"):
         derive(release(), lock(debs=()), AIRFLOW, {})
+
+
+FILES = FilesLayer(
+    name="files", title="Files", files=(InstalledFile(path="/srv/a", content="a", sha256=Sha256("a" * 64)),)
+)
+
+
+def test_files_depend_on_themselves_alone_and_are_of_the_moment_that_the_release_looks_at() -> None:
+    recipe = release(BASE, PYTHON, AIRFLOW, PROVIDERS, FILES)
+    before = derive(recipe, lock(), FILES, {})
+    after = derive(recipe, lock(debs=(), pythons=(), source_date_epoch=5), FILES, {})
+    assert before is not None
+    assert after is not None
+    assert before.key == after.key
+    assert before.epoch == datetime(2023, 5, 2, tzinfo=UTC).timestamp()
+    later = replace(recipe, as_of=datetime(2023, 5, 3, tzinfo=UTC))
+    assert changed(keys(lock(), recipe), keys(lock(), later)) == {"files"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"sha256": Sha256("b" * 64)}, {"mode": 0o755}, {"uid": 1}, {"path": "/srv/b"}],
+)
+def test_every_field_of_a_file_counts(field: dict[str, Any]) -> None:
+    other = replace(FILES, files=(replace(FILES.files[0], **field),))
+    assert changed(keys(lock(), release(FILES)), keys(lock(), release(other))) == {"files"}
 
 
 def states(plan: Plan) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import DebianLayer, InstalledFile, PythonLayer, Suite
+from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, PythonLayer, Suite
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 from tests.fakes import projects
 from tests.fakes.projects import put, write_project
@@ -286,7 +286,7 @@ LAYER_TROUBLE = [
         'kind = "debian"',
         'kind = "rpm"',
         "kind: unknown kind 'rpm'",
-        "a layer is of kind 'debian' or 'python'",
+        "a layer is of kind 'debian', 'python' or 'files'",
         id="kind",
     ),
     pytest.param('"apt", "tini"', '"apt", 5', "packages[1]: expected a string, found a whole number", None, id="item"),
@@ -392,6 +392,102 @@ def test_a_debian_layer_above_a_python_layer(tmp_path: Path) -> None:
     release = projects.RELEASE.replace('"python", "airflow", "providers"', '"airflow", "python", "providers"')
     error = refusal(write_project(tmp_path, release=release))
     assert error.brief == "recipes/releases/8.0.0.toml: layers[2]: the Debian layer python stands above a Python layer"
+
+
+FILES = (
+    """
+kind = "files"
+title = "Files"
+
+[[directories]]
+path = "/srv"
+
+[[files]]
+path = "/srv/script"
+source = "script"
+mode = "0755"
+
+[[files]]
+path = "/srv/pin.txt"
+content = """
+    + "'''apache-airflow=={airflow}\n'''"
+    + """
+
+[image]
+on_build = ["RUN echo ${HOME} {airflow}"]
+"""
+)
+
+
+def with_files(root: Path, text: str = FILES, layers: str = '"providers", "files"') -> Path:
+    """The small project with a layer of files."""
+    write_project(root, release=projects.RELEASE.replace('"providers"]', f"{layers}]"))
+    put(root / "recipes/layers/files.toml", text)
+    put(root / "recipes/layers/files/script", "#!/bin/sh\necho {airflow}\n")
+    return root
+
+
+def test_a_layer_of_files_holds_them_with_the_releases_fields_filled_in(tmp_path: Path) -> None:
+    root = with_files(tmp_path)
+    release = read_release(root, "8.0.0")
+    layer = release.layers[-1]
+    assert isinstance(layer, FilesLayer)
+    pin = "apache-airflow==2.6.0\n"
+    script = root / "recipes/layers/files/script"
+    assert layer.files == (
+        InstalledFile(path="/srv", mode=0o755),
+        InstalledFile(path="/srv/pin.txt", content=pin, sha256=sha256_bytes(pin.encode())),
+        # what lies in a file of its own stays as it is: braces mean much in scripts
+        InstalledFile(path="/srv/script", source=script, sha256=sha256_bytes(script.read_bytes()), mode=0o755),
+    )
+    assert release.image.on_build == ("RUN echo ${HOME} {airflow}",)
+    assert {"recipes/layers/files.toml", "recipes/layers/files/script"} <= set(dict(release.inputs))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        pytest.param("{airflow}\n", "{airfow}\n", "files[1].content: unknown placeholder {airfow}", id="placeholder"),
+        pytest.param(
+            'source = "script"',
+            'source = "script"\ncontent = "x"',
+            "files[0].content: stands beside 'source'",
+            id="both",
+        ),
+        pytest.param('title = "Files"', 'title = "Files"\npackages = []', "packages: unknown field", id="packages"),
+        pytest.param(
+            'title = "Files"',
+            'title = "Files"\n[[removals]]\npattern = "/x"\nreason = "y"',
+            "removals: unknown field",
+            id="removals",
+        ),
+        pytest.param(
+            "[[directories]]",
+            '[[copies]]\npath = "/a"\nof = "/b"\n[[directories]]',
+            "copies[0]: /a: a layer of files cannot look into the layers below it",
+            id="copy",
+        ),
+    ],
+)
+def test_trouble_in_a_layer_of_files(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in FILES
+    error = refusal(with_files(tmp_path, FILES.replace(old, new)))
+    assert error.brief == f"recipes/layers/files.toml: {problem}"
+
+
+def test_a_layer_of_files_without_any(tmp_path: Path) -> None:
+    error = refusal(with_files(tmp_path, 'kind = "files"\ntitle = "Nothing"\n'))
+    assert error.brief == "recipes/layers/files.toml: files: names no file: the layer would be empty"
+
+
+def test_a_debian_layer_above_a_layer_of_files(tmp_path: Path) -> None:
+    root = with_files(tmp_path)
+    text = projects.RELEASE.replace('"python", "airflow", "providers"', '"files", "python", "airflow", "providers"')
+    put(root / "recipes/releases/8.0.0.toml", text)
+    error = refusal(root)
+    assert (
+        error.brief == "recipes/releases/8.0.0.toml: layers[2]: the Debian layer python stands above a layer of files"
+    )
 
 
 def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
