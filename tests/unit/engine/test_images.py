@@ -11,7 +11,7 @@ import pytest
 
 from rtbuild.digest import Digest, digest_of, hex_of, sha256_bytes
 from rtbuild.engine.endpoint import Endpoint
-from rtbuild.engine.images import full_name, inspect, load, remove_image, save
+from rtbuild.engine.images import inspect, load, remove_image, save
 from rtbuild.errors import EngineError, IntegrityError, StoreError
 from tests.fakes.docker_daemon import DockerDaemon
 
@@ -53,10 +53,12 @@ class LayoutFolder:
         return {"mediaType": kind, "digest": self.put(content), "size": len(content)}
 
     def image(self, *layers: bytes) -> dict[str, Any]:
+        diff_ids = [digest_of(sha256_bytes(layer)) for layer in layers]
+        config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": self.part(b'{"os": "linux"}', "application/vnd.oci.image.config.v1+json"),
+            "config": self.part(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
             "layers": [self.part(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
         }
         return self.part(json.dumps(document).encode(), MANIFEST)
@@ -75,24 +77,10 @@ def members(content: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for member in tar:
             stream = tar.extractfile(member)
-            assert stream is not None
+            if stream is None:  # a folder
+                continue
             found[member.name] = stream.read()
     return found
-
-
-@pytest.mark.parametrize(
-    ("name", "full"),
-    [
-        ("airflow", "docker.io/library/airflow:latest"),
-        ("airflow:2.6", "docker.io/library/airflow:2.6"),
-        ("team/airflow:2.6", "docker.io/team/airflow:2.6"),
-        ("registry.example:5000/airflow", "registry.example:5000/airflow:latest"),
-        ("localhost/airflow:1", "localhost/airflow:1"),
-        ("docker.io/library/airflow:1", "docker.io/library/airflow:1"),
-    ],
-)
-def test_names_are_spelled_as_the_containerd_store_wants_them(name: str, full: str) -> None:
-    assert full_name(name) == full
 
 
 def test_an_image_is_loaded_with_what_belongs_to_it_and_nothing_else(
@@ -108,26 +96,16 @@ def test_an_image_is_loaded_with_what_belongs_to_it_and_nothing_else(
     listed = json.loads(found.pop("index.json"))["manifests"]
     assert [one["annotations"]["io.containerd.image.name"] for one in listed] == [NAME, "docker.io/team/two:latest"]
     assert [(one["digest"], one["size"]) for one in listed] == [(image["digest"], image["size"])] * 2
+    found = {name: content for name, content in found.items() if name.startswith("blobs/sha256/")}
     assert len(found) == 4
     for name, content in found.items():
         assert name == f"blobs/sha256/{sha256_bytes(content)}"
     assert {len(content) for content in found.values()} >= {1000, 3_000_000}
 
 
-def test_an_index_is_loaded_with_its_images(daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder) -> None:
-    images = [layout.image(b"amd64"), layout.image(b"arm64")]
-    index = layout.part(json.dumps({"schemaVersion": 2, "manifests": images}).encode(), INDEX)
-    layout.list(index)
-    daemon.images[NAME] = {"Id": index["digest"]}
-    load(endpoint, layout.folder, ["one:1"])
-    found = members(daemon.loaded)
-    assert json.loads(found["index.json"])["manifests"][0]["mediaType"] == INDEX
-    assert {b"amd64", b"arm64"} <= set(found.values())
-
-
 def test_a_layout_of_two_images_asks_which(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"1"), layout.image(b"2"))
-    with pytest.raises(StoreError, match="lists 2 images"):
+    with pytest.raises(StoreError, match="more than one image"):
         load(endpoint, layout.folder, ["one:1"])
 
 
@@ -135,29 +113,20 @@ def test_a_layer_that_is_not_there_is_named(endpoint: Endpoint, layout: LayoutFo
     layout.list(layout.image(b"layer"))
     missing = digest_of(sha256_bytes(b"layer"))
     layout.path(missing).unlink()
-    with pytest.raises(StoreError, match=missing):
+    with pytest.raises(IntegrityError, match=hex_of(missing)):
         load(endpoint, layout.folder, ["one:1"])
 
 
-def test_a_layer_that_is_too_short_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
+def test_a_layer_of_other_bytes_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"layer"))
-    short = digest_of(sha256_bytes(b"layer"))
-    layout.path(short).write_bytes(b"lay")
-    with pytest.raises(IntegrityError, match=f"{short} is 2 bytes shorter"):
-        load(endpoint, layout.folder, ["one:1"])
-
-
-@pytest.mark.parametrize(
-    "manifest", [b"", b"[]", b"{}", b'{"config": 1, "layers": []}', b'{"config": {}, "layers": 5}']
-)
-def test_a_manifest_that_makes_no_sense_is_named(endpoint: Endpoint, layout: LayoutFolder, manifest: bytes) -> None:
-    layout.list(layout.part(manifest, MANIFEST))
-    with pytest.raises(StoreError):
+    wrong = digest_of(sha256_bytes(b"layer"))
+    layout.path(wrong).write_bytes(b"Layer")
+    with pytest.raises(IntegrityError, match=hex_of(wrong)):
         load(endpoint, layout.folder, ["one:1"])
 
 
 def test_a_folder_that_is_no_layout_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="not a whole OCI layout"):
+    with pytest.raises(StoreError, match="no OCI image layout"):
         load(endpoint, tmp_path, ["one:1"])
 
 
