@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtbuild.build import BuildResult, build
 from rtbuild.build.provide import open_engine
 from rtbuild.engine import Engine
+from rtbuild.fetch import fetch
 from rtbuild.lock.model import Lock
 from rtbuild.platform import parse_platform
 from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store import Store
+from tests.integration.command_line import CommandLine, artifacts_of, as_chosen, lend
 from tests.integration.told import Told
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +66,40 @@ def image(project: Project, settings: Settings, engine: Engine, lock: Lock) -> I
     reference = f"{settings.repository}:8.0.0"
     yield BuiltImage(engine=engine, reference=reference, result=result, lock=lock)
     engine.remove_image(reference)
+
+
+@pytest.fixture(scope="session")
+def artifacts(settings: Settings, lock: Lock) -> Store:
+    """The store of whoever runs the tests, with everything that 8.0.0 is made of."""
+    store = Store.open(settings.store)
+    fetch(artifacts_of(lock), store, settings, progress=Told())
+    return store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstBuild:
+    """8.0.0, built from an empty store by a process of its own: the store, and what it answered."""
+
+    command: CommandLine
+    store: Path
+    answer: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def first_build(
+    engine: Engine, settings: Settings, lock: Lock, artifacts: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FirstBuild]:
+    """The build that others are compared with. Its store is not to be changed: tests that do, lend from it."""
+    store = lend(artifacts_of(lock), artifacts, tmp_path_factory.mktemp("first") / "store").root
+    command = CommandLine(project=ROOT, store=store, environment=as_chosen(settings))
+    answer = command.run("build", "8.0", "--json").succeeded().document
+    assert [layer["state"] for layer in answer["layers"]] == ["built"] * 4
+    yield FirstBuild(command=command, store=store, answer=answer)
+    shutil.rmtree(store)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A folder for large things: it does not outlive its test, as `tmp_path` does."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)

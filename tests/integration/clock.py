@@ -1,0 +1,124 @@
+"""Another clock and another host name for every container of a private engine, and for any process.
+
+Linux has one real-time clock for all, so what a program believes is changed instead: `libfaketime` of the target's own
+Debian is preloaded, in containers by a wrapper around runc that adds it to the container's settings.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtbuild.engine import EngineStatus
+from rtbuild.engine.debs import unpack_deb
+from rtbuild.fetch import fetch, open_sources
+from rtbuild.lock.join import resolve_engine_lock
+from rtbuild.platform import Platform
+from rtbuild.project import Project
+from rtbuild.settings import Settings
+from rtbuild.store import Store
+
+MOMENT = "2039-03-04 05:06:07"
+"""What the clock says when a process starts (UTC). It is later than any package, for an earlier one is refused."""
+
+HOST = "elsewhere"
+
+_RECIPE = """
+title = "libfaketime"
+
+[packages]
+libfaketime = "bullseye"
+
+[[suite]]
+archive = "debian"
+suite = "bullseye"
+check_valid_until = false
+"""
+
+_SLEEP = """\
+# libfaketime (0.9.8, 0.9.10) fails clock_nanosleep(2) with an absolute time, which is how Python sleeps since 3.11
+import threading, time
+time.sleep = lambda seconds: threading.Event().wait(seconds) and None
+"""
+
+_WRAPPER = """\
+import json, os, sys
+
+arguments = sys.argv[1:]
+if "--bundle" in arguments:
+    path = os.path.join(arguments[arguments.index("--bundle") + 1], "config.json")
+    with open(path) as file:
+        spec = json.load(file)
+    spec["hostname"] = {host!r}
+    spec["process"]["env"] += {environment!r}
+    # below /dev, which is the container's own: a mount elsewhere would leave an empty file in the layer
+    spec["mounts"].append(
+        {{"destination": {target!r}, "type": "bind", "source": {source!r}, "options": ["bind", "ro"]}}
+    )
+    with open(path, "w") as file:
+        json.dump(spec, file)
+os.execv({runc!r}, [{runc!r}, *arguments])
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FalseClock:
+    """A clock that is years ahead. `library` is what a process has to preload for it."""
+
+    library: Path
+
+    @classmethod
+    def get(cls, platform: Platform, settings: Settings, store: Store, folder: Path) -> FalseClock:
+        """Fetch the library from the machine's mirrors and unpack it into `folder`."""
+        recipe = folder / "project" / "recipes" / "engines" / "clock.toml"
+        recipe.parent.mkdir(parents=True)
+        recipe.write_text(_RECIPE)
+        project = Project.find(folder / "project")
+        lock = resolve_engine_lock(project, "clock", platform, open_sources(settings, store))
+        fetch(lock.debs, store, settings)
+        for deb in lock.debs:
+            unpack_deb(store.artifact_path(deb.sha256), folder / "root")
+        (library,) = (folder / "root").rglob("libfaketimeMT.so.1")
+        return cls(library=library)
+
+    def environment(self, library: str | None = None) -> dict[str, str]:
+        """What makes a process believe it, with the library where the process sees it."""
+        return {
+            "LD_PRELOAD": library or str(self.library),
+            "FAKETIME": f"@{MOMENT}",
+            # Waiting for so many seconds must go on as it is.
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # Files carry the kernel's times, which are not changed; nor is what a program reads of them.
+            "NO_FAKE_STAT": "1",
+        }
+
+    def before_python(self, folder: Path, path: str) -> list[str]:
+        """The command that, before one of Python's, makes that believe it. `folder` gets a module that it needs, `path`
+        is its PYTHONPATH.
+
+        The processes above it do not see the clock: the library shares memory with the children, which another user's
+        could not open.
+        """
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(_SLEEP)
+        variables = {**self.environment(), "PYTHONPATH": f"{folder}:{path}"}
+        return ["env", *(f"{name}={value}" for name, value in variables.items())]
+
+    def put_into(self, engine: EngineStatus) -> None:
+        """Give every container of a private engine this clock and the host name `HOST`."""
+        root = engine.folder / "root"
+        (runc,) = (path for path in root.glob("usr/*bin/runc") if not path.is_symlink())
+        real = runc.with_name("runc.real")
+        if not real.exists():
+            shutil.move(runc, real)
+        target = "/dev/libfaketime.so.1"
+        script = engine.folder / "runc.py"
+        environment = [f"{name}={value}" for name, value in self.environment(target).items()]
+        script.write_text(
+            _WRAPPER.format(host=HOST, environment=environment, target=target, source=str(self.library), runc=str(real))
+        )
+        runc.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-I", str(script)])} "$@"\n')
+        runc.chmod(0o755)

@@ -1,0 +1,202 @@
+"""The same image from an empty store again: elsewhere, by somebody else, at another time, by another engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbuild.engine import Engine, layout_reference, private_engine, start_engine, stop_engine
+from rtbuild.errors import MirrorError
+from rtbuild.fetch import fetch, open_sources
+from rtbuild.lock.join import resolve_engine_lock
+from rtbuild.lock.model import EngineLock, Lock
+from rtbuild.oci.image import image_config, manifest
+from rtbuild.oci.layout import CONFIG, MANIFEST, Layout, read_image
+from rtbuild.platform import host_platform
+from rtbuild.project import Project
+from rtbuild.recipe.model import ImageSettings
+from rtbuild.settings import Settings
+from rtbuild.store import Store
+from tests.integration.clock import HOST, MOMENT, FalseClock
+from tests.integration.command_line import CommandLine, artifacts_of, lend, reaching
+from tests.integration.conftest import AMD64, ROOT, FirstBuild
+from tests.integration.told import Told
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="private engines need Linux and root"),
+]
+
+STRANGER = 51234
+"""A user that has no account."""
+
+
+def identity(answer: dict[str, Any]) -> dict[str, Any]:
+    """Everything of a build's answer that must be the same everywhere."""
+    layers = [{name: layer[name] for name in ("name", "key", "diff_id", "size")} for layer in answer["layers"]]
+    return {name: answer[name] for name in ("image_id", "manifest_digest", "compressor")} | {"layers": layers}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """Private engines in a folder of the tests' own."""
+
+    settings: Settings
+    store: Store
+
+    def start(self, lock: EngineLock, name: str, clock: FalseClock | None = None) -> Engine:
+        fetch(lock.debs, self.store, self.settings, progress=Told())
+        folder = self.settings.engine_dir
+        status = start_engine(lock, self.store.artifact_path, folder, name=name, progress=Told())
+        if clock is not None:
+            stop_engine(folder, name)
+            clock.put_into(status)
+            status = start_engine(lock, self.store.artifact_path, folder, name=name, progress=Told())
+        return private_engine(status)
+
+
+@pytest.fixture(scope="module")
+def engines(settings: Settings, artifacts: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    folder = tmp_path_factory.mktemp("engines")
+    yield Engines(settings=replace(settings, engine_dir=folder), store=artifacts)
+    for home in folder.iterdir():
+        stop_engine(folder, home.name)
+        shutil.rmtree(home / "data")
+
+
+@pytest.fixture(scope="module")
+def clock(settings: Settings, artifacts: Store, tmp_path_factory: pytest.TempPathFactory) -> FalseClock:
+    return FalseClock.get(AMD64, settings, artifacts, tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="module")
+def strange_engine(engines: Engines, project: Project, clock: FalseClock) -> Engine:
+    """An engine whose containers have another clock and host name, and that anybody may use."""
+    engine = engines.start(project.read_engine_lock("default", host_platform()), "strange", clock)
+    assert engine.endpoint.host is not None
+    Path(engine.endpoint.host.removeprefix("unix://")).chmod(0o666)
+    return engine
+
+
+def base_layer(first: FirstBuild, folder: Path) -> str:
+    """The lowest layer of a build as an image that another build can stand on."""
+    layout = Layout.open(first.store / "layout")
+    image = read_image(layout)
+    base = image.layers[0]
+    content = image_config(ImageSettings(), platform=AMD64, epoch=0, layers=[("base-os", image.diff_ids[0])])
+    config = layout.put_blob(content, CONFIG)
+    document = layout.put_blob(manifest(config, [base]), MANIFEST)
+    return layout_reference(folder, blobs=layout.root / "blobs", manifest=document.digest, size=document.size)
+
+
+def test_the_strange_engine_is_strange(strange_engine: Engine, first_build: FirstBuild, tmp_path: Path) -> None:
+    """Else the next test would prove nothing."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        'FROM parent\nRUN echo "it is $(date -u +%Y-%m-%d) on $(hostname)" && rm -rf /var/lib/dpkg\n'
+    )
+    lines: list[str] = []
+    strange_engine.build(
+        context,
+        contexts={"parent": base_layer(first_build, tmp_path / "parent")},
+        output_local=tmp_path / "out",
+        log=tmp_path / "log",
+        on_line=lines.append,
+    )
+    assert any(line.endswith(f" it is {MOMENT[:10]} on {HOST}") for line in lines), lines
+    assert datetime.fromisoformat(MOMENT).replace(tzinfo=UTC) > datetime.now(UTC)
+    assert socket.gethostname() != HOST
+
+
+def test_somebody_else_elsewhere_at_another_time(
+    first_build: FirstBuild,
+    strange_engine: Engine,
+    clock: FalseClock,
+    lock: Lock,
+    artifacts: Store,
+    room: Path,
+) -> None:
+    """Another user, host name, umask, time zone, language, clock, folder and number of workers."""
+    home = room / "a home with spaces & ünïcode"
+    home.mkdir()
+    os.chown(home, STRANGER, STRANGER)
+    store = lend(artifacts_of(lock), artifacts, home / "the store", owner=STRANGER)
+    environment = {
+        **reaching(strange_engine),
+        "HOME": str(home),
+        "USER": "stranger",
+        "LOGNAME": "stranger",
+        "TMPDIR": str(home),
+        "TZ": "Pacific/Kiritimati",
+        "LANG": "tr_TR.UTF-8",
+        "LC_ALL": "tr_TR.UTF-8",
+        "PYTHONHASHSEED": "42",
+        "SOURCE_DATE_EPOCH": "1",
+        "DOCKER_DEFAULT_PLATFORM": "linux/arm64",
+    }
+    elsewhere = CommandLine(
+        project=ROOT,
+        store=store.root,
+        environment=environment,
+        before=[
+            "unshare",
+            "--uts",
+            "sh",
+            "-euc",
+            f'hostname {HOST}; umask 077; exec "$@"',
+            "sh",
+            # It may read everything, for the checkout may lie in root's home, but owns nothing but its store.
+            *("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"),
+            *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+            *clock.before_python(room / "clock", str(ROOT / "src")),
+        ],
+    )
+    second = elsewhere.run("build", "8.0", "--json", "--jobs", "1").succeeded().document
+    assert [layer["state"] for layer in second["layers"]] == ["built"] * 4
+    assert {path.name[:4] for path in store.logs.iterdir()} == {MOMENT[:4]}
+    assert {path.stat().st_uid for path in (store.layout / "blobs/sha256").iterdir()} == {STRANGER}
+    assert identity(second) == identity(first_build.answer)
+
+
+def test_another_version_of_the_engine(
+    first_build: FirstBuild,
+    strange_engine: Engine,
+    engines: Engines,
+    project: Project,
+    lock: Lock,
+    settings: Settings,
+    artifacts: Store,
+    room: Path,
+) -> None:
+    newer = engines.start(locked_testing(project, settings, artifacts, room / "project"), "newer")
+    assert newer.versions.docker != strange_engine.versions.docker
+    store = lend(artifacts_of(lock), artifacts, room / "store")
+    command = CommandLine(project=ROOT, store=store.root, environment=reaching(newer))
+    third = command.run("build", "8.0", "--json").succeeded().document
+    assert [layer["state"] for layer in third["layers"]] == ["built"] * 4
+    assert identity(third) == identity(first_build.answer)
+
+
+def locked_testing(project: Project, settings: Settings, store: Store, folder: Path) -> EngineLock:
+    """The packages of Debian testing's Docker: those that the project locked, or today's where testing has moved on and
+    dropped them."""
+    locked = project.read_engine_lock("testing", host_platform())
+    try:
+        fetch(locked.debs, store, settings, progress=Told())
+    except MirrorError as error:
+        print(f"locking the testing engine anew: {error.brief}\n{error.details}")
+        shutil.copytree(project.root / "recipes", folder / "recipes")
+        return resolve_engine_lock(
+            Project.find(folder), "testing", host_platform(), open_sources(settings, store), progress=Told()
+        )
+    return locked
