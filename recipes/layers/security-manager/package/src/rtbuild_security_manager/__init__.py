@@ -1,0 +1,9 @@
+"""Airflow's webserver behind a platform: who a request is from, and with which roles, comes from a signed token.
+
+`settings`, `keys`, `sources`, `tokens` and `roles` decide, and know nothing of Airflow. `webserver` is the security
+manager that Airflow is configured with, `views` and `accounts` are its parts, `api_auth` is the REST API's backend.
+"""
+
+from __future__ import annotations
+
+__version__ = "1.0.0"

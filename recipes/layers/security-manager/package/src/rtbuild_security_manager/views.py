@@ -1,0 +1,38 @@
+"""Pages that work in another way when users come from tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from airflow.security import permissions
+from airflow.www.security import AirflowSecurityManager
+from flask import abort, redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.views import AuthRemoteUserView
+
+
+class TokenAuthView(AuthRemoteUserView):  # type: ignore[misc]
+    """Where Airflow sends users who may not see a page. There is no login: whoever gets here has a good token."""
+
+    @expose("/login/")  # type: ignore[untyped-decorator]
+    def login(self) -> Any:
+        """Back to the start page, which shows Airflow's message that access is denied; 403 for users who may not see
+        that either. Flask-AppBuilder's own would go back to the page that was denied, for ever."""
+        if not self.appbuilder.sm.has_access(permissions.ACTION_CAN_READ, permissions.RESOURCE_WEBSITE):
+            abort(403)
+        return redirect(self.appbuilder.get_url_for_index)
+
+
+class TokenUserModelView(AirflowSecurityManager.userremoteusermodelview):  # type: ignore[misc]
+    """Airflow's list of users, where none can be added."""
+
+    base_permissions: ClassVar[list[str]] = [
+        permissions.ACTION_CAN_READ,
+        permissions.ACTION_CAN_EDIT,
+        permissions.ACTION_CAN_DELETE,
+    ]
+
+    @expose("/add", methods=["GET", "POST"])  # type: ignore[untyped-decorator]
+    def add(self) -> Any:
+        """Denied, even to Admin: a user is created by their first request with a token."""
+        abort(403)
