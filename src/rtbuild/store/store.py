@@ -132,6 +132,16 @@ class Store:
         except OSError:
             return False
 
+    def verify_layer(self, realisation: Realisation) -> bool:
+        """True if the layer's blob is there and its bytes are right. A corrupt file is removed, to be built again."""
+        path = self.layout / "blobs" / "sha256" / realisation.blob.removeprefix("sha256:")
+        found = hash_artifact(path)
+        if found is None or realisation.blob == f"sha256:{found}":
+            return found is not None
+        with store_errors(f"remove the corrupt {path}"):
+            path.unlink(missing_ok=True)
+        return False
+
     def temporary(self, prefix: str) -> AbstractContextManager[Path]:
         """A folder on the store's own file system, so that results can be renamed into place; removed at exit."""
         return temporary_folder(self.root / "tmp", prefix)
