@@ -258,7 +258,7 @@ RELEASE_TROUBLE = [
         '"airflow", "providers"]',
         '"airflow"]',
         "layers: it is not clear which Python layer holds the rest",
-        "the last Python layer, and only that one, has no 'roots': it holds the rest",
+        "one Python layer, and only one, has neither 'roots' nor 'packages': it holds the rest",
         id="no rest",
     ),
     pytest.param(
