@@ -1,0 +1,62 @@
+"""Fetching every artifact over the network, against curl with as many connections and no checks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from bench.ground import RELEASE, BenchError, Ground
+from bench.ground import run as run_command
+from bench.measure import Measure, in_turns, load_average, timed
+from bench.rival import Rival
+from rtbuild.fetch import find_mirrors
+from rtbuild.fetch.cache import AnswerCache
+from rtbuild.fetch.places import Places
+from rtbuild.fetch.remote import open_web
+
+
+def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
+    """The same files from the same mirrors. curl is told all addresses beforehand; rtbuild has to find them."""
+    if ground.quick:
+        return
+    if shutil.which("curl") is None:
+        raise BenchError("curl is not installed: apt-get install curl")
+    artifacts = {one.sha256: one for one in (*ground.lock.debs, *ground.lock.pythons, *ground.lock.build_pythons)}
+    size = sum(one.size for one in artifacts.values()) / 1e6
+    config = ground.folder / "curl.conf"
+    lines = []
+    with closing(open_web(ground.settings)) as web:
+        places = Places(find_mirrors(ground.settings), AnswerCache(ground.folder / "answers", web))
+        for artifact in artifacts.values():
+            address = next(places.locations(places.mirrors_for(artifact)[0], artifact))
+            lines.append(f'url = "{address}"\noutput = "{artifact.sha256}"\n')
+    config.write_text("".join(lines))
+
+    def ours() -> float:
+        store = ground.folder / "store-fetch"
+        shutil.rmtree(store, ignore_errors=True)
+        return ground.rtbuild("fetch", RELEASE, store=store).seconds
+
+    def theirs() -> float:
+        return timed(lambda: _curl(config, ground.folder / "curl", ground.settings.connections))
+
+    load = load_average()
+    mine, other = in_turns(2, ours, theirs)
+    yield Measure(
+        name=f"fetch {len(artifacts)} files, {size:.0f} MB",
+        ours=size / mine,
+        unit="MB/s",
+        theirs=size / other,
+        rival="curl --parallel",
+        load=load,
+        runs=2,
+    )
+
+
+def _curl(config: Path, folder: Path, connections: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    options = ("--silent", "--show-error", "--fail", "--location", "--parallel")
+    run_command(["curl", *options, "--parallel-max", str(connections), "--config", config], cwd=folder)

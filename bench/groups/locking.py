@@ -1,0 +1,71 @@
+"""Choosing every artifact: with nothing at hand, and with nothing changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from bench.ground import RELEASE, Ground
+from bench.ground import run as run_command
+from bench.measure import Measure, load_average, timed
+from bench.rival import Rival
+from rtbuild.fetch import find_mirrors
+
+
+def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
+    """Both sides of the lock, against uv for the Python side alone; nothing that users have does both."""
+    store = ground.folder / "store-lock"
+    project = ground.project_copy("lock")
+    folder = ground.folder / "uv"
+    folder.mkdir()
+
+    def uv() -> float:
+        return timed(lambda: _uv(ground, folder))
+
+    if not ground.quick:
+        shutil.rmtree(project / "runtime.lock" / RELEASE)
+        load = load_average()
+        cold = ground.rtbuild("lock", RELEASE, store=store, project=project)
+        yield Measure(
+            name="lock, nothing at hand",
+            ours=cold.seconds,
+            theirs=uv(),
+            rival="uv pip compile (Python alone)",
+            target=240,
+            load=load,
+        )
+        yield Measure(name="peak memory, lock", ours=cold.peaks["rtbuild"], unit="MB", target=300, load=load)
+        load = load_average()
+        anew = ground.rtbuild("lock", RELEASE, "--refresh", store=store, project=project)
+        yield Measure(
+            name="lock anew, indexes at hand",
+            ours=anew.seconds,
+            theirs=uv(),
+            rival="uv pip compile (Python alone)",
+            load=load,
+        )
+    load = load_average()
+    same = ground.rtbuild("lock", RELEASE, store=store, project=project)
+    yield Measure(name="lock, nothing changed", ours=same.seconds, target=15, load=load)
+
+
+def _uv(ground: Ground, here: Path) -> None:
+    """The same question to uv, with its cache in `here`."""
+    (here / "asked.in").write_text("\n".join(ground.release.requirements))
+    (here / "bound.txt").write_text("\n".join(ground.release.constraints))
+    index = find_mirrors(ground.settings).indexes[0].address
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    run_command(
+        [
+            *(find_uv_bin(), "pip", "compile", "--no-config", "--quiet", "--generate-hashes"),
+            *("--cache-dir", here / "cache", "--default-index", index),
+            *("--python-platform", f"{ground.platform.machine}-manylinux_2_31", "--python-version", ground.lock.python),
+            *("--exclude-newer", ground.release.as_of.isoformat(), "--constraints", "bound.txt", "asked.in"),
+        ],
+        cwd=here,
+        environment=environment,
+    )

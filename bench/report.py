@@ -1,0 +1,87 @@
+"""The page: tables of what was measured, and around them what it means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from bench.measure import Measure, Table, today
+
+_HEAD = """\
+# Benchmarks
+
+`nox -s bench` wrote this page on {date}: it measures what is promised about speed and memory, each time against what a
+user would do instead, in turns and in the same run.
+
+Machine: {cores} processors, {memory} GiB of memory. {versions}.
+
+## What was measured
+
+"Ours" is the command line from its start to its exit. All inputs are fetched before, for both sides: rtbuild's store
+holds the artifacts and nothing made of them; the rival's apt finds the .debs among its downloads, and its pip finds the
+wheels in a folder. Times are medians of the runs. A ratio above 1 is in rtbuild's favour. The load is that of the machine
+(processes that want a processor, averaged over a minute) before the measure began: on a machine that does nothing
+else it is what the benchmark itself left.
+
+"""
+
+_RIVALS = """\
+
+## The rivals
+
+- **cold build**: `mmdebstrap --variant=apt` makes a base, a Dockerfile imports it (`FROM scratch`, `ADD`), installs the
+  packages that the recipes name with `apt-get install --no-install-recommends`, and then the requirements that
+  `rtbuild export` prints with `pip install`; `docker buildx build --no-cache --load` on the engine that rtbuild uses.
+  Theirs has the time to put the image into Docker; what that takes rtbuild is a line of its own.
+- **the Debian layers**: `mmdebstrap --variant=essential --include` of the same packages, to a tar.
+- **nothing changed**, **one provider bumped**, **the Python layers**: the same `docker buildx build`, with its cache.
+  A Dockerfile has no smaller unit than the instruction, so any change of a requirement installs all of them anew.
+- **canonical layer**: Python's `tarfile`, members sorted, times and owners set, the same compressor, both digests.
+- **fetch**: `curl --parallel` with as many connections, told every address beforehand. It checks nothing; rtbuild finds
+  the addresses, checks size and sha256 while bytes arrive, and makes each file durable.
+- **lock**: `uv pip compile` with hashes, for the Python side alone. rtbuild's lock also chooses the Debian packages from
+  signed indexes, looks for each file on the mirrors, and locks what building the sdists needs.
+- **verify**, **plan** and **memory** have no rival: nobody else does the first two.
+
+Only rtbuild's results can be compared with anything: the rival's image differs from one run to the next.
+
+Memory is PSS, sampled ten times a second from outside, of rtbuild and of its children; docker and buildx are listed
+apart, and the engine's own processes are not counted.
+"""
+
+
+def page(found: Sequence[Measure | Table], took_part: dict[str, str]) -> str:
+    """The whole page in Markdown."""
+    measures = [one for one in found if isinstance(one, Measure)]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    text = _HEAD.format(
+        date=today(),
+        cores=len(os.sched_getaffinity(0)),
+        memory=round(memory),
+        versions=", ".join(f"{name} {version}" for name, version in took_part.items()),
+    )
+    text += _table(
+        ("measure", "ours", "theirs", "ratio", "target", "met", "against", "runs", "load"),
+        ((*one.cells(), one.rival, str(one.runs), f"{one.load:.1f}") for one in measures),
+    )
+    text += "\n## Targets\n\n" + _verdict(measures)
+    text += _RIVALS
+    for one in found:
+        if isinstance(one, Table):
+            text += f"\n## {one.title}\n\n{_table(one.columns, one.rows)}"
+    return text
+
+
+def _verdict(measures: Iterable[Measure]) -> str:
+    missed = [one for one in measures if one.met is False]
+    slower = [one for one in measures if one.ratio is not None and one.ratio < 1]
+    lines = [f"- Missed: {one.name} took {one.cells()[1]}, the target is {one.cells()[4]}." for one in missed] or [
+        "- Every target was reached."
+    ]
+    lines += [f"- Slower than the rival: {one.name}, {one.cells()[1]} against {one.cells()[2]}." for one in slower]
+    return "\n".join(lines) + "\n"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
