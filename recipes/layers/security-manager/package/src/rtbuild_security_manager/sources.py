@@ -41,7 +41,7 @@ _SETTLED_SECONDS = 2.0
 class KeySource(Protocol):
     """Gives the keys that count now."""
 
-    def keys(self) -> tuple[VerificationKey, ...]:
+    def current(self) -> tuple[VerificationKey, ...]:
         """The keys; none where there is no way to get any."""
         ...
 
@@ -60,7 +60,7 @@ class PemFile:
         self._clock = clock
         self._read: tuple[Any, bool, tuple[VerificationKey, ...]] = (None, False, ())
 
-    def keys(self) -> tuple[VerificationKey, ...]:
+    def current(self) -> tuple[VerificationKey, ...]:
         try:
             status = os.stat(self._path)
         except OSError as error:
@@ -84,7 +84,7 @@ class PemFile:
         return found
 
     def renewed(self, seen: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
-        return ()  # every call of keys() looks at the file
+        return ()  # every call of current() looks at the file
 
     def _keep(self, stamp: Any, *, settled: bool, problem: str) -> tuple[VerificationKey, ...]:
         if self._read[0] != stamp:
@@ -118,7 +118,7 @@ class JwkServer:
         self._known: tuple[tuple[VerificationKey, ...], float] = ((), _NEVER)
         self._renewable = _NEVER
 
-    def keys(self) -> tuple[VerificationKey, ...]:
+    def current(self) -> tuple[VerificationKey, ...]:
         """The keys that the server gave within the last `CACHE_SECONDS`; none where it failed."""
         known, due = self._known
         if self._clock() < due:
@@ -176,8 +176,8 @@ class ServerThenFile:
         self._server = server
         self._file = file
 
-    def keys(self) -> tuple[VerificationKey, ...]:
-        return self._server.keys() or self._file.keys()
+    def current(self) -> tuple[VerificationKey, ...]:
+        return self._server.current() or self._file.current()
 
     def renewed(self, seen: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
         # While the server fails, what was seen is the file's: nothing newer can be had

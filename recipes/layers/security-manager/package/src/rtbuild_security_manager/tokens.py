@@ -51,7 +51,7 @@ class TokenVerifier:
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         algorithm, kid = _header(token)
-        seen = self._keys.keys()
+        seen = self._keys.current()
         claims = self._verified(token, algorithm, kid, seen)
         if claims is None:
             claims = self._verified(token, algorithm, kid, self._keys.renewed(seen))

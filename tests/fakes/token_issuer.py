@@ -1,0 +1,139 @@
+"""A platform that signs tokens, and the server that tells its keys."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+AUDIENCE = "deployment.example"
+MISSING = object()
+"""As a claim's value: the claim is left out."""
+
+
+class Issuer:
+    """Signs tokens with a key of its own, made for it: RSA for RS..., elliptic curves for ES...; `bits` is the size of
+    an RSA key."""
+
+    def __init__(self, algorithm: str = "RS256", *, kid: str | None = None, bits: int = 2048) -> None:
+        self.algorithm = algorithm
+        self.kid = kid
+        self.key: Any
+        if algorithm.startswith("RS"):
+            self.key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        else:
+            self.key = ec.generate_private_key(ec.SECP384R1() if algorithm == "ES384" else ec.SECP256R1())
+
+    @property
+    def pem(self) -> bytes:
+        public: bytes = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return public
+
+    @property
+    def certificate(self) -> bytes:
+        """The key in a certificate, which has long expired: that is nobody's business here."""
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+        start = datetime.datetime(2020, 1, 1)
+        builder = x509.CertificateBuilder(name, name, self.key.public_key(), x509.random_serial_number(), start, start)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        numbers = self.key.public_key().public_numbers()
+        if self.algorithm.startswith("RS"):
+            found = {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}
+        else:
+            curve = "P-384" if self.algorithm == "ES384" else "P-256"
+            found = {"kty": "EC", "crv": curve, "x": number(numbers.x), "y": number(numbers.y)}
+        return found if self.kid is None else {**found, "kid": self.kid}
+
+    def token(self, subject: str = "ada", *, headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
+        """A good token about `subject`, but for the claims in `changes`."""
+        named = {} if self.kid is None else {"kid": self.kid}
+        return sign(claims(subject, **changes), self.key, self.algorithm, {**named, **(headers or {})})
+
+
+def claims(subject: str = "ada", **changes: Any) -> dict[str, Any]:
+    """What a good token says, but for `changes`."""
+    now = int(time.time())
+    said = {
+        "sub": subject,
+        "email": f"{subject}@mail.example",
+        "full_name": "Ada King Lovelace",
+        "roles": ["Viewer"],
+        "aud": AUDIENCE,
+        "exp": now + 600,
+        "nbf": now - 5,
+        **changes,
+    }
+    return {name: value for name, value in said.items() if value is not MISSING}
+
+
+def sign(said: Mapping[str, Any], key: Any, algorithm: str, headers: Mapping[str, Any] | None = None) -> str:
+    made: Any = jwt.encode(dict(said), key, algorithm=algorithm, headers=dict(headers or {}))
+    return made.decode() if isinstance(made, bytes) else made  # bytes before PyJWT 2
+
+
+def forge(header: Mapping[str, Any], said: Mapping[str, Any], signature: bytes) -> str:
+    """A token put together by hand, as an attacker would."""
+    parts = [json.dumps(header).encode(), json.dumps(said).encode(), signature]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def number(value: int) -> str:
+    octets = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+class JwkSite:
+    """What a JWK server on loopback answers with; `asked` counts how often."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/keys"
+        self.asked = 0
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.content = b""
+
+    def show(self, *issuers: Issuer) -> None:
+        self.status, self.content = 200, json.dumps({"keys": [issuer.jwk for issuer in issuers]}).encode()
+
+
+@contextmanager
+def jwk_site(issuers: Sequence[Issuer] = (), *, port: int = 0) -> Iterator[JwkSite]:
+    """A JWK server, until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.asked += 1
+            self.send_response(site.status)
+            for name, value in site.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(site.content)
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        site = JwkSite(server.server_port)
+        site.show(*issuers)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()

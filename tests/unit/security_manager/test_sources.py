@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rtbuild_security_manager import sources
+from rtbuild_security_manager.errors import KeysUnusable
+from rtbuild_security_manager.sources import JwkServer, PemFile, ServerThenFile, fetch_document, key_source
+
+from tests.fakes.token_issuer import Issuer, jwk_site
+
+
+class Clock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Later:
+    """Work for the background, done when the test says so."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] = []
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        self.work.append(work)
+
+    def happen(self) -> None:
+        self.work.pop()()
+        assert not self.work
+
+
+def at_once(work: Callable[[], None]) -> None:
+    work()
+
+
+def kids(keys: tuple[sources.VerificationKey, ...]) -> list[str | None]:
+    return [key.kid for key in keys]
+
+
+def age(path: Path, seconds: float = 60) -> None:
+    """As if the file had been written a while ago."""
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.fixture
+def pem(tmp_path: Path, rsa_issuer: Issuer) -> Path:
+    path = tmp_path / "tls.crt"
+    path.write_bytes(rsa_issuer.pem)
+    age(path)
+    return path
+
+
+def test_a_pem_file_is_read_again_when_it_changed(pem: Path, ec_issuer: Issuer) -> None:
+    file = PemFile(pem)
+    first = file.current()
+    assert [key.algorithm for key in first] == ["RS256"]
+    assert file.current() is first
+    pem.write_bytes(ec_issuer.pem)
+    assert [key.algorithm for key in file.current()] == ["ES256"]
+
+
+def test_a_change_that_keeps_size_and_time_is_seen_while_the_file_is_young(
+    pem: Path, rsa_issuer: Issuer, other_issuer: Issuer
+) -> None:
+    file = PemFile(pem)
+    os.utime(pem)
+    status = pem.stat()
+    before = file.current()
+    assert len(other_issuer.pem) == len(rsa_issuer.pem)
+    pem.write_bytes(other_issuer.pem)
+    os.utime(pem, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    assert file.current()[0].key.public_numbers() != before[0].key.public_numbers()
+
+
+def test_a_mounted_secret_changes_by_its_link(pem: Path, tmp_path: Path, ec_issuer: Issuer) -> None:
+    link, new = tmp_path / "link", tmp_path / "new"
+    link.symlink_to(pem)
+    file = PemFile(link)
+    assert [key.algorithm for key in file.current()] == ["RS256"]
+    new.write_bytes(ec_issuer.pem)
+    (tmp_path / "fresh").symlink_to(new)
+    (tmp_path / "fresh").rename(link)
+    assert [key.algorithm for key in file.current()] == ["ES256"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no key"])
+def test_a_pem_file_that_broke_gives_no_key_until_it_is_mended(
+    pem: Path, rsa_issuer: Issuer, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = PemFile(pem)
+    assert file.current()
+    if content is None:
+        pem.unlink()
+    else:
+        pem.write_bytes(content)
+    assert file.current() == ()
+    assert file.current() == ()
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "told once"
+    pem.write_bytes(rsa_issuer.pem)
+    assert len(file.current()) == 1
+
+
+def test_a_pem_file_may_come_later(tmp_path: Path, rsa_issuer: Issuer) -> None:
+    file = PemFile(tmp_path / "tls.crt")
+    assert file.current() == ()
+    (tmp_path / "tls.crt").write_bytes(rsa_issuer.pem)
+    assert len(file.current()) == 1
+
+
+def test_a_folder_is_no_pem_file(tmp_path: Path) -> None:
+    assert PemFile(tmp_path).current() == ()
+
+
+def test_a_servers_answer_is_kept_for_five_minutes(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+    clock = Clock()
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock)
+        assert kids(server.current()) == ["rsa-1"]
+        site.show(ec_issuer)
+        clock.now += 299
+        assert kids(server.current()) == ["rsa-1"]
+        assert site.asked == 1
+        clock.now += 1
+        assert kids(server.current()) == ["ec-1"]
+        assert site.asked == 2
+
+
+def test_a_key_that_is_unknown_makes_the_server_be_asked_but_not_often(
+    rsa_issuer: Issuer, ec_issuer: Issuer, other_issuer: Issuer
+) -> None:
+    clock = Clock()
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock)
+        seen = server.current()
+        site.show(rsa_issuer, ec_issuer)
+        renewed = server.renewed(seen)
+        assert kids(renewed) == ["rsa-1", "ec-1"], "at once, right after the first question"
+        site.show(other_issuer)
+        for _ in range(100):
+            assert server.renewed(server.current()) == ()
+        assert site.asked == 2
+        assert server.renewed(seen) is renewed, "what somebody else has asked for meanwhile"
+        clock.now += sources.RENEWAL_SECONDS
+        assert kids(server.renewed(server.current())) == ["rsa-2"]
+        assert site.asked == 3
+
+
+def test_a_renewal_that_fails_takes_nothing_away(rsa_issuer: Issuer) -> None:
+    clock = Clock()
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock)
+        seen = server.current()
+        site.status = 500
+        assert server.renewed(seen) == ()
+        assert server.current() is seen
+        clock.now += sources.FAILED_RENEWAL_SECONDS - 1
+        assert server.renewed(seen) == ()
+        assert site.asked == 2
+        clock.now = 1300.0
+        assert server.current() == (), "but nothing counts longer than five minutes"
+
+
+def test_a_server_that_fails_is_asked_again_in_the_background(rsa_issuer: Issuer) -> None:
+    clock, later = Clock(), Later()
+    with jwk_site([rsa_issuer]) as site:
+        site.status = 503
+        server = JwkServer(site.url, timeout=5, clock=clock, start=later)
+        assert server.current() == ()
+        assert server.current() == ()
+        assert server.renewed(()) == ()
+        assert (site.asked, later.work) == (1, [])
+        clock.now += sources.RETRY_SECONDS
+        for _ in range(3):
+            assert server.current() == (), "nobody waits"
+        assert site.asked == 1
+        later.happen()
+        assert site.asked == 2
+        site.status = 200
+        clock.now += sources.RETRY_SECONDS
+        assert server.current() == ()
+        later.happen()
+        assert kids(server.current()) == ["rsa-1"]
+
+
+def test_one_request_at_a_time_asks_the_server(rsa_issuer: Issuer) -> None:
+    import json
+
+    asked, go = [], threading.Event()
+
+    def fetch(url: str, _timeout: float) -> bytes:
+        asked.append(url)
+        assert go.wait(10)
+        return json.dumps(rsa_issuer.jwk).encode()
+
+    server = JwkServer("http://keys.example/", timeout=5, fetch=fetch)
+    found: list[list[str | None]] = []
+    threads = [threading.Thread(target=lambda: found.append(kids(server.current()))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert found == [["rsa-1"]] * 20
+    assert len(asked) == 1
+
+
+def test_while_the_server_fails_the_file_counts(pem: Path, ec_issuer: Issuer) -> None:
+    clock = Clock()
+    with jwk_site([ec_issuer]) as site:
+        both = ServerThenFile(JwkServer(site.url, timeout=5, clock=clock, start=at_once), PemFile(pem))
+        assert [key.algorithm for key in both.current()] == ["ES256"], "the file does not count beside a server"
+        site.status = 500
+        clock.now += 300
+        assert [key.algorithm for key in both.current()] == ["RS256"]
+        assert both.renewed(both.current()) == ()
+        site.status = 200
+        clock.now += sources.RETRY_SECONDS
+        assert [key.algorithm for key in both.current()] == ["ES256"]
+
+
+def test_a_server_that_is_not_there(pem: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with jwk_site() as site:
+        url = site.url.replace("//", "//user:password@")
+    source = key_source(signing_cert=pem, jwk_url=url, timeout=1)
+    assert len(source.current()) == 1
+    assert "houston_jwk_url cannot be used" in caplog.text
+    assert "password" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b'{"keys": []}', b"\xff\xfe", b" " * (sources.LARGEST_DOCUMENT + 1)]
+)
+def test_an_answer_that_is_no_keys(content: bytes) -> None:
+    with jwk_site() as site:
+        site.content = content
+        assert JwkServer(site.url, timeout=5).current() == ()
+
+
+def test_redirects_are_not_followed(rsa_issuer: Issuer) -> None:
+    with jwk_site([rsa_issuer]) as other, jwk_site() as site:
+        site.status, site.headers = 302, {"Location": other.url}
+        assert JwkServer(site.url, timeout=5).current() == ()
+        assert (site.asked, other.asked) == (1, 0)
+
+
+def test_an_answer_that_never_ends(rsa_issuer: Issuer) -> None:
+    """One byte now and then keeps every single step within the timeout."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                while not done.wait(0.05):
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(OSError, match="not complete"):
+                fetch_document(f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.3)
+        finally:
+            done.set()
+            thread.join()
+
+
+def test_a_large_answer_is_not_read_to_its_end() -> None:
+    with jwk_site() as site:
+        site.content = b" " * (4 * sources.LARGEST_DOCUMENT)
+        with pytest.raises(KeysUnusable, match="more than"):
+            fetch_document(site.url, 5)
+
+
+def test_a_source_needs_a_place(pem: Path) -> None:
+    assert isinstance(key_source(signing_cert=pem, jwk_url=None, timeout=1), PemFile)
+    assert isinstance(key_source(signing_cert=None, jwk_url="http://keys.example/", timeout=1), JwkServer)
+    with pytest.raises(ValueError, match="neither"):
+        key_source(signing_cert=None, jwk_url=None, timeout=1)
+
+
+def test_news_are_logged_without_the_address(caplog: pytest.LogCaptureFixture, rsa_issuer: Issuer) -> None:
+    with caplog.at_level(logging.INFO), jwk_site([rsa_issuer]) as site:
+        JwkServer(site.url, timeout=5).current()
+    assert [record.message for record in caplog.records] == ["[astronomer] houston_jwk_url: 1 key(s) read"]
