@@ -21,6 +21,7 @@ from rtbuild.errors import StaleLockError, StoreError
 from rtbuild.fetch import fetch
 from rtbuild.lock.check import check_lock
 from rtbuild.lock.format import record_results
+from rtbuild.lock.local import store_local
 from rtbuild.lock.model import Artifact, Lock
 from rtbuild.oci.compress import COMPRESSORS, Compressor
 from rtbuild.oci.layer import LayerDigest
@@ -172,6 +173,7 @@ class _Work:
             engine = self.engine()
             engine.require_platform(self.lock.platform)
             fetch(artifacts, self.store, self.settings, progress=self.progress)
+            store_local(self.recipe, self.lock, self.store)
             made |= self._build(plan, engine)
         layers, realisations = [], []
         for planned in self.plan().layers:
@@ -199,7 +201,7 @@ class _Work:
                     self.progress.note(f"layer {realisation.layer} in the store is damaged and is built again")
 
     def _needed(self, plan: Plan) -> tuple[Artifact, ...]:
-        """The artifacts that the missing layers are made of. Compiling wheels needs Python's packages too."""
+        """The artifacts to fetch for the missing layers. Compiling wheels needs Python's packages too."""
         names = {layer.name for layer in plan.missing}
         python = any(isinstance(layer.layer, PythonLayer) for layer in plan.missing)
         needed: dict[str, Artifact] = {}
@@ -207,7 +209,7 @@ class _Work:
             if python or deb.layer in names:
                 needed[deb.sha256] = deb
         for wheel in self.lock.pythons:
-            if wheel.layer in names:
+            if wheel.layer in names and not wheel.local:
                 needed[wheel.sha256] = wheel
         if python:
             needed.update({wheel.sha256: wheel for wheel in self.lock.build_pythons})

@@ -175,13 +175,15 @@ def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
     """
     from rtbuild.fetch import fetch as fetch_artifacts
     from rtbuild.fetch import find_mirrors
+    from rtbuild.lock.local import store_local
 
     project, store, settings = invocation.project(), invocation.store(), invocation.settings()
-    lock = read_lock(project, project.resolve(release), platform)
-    artifacts = (*lock.debs, *lock.pythons, *lock.build_pythons)
+    recipe = project.release(release)
+    lock = read_lock(project, recipe.version, platform)
+    store_local(recipe, lock, store)
     with invocation.progress() as progress:
         report = fetch_artifacts(
-            artifacts,
+            lock.remote,
             store,
             find_mirrors(settings),
             jobs=settings.connections,

@@ -8,6 +8,7 @@ from typing import Protocol
 from packaging.requirements import Requirement
 
 from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
+from rtbuild.lock.local import stale_local
 from rtbuild.lock.model import Lock
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import Release
@@ -79,6 +80,7 @@ def _differing(release: Release, lock: Lock) -> list[str]:
         f"the lock has packages for a layer {name!r}, which the release does not have"
         for name in sorted(({deb.layer for deb in lock.debs} | {one.layer for one in lock.pythons}) - layers)
     )
+    found.extend(stale_local(lock.pythons, release))
     newest = newest_input(lock.debs, lock.pythons)
     if lock.source_date_epoch != newest:
         found.append(f"source_date_epoch is {lock.source_date_epoch}, but the newest package is of {newest}")

@@ -34,11 +34,9 @@ def debian_question(release: Release, platform: Platform) -> Sha256:
     return sha256_bytes(canonical_json({"schema": 1, "platform": str(platform), "layers": layers}))
 
 
-def python_question(
-    release: Release, platform: Platform, python: str, glibc: tuple[int, int], resolver: str
-) -> Sha256:
+def python_question(release: Release, platform: Platform, python: str, glibc: tuple[int, int], resolver: str) -> Sha256:
     """The digest of all that the choice of Python packages depends on; `resolver` names the program that chooses."""
-    question = {
+    question: dict[str, object] = {
         "schema": 1,
         "resolver": resolver,
         "platform": str(platform),
@@ -50,6 +48,12 @@ def python_question(
         "build_constraints": sorted(release.build_constraints),
         "layers": [[layer.name, sorted(layer.roots)] for layer in release.python_layers],
     }
+    if release.packages:
+        # What their source is beside that moves their own files alone, and no choice.
+        question["packages"] = [
+            [one.name, one.version, one.requires_python, one.dependencies, one.extras, one.build_requires]
+            for one in release.packages
+        ]
     return sha256_bytes(canonical_json(question))
 
 

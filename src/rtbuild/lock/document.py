@@ -83,10 +83,11 @@ def _python_fields(python: PythonArtifact) -> dict[str, Any]:
         "size": python.size,
         "sha256": python.sha256,
         "uploaded": python.uploaded.astimezone(UTC),
+        "local": python.local,
         "layer": python.layer,
         "requires": python.requires,
     }
-    for name in ("layer", "requires"):
+    for name in ("local", "layer", "requires"):
         if not fields[name]:
             del fields[name]
     return _without_filename(fields)

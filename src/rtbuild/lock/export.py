@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 import tomlkit
-from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
+from packaging.pylock import Package, PackageDirectory, PackageSdist, PackageWheel, Pylock
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -19,6 +19,8 @@ def export_lock(lock: Lock, form: Format) -> str:
     """`requirements`: a file for `pip install --require-hashes`. `pylock`: a `pylock.toml` (PEP 751).
 
     A pylock file must say where its files are, and a lock does not: it expects them in one folder with the file itself.
+    A package whose source lies in the recipes is a directory of the project there, so that is the folder to put it in;
+    in a requirements file it is a comment, because pip takes no directory together with hashes.
     What building the sdists needs is in neither, because neither format can say it.
     """
     match form:
@@ -33,6 +35,9 @@ def export_lock(lock: Lock, form: Format) -> str:
 def _requirements(lock: Lock) -> str:
     lines = [f"# release {lock.release} for {lock.platform}, Python {lock.python}, as of {lock.as_of.isoformat()}"]
     for one in sorted(lock.pythons, key=lambda one: one.name):
+        if one.local:
+            lines += [f"# {one.name}=={one.version} is on no index: pip install --no-deps ./{one.path}"]
+            continue
         lines += [f"{one.name}=={one.version} \\", f"    --hash=sha256:{one.sha256}"]
     return "\n".join(lines) + "\n"
 
@@ -51,6 +56,9 @@ def _pylock(lock: Lock) -> str:
 def _package(one: PythonArtifact) -> Package:
     hashes = {"sha256": str(one.sha256)}
     name, version = canonicalize_name(one.name), Version(one.version)
+    if one.local:
+        # PEP 751: no version, since what lies in the folder may be of another one by then.
+        return Package(name=name, directory=PackageDirectory(path=one.path))
     if one.is_wheel:
         wheel = PackageWheel(
             name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded

@@ -142,6 +142,9 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
     places = []
     for item in table.tables(field, required=required):
         path, filename = _path(item)
+        local = field == "python" and item.boolean("local", False)
+        if local and filename.endswith(".whl"):
+            item.wrong("local", f"{filename} is a wheel, and a local package is an sdist")
         pythons.append(
             PythonArtifact(
                 filename=filename,
@@ -153,6 +156,7 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
                 uploaded=item.moment("uploaded"),
                 layer=item.string("layer", ""),
                 requires=item.strings("requires", ()),
+                local=local,
             )
         )
         item.finish()

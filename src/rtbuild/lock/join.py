@@ -24,6 +24,7 @@ from rtbuild.lock.derived import (
     target_glibc,
     target_python,
 )
+from rtbuild.lock.local import renew_local
 from rtbuild.lock.model import DebArtifact, EngineLock, Lock, PythonArtifact
 from rtbuild.lock.python import PythonResolution, resolve_python, resolver_identity
 from rtbuild.platform import Platform
@@ -87,7 +88,7 @@ def resolve_lock(
     glibc = target_glibc(debs)
     asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
     if old and not python_names and _asked(old, PYTHON_QUESTION) == asked_of_python:
-        resolution = PythonResolution(pythons=old.pythons, build_pythons=old.build_pythons)
+        resolution = PythonResolution(pythons=renew_local(old.pythons, release), build_pythons=old.build_pythons)
     else:
         resolution = resolve_python(
             release,
@@ -147,6 +148,10 @@ def _divide(
     upgrade: Mapping[str, str | None], old: Lock | None, release: Release
 ) -> tuple[frozenset[str], dict[str, str | None]]:
     """Which of the packages to move are Debian's and which Python's."""
+    for package in release.packages:
+        if package.name in map(normalized, upgrade):
+            hint = f"its version is in {package.folder}/pyproject.toml"
+            raise UsageError(f"{package.name} is a package of the recipes, which no index moves", hint=hint)
     if old is None:
         return frozenset(), {normalized(name): version for name, version in upgrade.items() if version is not None}
     debian = {deb.name for deb in old.debs}

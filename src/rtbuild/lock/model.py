@@ -41,13 +41,18 @@ class DebArtifact(Artifact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonArtifact(Artifact):
     """A wheel, or an sdist where the target has no wheel. `requires` are the names of locked packages that it needs,
-    `uploaded` is when the index got it."""
+    `uploaded` is when the index got it.
+
+    A `local` one is an sdist that no mirror has: it is made from the source in the folder `path` of the project, and
+    `uploaded` is the date of its files.
+    """
 
     name: str
     version: str
     uploaded: datetime
     layer: str
     requires: tuple[str, ...] = ()
+    local: bool = False
 
     @property
     def is_wheel(self) -> bool:
@@ -93,6 +98,11 @@ class Lock:
     image: ImageResult | None = None
     image_base: ImageResult | None = None
     version: int = VERSION
+
+    @property
+    def remote(self) -> tuple[Artifact, ...]:
+        """Every artifact that mirrors serve: all but the packages whose source lies in the recipes."""
+        return (*self.debs, *(one for one in self.pythons if not one.local), *self.build_pythons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

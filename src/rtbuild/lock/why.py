@@ -47,6 +47,7 @@ def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
     ]
     normal = canonicalize_name(name)
     python_origin = {one.name: "the release's requirements" if one.name in required else None for one in lock.pythons}
+    python_origin |= {one.name: f"a package of the recipes, {one.path}" for one in lock.pythons if one.local}
     requires = {one.name: one.requires for one in lock.pythons}
     needs += [
         _need("python", one.name, one.version, one.layer, python_origin, requires)

@@ -92,7 +92,10 @@ def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivati
     pythons = tuple(artifact for artifact in lock.pythons if artifact.layer == layer.name)
     # Bytecode depends on the Python that compiles it, the build platform's: hence its source version, not its .deb.
     inputs: list[tuple[str, Sha256]] = [("python", _digest([release.python, python_source_version(release, lock)]))]
-    inputs += [(f"wheel {one.name}", _digest([one.sha256, uploaded_epoch(one)])) for one in pythons]
+    inputs += [
+        (f"{'package' if one.local else 'wheel'} {one.name}", _digest([one.sha256, uploaded_epoch(one)]))
+        for one in pythons
+    ]
     scripts: tuple[str, ...] = _PYTHON_SCRIPTS
     if not all(one.is_wheel for one in pythons):
         inputs += [(f"build wheel {one.name}", one.sha256) for one in lock.build_pythons]

@@ -15,6 +15,7 @@ from rtbuild.platform import PLATFORMS
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
+from rtbuild.recipe.packages import input_digests, read_packages
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 _MODE = re.compile(r"0[0-7]{3,4}\Z")
@@ -47,12 +48,17 @@ def read_layer(root: Path, name: str) -> LayerFile:
     constraints: tuple[str, ...] = ()
     layer: Layer
     if kind == "python":
-        requirements = requirement_list(table, "requirements")
+        packages = read_packages(table, root, name)
+        requirements = (
+            *requirement_list(table, "requirements"),
+            *(f"{package.name}=={package.version}" for package in packages),
+        )
         constraints = requirement_list(table, "constraints", constraint=True)
         layer = PythonLayer(
             name=name,
             title=title,
-            roots=requirement_list(table, "roots"),
+            roots=(*requirement_list(table, "roots"), *(package.name for package in packages)),
+            packages=packages,
             files=files,
             removals=removals,
             preferred=table.table("preferred").string_items(),
@@ -80,6 +86,8 @@ def read_layer(root: Path, name: str) -> LayerFile:
         table.finish()
     problems.raise_if_any()
     inputs = ((file, input_digest(content)), *installed.inputs)
+    if isinstance(layer, PythonLayer):
+        inputs += tuple(digest for package in layer.packages for digest in input_digests(package))
     return LayerFile(layer=layer, requirements=requirements, constraints=constraints, image=image, inputs=inputs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -82,15 +82,50 @@ class DebianLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFile:
+    """A file of a local package; `path` is relative to the package's folder.
+
+    Its content is held, not only its digest: what is built is then what was read, and not what lies there later.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+    sha256: Sha256
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPackage:
+    """A Python package whose source lies in the recipes: what its pyproject.toml says, and the files that count.
+
+    `name` is normalised, `folder` relative to the project, with slashes. `extras` are (normalised name, requirements)
+    pairs, `build_requires` what building it needs (PEP 518), all in the order in which the file has them.
+    """
+
+    name: str
+    version: str
+    folder: str
+    requires_python: str | None
+    dependencies: tuple[str, ...]
+    extras: tuple[tuple[str, tuple[str, ...]], ...]
+    build_requires: tuple[str, ...]
+    files: tuple[PackageFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PythonLayer:
     """A layer of wheels. `roots` are the requirements whose closure it holds; empty `roots` means all the rest.
 
-    `preferred` names, for a path that several wheels install with different content, the package that wins.
+    A layer below the one that holds the rest has the whole closure of its roots, but for what a lower layer has. One
+    above it has its roots and what nothing but them needs. `packages` are made from source in the recipes; they are
+    among the roots. `preferred` names, for a path that several wheels install with different content, the package that
+    wins.
     """
 
     name: str
     title: str
     roots: tuple[str, ...]
+    packages: tuple[LocalPackage, ...] = ()
     files: tuple[InstalledFile, ...] = ()
     removals: tuple[Removal, ...] = ()
     preferred: tuple[tuple[str, str], ...] = ()
@@ -137,8 +172,9 @@ class Support:
 class Release:
     """One runtime version and everything that its recipes say.
 
-    `requirements` are the direct Python requirements (PEP 508), Airflow with its extras first; `constraints` bind
-    packages that nothing asks for directly; `build_constraints` do so for what building sdists needs.
+    `requirements` are the direct Python requirements (PEP 508), Airflow with its extras first, local packages with
+    their versions among them; `constraints` bind packages that nothing asks for directly; `build_constraints` do so for
+    what building sdists needs.
     `as_of` cuts the Python index at a moment (files uploaded before it count).
     `inputs` are the digests of what each recipe file says, by its path relative to the project.
     """
@@ -179,6 +215,11 @@ class Release:
     def python_layers(self) -> tuple[PythonLayer, ...]:
         """The layers of wheels, bottom first."""
         return tuple(layer for layer in self.layers if isinstance(layer, PythonLayer))
+
+    @property
+    def packages(self) -> tuple[LocalPackage, ...]:
+        """The packages whose source lies in the recipes, by layer, bottom first."""
+        return tuple(package for layer in self.python_layers for package in layer.packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

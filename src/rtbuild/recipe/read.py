@@ -181,8 +181,8 @@ def _check_python(
         for root in layer.roots:
             if names.normalized(Requirement(root).name) not in seen:
                 problems.add("layers", f"{layer.name} holds {root!r}, which nothing requires")
-    if python_layers and [bool(layer.roots) for layer in python_layers] != [True] * (len(python_layers) - 1) + [False]:
-        hint = "the last Python layer, and only that one, has no 'roots': it holds the rest"
+    if python_layers and [bool(layer.roots) for layer in python_layers].count(False) != 1:
+        hint = "one Python layer, and only one, has neither 'roots' nor 'packages': it holds the rest"
         problems.add("layers", "it is not clear which Python layer holds the rest", hint=hint)
 
 

@@ -149,6 +149,10 @@ class Table:
         """The tables of a table whose field names are free (`[layers.python]`), in the file's order."""
         return [self.table(name) for name in self._content]
 
+    def fields(self) -> tuple[str, ...]:
+        """The field names of a table whose field names are free, in the file's order."""
+        return tuple(self._content)
+
     def tables(self, name: str, *, required: bool = False) -> list[Table]:
         """A list of tables; empty where the optional field is missing."""
         values: list[Any] = self._get(name, list, [], required=required)

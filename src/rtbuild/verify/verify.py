@@ -11,7 +11,7 @@ from pathlib import Path
 from rtbuild.build import BuildResult, build
 from rtbuild.digest import DiffId, Digest
 from rtbuild.errors import LockError, UsageError
-from rtbuild.lock.model import Artifact, ImageResult, LayerResult, Lock
+from rtbuild.lock.model import ImageResult, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_image
 from rtbuild.platform import Platform, host_platform
@@ -66,9 +66,11 @@ def verify(
 
 
 def lend_artifacts(lock: Lock, store: Store, fresh: Store) -> None:
-    """Put the artifacts that `store` has into `fresh` by hard link; whoever uses them hashes them first."""
-    artifacts: tuple[Artifact, ...] = (*lock.debs, *lock.pythons, *lock.build_pythons)
-    for artifact in artifacts:
+    """Put what `store` has of the lock's files into `fresh` by hard link; whoever uses them hashes them first.
+
+    What the recipes bring is made again, like everything that is made.
+    """
+    for artifact in lock.remote:
         with suppress(OSError):
             os.link(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
 

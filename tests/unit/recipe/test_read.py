@@ -379,8 +379,8 @@ def test_trouble_in_a_layer(tmp_path: Path, old: str, new: str, problem: str, hi
 
 
 def test_a_python_layer_has_no_debian_fields(tmp_path: Path) -> None:
-    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW.replace("roots", "packages")))
-    assert error.brief == "recipes/layers/airflow.toml: packages: unknown field"
+    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW.replace("roots", "users")))
+    assert error.brief == "recipes/layers/airflow.toml: users: unknown field"
 
 
 def test_a_root_that_nothing_requires(tmp_path: Path) -> None:

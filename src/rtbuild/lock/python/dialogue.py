@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -147,6 +148,8 @@ class _Conversation:
             details = [text for text in (self._prefetch.wanted_by(name), error.details) if text]
             hint = f"check the spelling of {name}" + (f"; {error.hint}" if error.hint else "")
             raise MirrorError(error.brief, details="\n".join(details), hint=hint) from error
+        # pip cuts off at `as_of` too, and local packages are of that very moment.
+        latest = self._index.as_of - timedelta(seconds=1)
         entries = []
         for file in page.files:
             self._served[file.filename] = file
@@ -157,7 +160,7 @@ class _Conversation:
                     "hashes": {"sha256": file.sha256},
                     "requires-python": file.requires_python,
                     "yanked": False if file.yanked is None else file.yanked or True,
-                    "upload-time": file.uploaded.isoformat(),
+                    "upload-time": min(file.uploaded, latest).isoformat(),
                     # Of every file, an sdist too: the parent reads it where the index has none (see `index`).
                     "core-metadata": True,
                 }

@@ -73,33 +73,53 @@ def build_graph(
         needs[name] |= {other for other, _ in walk.edges((name, extra))} - {name}
     return Graph(
         needs={name: tuple(sorted(needs[name])) for name in sorted(needs)},
-        layers=_assign(walk, set(needs), layers),
+        layers=_assign(walk, set(needs), requirements, layers),
         missing_extras=tuple(walk.other_extras),
     )
 
 
-def _assign(walk: _Walk, names: set[str], layers: Sequence[PythonLayer]) -> dict[str, str]:
-    """Each package's layer: the first whose roots lead to it, else the layer without roots."""
-    assigned: dict[str, str] = {}
-    rest = next((layer.name for layer in layers if not layer.roots), None)
-    for layer in layers:
-        for name, _ in sorted(walk.closure(layer.roots, where=f"the recipe of layer {layer.name}")):
-            assigned.setdefault(name, layer.name)
-        if walk.problems or walk.recipe_extras:
-            problems = [*walk.problems, *walk.recipe_extras]
-            raise ResolutionError(
-                f"the roots of layer {layer.name} are not among the packages of the release",
-                details="\n".join(problems),
-                hint="name a package that the release's requirements lead to",
-            )
+def _assign(walk: _Walk, names: set[str], requirements: Sequence[str], layers: Sequence[PythonLayer]) -> dict[str, str]:
+    """Each package's layer.
+
+    Up to the layer without roots, which takes the rest, a package is in the first layer whose roots lead to it. Layers
+    above that hold their roots and what nothing else leads to: what they share with the others stays below, where it
+    was before there was such a layer.
+    """
+    reached = {layer.name: {name for name, _ in _closure(walk, layer)} for layer in layers}
+    rest = next((index for index, layer in enumerate(layers) if not layer.roots), len(layers))
+    above = layers[rest + 1 :]
+    tops = {name for layer in above for name in _names(layer.roots)}
+    others = [text for text in requirements if not tops.intersection(_names([text]))]
+    shared = {name for name, _ in walk.closure(others, where=_RECIPE)} - tops if above else set()
+    assigned = {name: layer.name for layer in reversed(above) for name in _names(layer.roots)}
+    for layer in (*layers[:rest], *above):
+        for name in sorted(reached[layer.name]):
+            if layer not in above or name not in shared:
+                assigned.setdefault(name, layer.name)
     homeless = sorted(names - set(assigned))
-    if homeless and rest is None:
+    if homeless and rest == len(layers):
         raise ResolutionError(
             f"{homeless[0]} belongs to no layer",
             details="\n".join(homeless),
             hint="give one Python layer empty roots: it takes the rest",
         )
-    return {name: assigned.get(name, rest or "") for name in names}
+    return {name: assigned[name] if name in assigned else layers[rest].name for name in names}
+
+
+def _closure(walk: _Walk, layer: PythonLayer) -> set[Node]:
+    reached = walk.closure(layer.roots, where=f"the recipe of layer {layer.name}")
+    if walk.problems or walk.recipe_extras:
+        problems = [*walk.problems, *walk.recipe_extras]
+        raise ResolutionError(
+            f"the roots of layer {layer.name} are not among the packages of the release",
+            details="\n".join(problems),
+            hint="name a package that the release's requirements lead to",
+        )
+    return reached
+
+
+def _names(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
 
 
 class _Walk:

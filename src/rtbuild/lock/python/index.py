@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ from packaging.utils import canonicalize_name
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, ResolutionError
 from rtbuild.fetch.sources import Sources
-from rtbuild.lock.python.pages import IndexFile, Page, read_page
+from rtbuild.lock.local import LocalSdist
+from rtbuild.lock.python.pages import IndexFile, Page, local_page, read_page
 from rtbuild.lock.python.sdist import read_sdist
 from rtbuild.lock.python.target import Target
 from rtbuild.lock.python.wheel import PartialFile, PartsRefused, wheel_metadata
@@ -49,7 +50,8 @@ class Metadata:
 class Index:
     """The index as the target sees it at a moment. Metadata is kept below `cache`: it never changes for a sha256.
 
-    `pre_releases` are the names of the projects whose pre-releases count too.
+    `pre_releases` are the names of the projects whose pre-releases count too. `local` are packages that the recipes
+    themselves bring: the index is never asked for one of their names, so whoever takes such a name there gains nothing.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Index:
         as_of: datetime,
         cache: Path,
         pre_releases: frozenset[str] = frozenset(),
+        local: Iterable[LocalSdist] = (),
     ) -> None:
         self.target = target
         self.as_of = as_of
         self._sources = sources
         self._pre_releases = pre_releases
+        self._local = {one.package.name: one for one in local}
         self._base = sources.python_index_url().rstrip("/")
         self._cache = cache / "metadata" / _CACHE_FORMAT
         self._pages: _Once[str, Page] = _Once()
@@ -84,6 +88,8 @@ class Index:
         return self._metadata.get(file.sha256, lambda: self._parse(file))
 
     def _read_page(self, name: str) -> Page:
+        if name in self._local:
+            return local_page(self._local[name], self.target)
         content = self._sources.python_project(name)
         return read_page(
             name,
@@ -105,6 +111,9 @@ class Index:
         return kept
 
     def _ask(self, file: IndexFile) -> tuple[str, tuple[str, ...] | None]:
+        if file.name in self._local:
+            sdist = read_sdist(file.filename, self._local[file.name].content)
+            return _header(sdist.metadata), sdist.build_requires
         if file.is_wheel and file.has_metadata:
             content = self._sources.python_metadata(file.url, file.metadata_sha256)
             if content is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from rtbuild.digest import Sha256, parse_sha256
 from rtbuild.errors import ResolutionError
+from rtbuild.lock.local import LocalSdist
 from rtbuild.lock.python.target import Target
 
 _SDISTS = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
@@ -124,6 +125,29 @@ def read_page(
         other_python=_sorted(others["python"] - usable),
         pre_releases=_sorted({str(version) for version in early}),
     )
+
+
+def local_page(sdist: LocalSdist, target: Target) -> Page:
+    """The page of a package whose source lies in the recipes: one version, which no index has a say in."""
+    package = sdist.package
+    if package.requires_python is not None and not _admits(package.requires_python, target.version):
+        return Page(name=package.name, files=(), other_python=(package.version,))
+    file = IndexFile(
+        name=package.name,
+        version=Version(package.version),
+        filename=sdist.filename,
+        url=f"/{quote(package.folder)}",
+        size=sdist.size,
+        sha256=sdist.sha256,
+        uploaded=sdist.uploaded,
+        requires_python=package.requires_python,
+        yanked=None,
+        has_metadata=False,
+        metadata_sha256=None,
+        rank=len(target.ranks),
+        build=(-1, ""),
+    )
+    return Page(name=package.name, files=(file,))
 
 
 _HINT_INDEX = "use an index that offers the Simple API as JSON with upload times and sizes (PEP 691, PEP 700)"

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.fetch.sources import Sources
+from rtbuild.lock.local import local_sdists, renew_local
 from rtbuild.lock.model import PythonArtifact
 from rtbuild.lock.python.builds import lock_builds
 from rtbuild.lock.python.dialogue import Question, ask_resolver
@@ -77,6 +78,7 @@ def resolve_python(
         as_of=release.as_of,
         cache=cache,
         pre_releases=_pre_releases((*release.requirements, *constraints, *release.build_constraints)),
+        local=local_sdists(release),
     )
     files, graph = _resolve(
         index,
@@ -87,7 +89,7 @@ def resolve_python(
         task="resolve python",
         progress=progress,
     )
-    pythons = _artifacts(files, graph)
+    pythons = renew_local(_artifacts(files, graph), release)
 
     def resolve_build(requirements: tuple[str, ...]) -> tuple[PythonArtifact, ...]:
         found, needs = _resolve(
