@@ -28,6 +28,7 @@ def test_no_recipe_names_an_address() -> None:
     # What tools leave in the folder of a package is no recipe.
     left_over = re.compile(r"/\.|/__pycache__/|\.egg-info/")
     recipes = ROOT / "recipes"
-    files = [one for one in recipes.rglob("*") if one.is_file() and not left_over.search(f"/{one.relative_to(recipes)}")]
+    found = ((path, f"/{path.relative_to(recipes)}") for path in recipes.rglob("*") if path.is_file())
+    files = [path for path, name in found if not left_over.search(name)]
     assert files
     assert [str(path) for path in files if "://" in path.read_text(encoding="utf-8")] == []
