@@ -182,7 +182,9 @@ def _report(
     return VerifyReport(
         release=result.release,
         platform=result.platform,
-        reproducible=expected_id == result.image_id and manifest_equal is not False,
+        reproducible=(
+            all(layer.equal for layer in layers) and expected_id == result.image_id and manifest_equal is not False
+        ),
         expected_image_id=expected_id,
         image_id=result.image_id,
         expected_manifest_digest=expected_manifest,
