@@ -113,6 +113,11 @@ class Container:
             exit_code = int(client.api.exec_inspect(process)["ExitCode"])
         return RunOutcome(exit_code=exit_code, stdout=stdout, stderr=stderr)
 
+    def start(self) -> None:
+        """Run its command once more, after it ended, with the files that it left."""
+        with talk(self.endpoint) as client:
+            client.api.start(self.id)
+
     def signal(self, name: str) -> None:
         """Send its first process a signal, such as `SIGTERM`."""
         with talk(self.endpoint) as client:
