@@ -39,6 +39,8 @@ class ContainerOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     """Added to the image's environment."""
     mounts: Sequence[Mount]
+    tmpfs: Mapping[str, str]
+    """Empty folders in memory, with their mount options (`{"/tmp": "mode=1777"}`)."""
     network: str
     """`none`, where nothing is said, or `host`: a private engine has no bridge."""
     workdir: str | None
@@ -205,6 +207,7 @@ def _create(
         network_mode=options.get("network") or "none",
         read_only=options.get("read_only") or False,
         binds={str(m.source.resolve()): {"bind": m.target, "mode": "ro" if m.read_only else "rw"} for m in mounts},
+        tmpfs=dict(options.get("tmpfs") or {}),
         log_config={"type": log},
     )
     try:
