@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store import Store
 from tests.integration.command_line import CommandLine, artifacts_of, as_chosen, lend
+from tests.integration.small import VERSION, write_small_project
 from tests.integration.told import Told
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,60 @@ def first_build(
     assert [layer["state"] for layer in answer["layers"]] == ["built"] * 4
     yield FirstBuild(command=command, store=store, answer=answer)
     shutil.rmtree(store)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallRelease:
+    """A small release that is built and recorded: its project, its store, and how to run rtbuild on them."""
+
+    folder: Path
+    lock: Lock
+    answer: dict[str, Any]
+    environment: Mapping[str, str | None]
+
+    @property
+    def project(self) -> Project:
+        return Project(root=self.folder / "project")
+
+    @property
+    def store(self) -> Store:
+        return Store.open(self.folder / "store")
+
+    @property
+    def command(self) -> CommandLine:
+        files = str(self.project.root / "files")
+        environment = {**self.environment, "RTBUILD_PYTHON_INDEXES": files, "RTBUILD_DEBIAN_MIRRORS": files}
+        return CommandLine(project=self.project.root, store=self.folder / "store", environment=environment)
+
+    def copy(self, folder: Path) -> SmallRelease:
+        """One of a test's own, to spoil."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return replace(self, folder=folder)
+
+    def unbuilt(self, folder: Path) -> SmallRelease:
+        """One of a test's own, of which only the artifacts are in the store."""
+        shutil.copytree(self.project.root, folder / "project")
+        lend(artifacts_of(self.lock), self.store, folder / "store")
+        return replace(self, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def small(
+    engine: Engine,
+    project: Project,
+    settings: Settings,
+    lock: Lock,
+    artifacts: Store,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[SmallRelease]:
+    """Not to be changed: tests that do, take a copy."""
+    folder = tmp_path_factory.mktemp("small")
+    made = write_small_project(folder / "project", project, lock)
+    one = SmallRelease(folder=folder, lock=lock, answer={}, environment=as_chosen(settings))
+    lend(made.read_lock(VERSION, AMD64).debs, artifacts, folder / "store")
+    answer = one.command.run("build", VERSION, "--json", "--record").succeeded().document
+    yield replace(one, lock=made.read_lock(VERSION, AMD64), answer=answer)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

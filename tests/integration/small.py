@@ -1,0 +1,120 @@
+"""A release that is built in seconds, of real Debian packages and two wheels made here: for what takes many builds.
+
+It has what 8.0.0 has but for the amount: a system bootstrapped from nothing, a Python above it, a layer of wheels.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tomlkit
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.lock.derived import newest_input
+from rtbuild.lock.format import write_lock
+from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
+from rtbuild.project import Project
+from tests.fakes.package_index import make_wheel
+
+VERSION = "1.0.0"
+
+_RELEASE = """
+airflow = "2.6.0"
+released = "2023-04-30"
+python = "3.9"
+os = "Debian 11"
+as_of = 2023-05-02T00:00:00Z
+platforms = ["linux/amd64"]
+layers = ["base-os", "python", "airflow"]
+
+[support]
+status = "stable"
+"""
+
+_AIRFLOW = """
+kind = "python"
+title = "Something small that is called Airflow"
+requirements = ["greeting"]
+"""
+
+
+def write_small_project(root: Path, real: Project, lock: Lock) -> Project:
+    """Write the project to `root` and its wheels to `root/files`, with a lock that takes its packages from `lock`.
+
+    The Debian layers keep all that the `real` ones do beyond their packages.
+    """
+    layers = root / "recipes" / "layers"
+    shutil.copytree(real.root / "recipes" / "engines", root / "recipes" / "engines")
+    shutil.copytree(real.root / "runtime.lock" / "engines", root / "runtime.lock" / "engines")
+    shutil.copytree(real.root / "recipes" / "layers" / "base-os", layers / "base-os")
+    for name, packages in (("base-os", ["passwd", "tini"]), ("python", ["python3.9"])):
+        recipe = tomlkit.parse((real.root / "recipes" / "layers" / f"{name}.toml").read_text())
+        recipe["packages"] = packages
+        recipe.pop("copies", None)  # of a file that comes with apt
+        (layers / f"{name}.toml").write_text(tomlkit.dumps(recipe))
+    (layers / "airflow.toml").write_text(_AIRFLOW)
+    release = root / "recipes" / "releases" / f"{VERSION}.toml"
+    release.parent.mkdir()
+    release.write_text(_RELEASE)
+
+    essential = [deb.name for deb in lock.debs if deb.essential]
+    base = closure(lock.debs, [*essential, "passwd", "tini"])
+    debs = [
+        replace(deb, layer="base-os" if deb in base else "python")
+        for deb in closure(lock.debs, [*essential, "passwd", "tini", "python3.9"])
+    ]
+    pythons = [write_wheel(root / "files", "apache-airflow", "2.6.0", requires=["greeting"])]
+    pythons.append(write_wheel(root / "files", "greeting", "1.0"))
+    project = Project.find(root)
+    lock_small_project(
+        project, replace(lock, release=VERSION, debs=tuple(debs), pythons=tuple(pythons), build_pythons=())
+    )
+    return project
+
+
+def lock_small_project(project: Project, lock: Lock) -> None:
+    """Write `lock` as if it had been made from the project's recipes as they are now, with nothing recorded."""
+    fresh = replace(
+        lock,
+        inputs=project.release(VERSION).inputs,
+        source_date_epoch=newest_input(lock.debs, lock.pythons),
+        layers=(),
+        image=None,
+        image_base=None,
+    )
+    write_lock(project.lock_path(VERSION, lock.platform), fresh)
+
+
+def closure(debs: Iterable[DebArtifact], names: Sequence[str]) -> list[DebArtifact]:
+    """The packages called `names` and all that they depend on, in the order of `debs`."""
+    by_name = {deb.name: deb for deb in debs}
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += by_name[name].depends
+    return [deb for name, deb in by_name.items() if name in found]
+
+
+def write_wheel(folder: Path, name: str, version: str, *, requires: Sequence[str] = ()) -> PythonArtifact:
+    """Make a wheel of one module in `folder`, and say what a lock says of it."""
+    wheel = make_wheel(name, version, requires=requires)
+    folder.mkdir(exist_ok=True)
+    (folder / wheel.filename).write_bytes(wheel.content)
+    return PythonArtifact(
+        filename=wheel.filename,
+        path=f"packages/{wheel.filename}",
+        size=len(wheel.content),
+        sha256=sha256_bytes(wheel.content),
+        name=name,
+        version=version,
+        uploaded=datetime(2023, 4, 1, tzinfo=UTC),
+        layer="airflow",
+        requires=tuple(requires),
+    )
