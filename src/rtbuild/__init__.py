@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rtbuild.project import Project
     from rtbuild.recipe.model import Release
     from rtbuild.settings import Settings, load_settings
+    from rtbuild.size import ImageSize, measure_release, treemap_page
     from rtbuild.store import Store
     from rtbuild.verify import VerifyReport
     from rtbuild.verify import verify as verify_release
@@ -34,6 +35,7 @@ _ORIGIN = {
     "BuildResult": "rtbuild.build",
     "BuiltLayer": "rtbuild.build",
     "FetchReport": "rtbuild.fetch",
+    "ImageSize": "rtbuild.size",
     "Lock": "rtbuild.lock.model",
     "MirrorDescription": "rtbuild.fetch",
     "Need": "rtbuild.lock.why",
@@ -57,9 +59,11 @@ _ORIGIN = {
     "host_platform": "rtbuild.platform",
     "load_settings": "rtbuild.settings",
     "lock_release": "rtbuild.lock.join:resolve_lock",
+    "measure_release": "rtbuild.size",
     "open_sources": "rtbuild.fetch",
     "parse_platform": "rtbuild.platform",
     "plan_release": "rtbuild.plan",
+    "treemap_page": "rtbuild.size",
     "verify_release": "rtbuild.verify:verify",
     "who_needs": "rtbuild.lock.why",
     "write_lock": "rtbuild.lock.format",
@@ -71,6 +75,7 @@ __all__ = [
     "BuildResult",
     "BuiltLayer",
     "FetchReport",
+    "ImageSize",
     "Lock",
     "MirrorDescription",
     "Need",
@@ -93,9 +98,11 @@ __all__ = [
     "host_platform",
     "load_settings",
     "lock_release",
+    "measure_release",
     "open_sources",
     "parse_platform",
     "plan_release",
+    "treemap_page",
     "verify_release",
     "who_needs",
     "write_lock",

@@ -11,6 +11,7 @@ from rtbuild.cli.engine_commands import engine
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.lock_commands import export, fetch, lock, why
 from rtbuild.cli.place_commands import list_releases, mirrors, store
+from rtbuild.cli.size_commands import size
 
 
 def installed_version() -> str:
@@ -57,6 +58,7 @@ COMMANDS: tuple[click.Command, ...] = (
     plan,
     build,
     verify,
+    size,
     why,
     export,
     mirrors,
