@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
@@ -62,6 +63,8 @@ def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, .
         if not source or source.startswith(("/", ".")) or posixpath.normpath(source) != source:
             item.wrong("source", f"{source!r} does not lie in recipes/layers/{layer}/")
             continue
+        if any("/" in pattern for pattern in (*include, *exclude)):
+            continue  # what would be read is not what was meant
         try:
             files = tuple(_files(item, root / folder, include, (*exclude, *LEFT_OVERS)))
         except OSError as error:
@@ -155,6 +158,7 @@ def _package(root: Path, folder: str, files: tuple[PackageFile, ...]) -> LocalPa
                 f"{field} is left to the build, but a lock has to know it",
                 hint=f"write {field} into [project]",
             )
+    _check_named_files(project, content.get("project"), {file.path for file in files})
     requires_python = project.parsed("requires-python", _specifiers, "") if project.has("requires-python") else None
     package = LocalPackage(
         name=project.parsed("name", _name, ""),
@@ -168,6 +172,16 @@ def _package(root: Path, folder: str, files: tuple[PackageFile, ...]) -> LocalPa
     )
     problems.raise_if_any()
     return package
+
+
+def _check_named_files(project: Table, said: Any, paths: set[str]) -> None:
+    """Backends leave out a README that is not there, some of them without a word."""
+    for field in ("readme", "license"):
+        value = said.get(field) if isinstance(said, dict) else None
+        name = value.get("file") if isinstance(value, dict) else value if field == "readme" else None
+        if isinstance(name, str) and name not in paths:
+            hint = "add the file, or name it in 'include' of the layer's [[packages]]"
+            project.wrong(field, f"{name} is not among what counts of the package", hint=hint)
 
 
 def _extras(table: Table) -> tuple[tuple[str, tuple[str, ...]], ...]:

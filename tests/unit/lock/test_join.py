@@ -24,6 +24,7 @@ from rtbuild.project import Project
 from tests.fakes import locks
 from tests.fakes.debian_archive import BUILT, DebianArchive, FakeDeb, MirrorServer
 from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
+from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package
 from tests.fakes.projects import put, write_project
 
 AMD64 = PLATFORMS["linux/amd64"]
@@ -261,3 +262,96 @@ def test_an_engine_lock_names_each_package_of_its_recipe(world: World) -> None:
     ]
     write_engine_lock(world.project.engine_lock_path("default", AMD64), lock)
     assert world.project.read_engine_lock("default", AMD64) == lock
+
+
+# --- packages whose source lies in the recipes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gated(world: World) -> World:
+    """A world whose release has a layer `gate` above all others, with a package of its own."""
+    put(world.project.root / "recipes/layers/gate.toml", LAYER)
+    write_package(world.project.root / FOLDER)
+    world.change("releases/8.0.0", '"providers"]', '"providers", "gate"]')
+    for name, version in (("lantern", "1.0"), ("setuptools", "67.7.2"), ("wheel", "0.40")):
+        world.index.publish(make_wheel(name, version))
+    return world
+
+
+def test_a_local_package_is_locked_with_what_it_needs(gated: World) -> None:
+    lock = gated.resolve()
+    (local,) = (one for one in lock.pythons if one.local)
+    assert (local.name, local.version, local.layer) == ("gate-keeper", "1.0.0", "gate")
+    assert (local.path, local.filename) == (FOLDER, "gate_keeper-1.0.0.tar")
+    assert (local.uploaded, local.requires) == (datetime(2023, 5, 2, tzinfo=UTC), ("lantern", "spam"))
+    layers = {one.name: one.layer for one in lock.pythons}
+    assert (layers["spam"], layers["celery"], layers["lantern"]) == ("airflow", "providers", "gate")
+    assert {one.name for one in lock.build_pythons} == {"setuptools", "wheel"}
+    assert lock.source_date_epoch == datetime(2023, 5, 2, tzinfo=UTC).timestamp()
+    assert gated.check() == ()
+
+
+def test_no_index_is_asked_for_a_local_package(gated: World) -> None:
+    """Whoever takes its name on a public index must not get into the image."""
+    gated.index.publish(make_wheel("gate-keeper", "1.0.0"))
+    gated.index.publish(make_wheel("gate-keeper", "9.0"))
+    lock = gated.resolve()
+    assert versions(lock)["gate-keeper"] == "1.0.0"
+    assert [path for path in gated.index.requested if "gate" in path] == []
+    assert [path for path in gated.index.requested if "lantern" in path] != []
+
+
+def test_locking_a_local_package_again_changes_nothing(gated: World) -> None:
+    gated.resolve()
+    before = gated.project.lock_path("8.0.0", AMD64).read_bytes()
+    gated.resolve()
+    assert gated.index.requested == []
+    gated.resolve(refresh=True)
+    assert gated.project.lock_path("8.0.0", AMD64).read_bytes() == before
+
+
+def test_other_source_is_another_sdist_and_needs_no_index(gated: World) -> None:
+    first = gated.resolve()
+    put(gated.project.root / FOLDER / MODULE, "def knock() -> str:\n    return 'come in'\n")
+    assert gated.check() == (
+        f"{FOLDER}/{MODULE} has changed since the lock was made",
+        f"gate-keeper: its source in {FOLDER} is not what the lock was made from",
+    )
+    after = gated.resolve()
+    assert gated.index.requested == []
+    assert gated.check() == ()
+    (before,), (now,) = ([one for one in lock.pythons if one.local] for lock in (first, after))
+    assert replace(now, sha256=before.sha256, size=before.size) == before
+    assert now.sha256 != before.sha256
+    assert [one for one in after.pythons if not one.local] == [one for one in first.pythons if not one.local]
+
+
+def test_other_requirements_are_resolved(gated: World) -> None:
+    gated.resolve()
+    gated.index.publish(make_wheel("owl", "2.0"))
+    put(gated.project.root / FOLDER / "pyproject.toml", PYPROJECT.replace('"lantern"', '"lantern", "owl"'))
+    after = gated.resolve()
+    assert (versions(after)["owl"], {one.name: one.layer for one in after.pythons}["owl"]) == ("2.0", "gate")
+
+
+def test_requirements_that_fit_nothing_name_the_package(gated: World) -> None:
+    put(gated.project.root / FOLDER / "pyproject.toml", PYPROJECT.replace("spam>=1", "spam>=2"))
+    with pytest.raises(ResolutionError) as caught:
+        gated.resolve()
+    assert "gate-keeper 1.0.0 needs spam>=2" in str(caught.value.details)
+
+
+def test_a_local_package_for_another_python(gated: World) -> None:
+    put(gated.project.root / FOLDER / "pyproject.toml", PYPROJECT.replace(">=3.9", ">=3.10"))
+    with pytest.raises(ResolutionError) as caught:
+        gated.resolve()
+    assert caught.value.brief == "gate-keeper: no file can be used for Python 3.9.2 on linux/amd64"
+    assert "1 for other Pythons only (1.0.0)" in str(caught.value.details)
+
+
+def test_no_index_moves_a_local_package(gated: World) -> None:
+    gated.resolve()
+    with pytest.raises(UsageError) as caught:
+        gated.resolve(upgrade={"Gate.Keeper": "2.0"})
+    assert caught.value.brief == "gate-keeper is a package of the recipes, which no index moves"
+    assert caught.value.hint == f"its version is in {FOLDER}/pyproject.toml"

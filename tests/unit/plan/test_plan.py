@@ -300,3 +300,17 @@ def test_another_compressors_blob_is_made_again() -> None:
     records = Records(realised(recipe, locked, BASE, output("b")))
     plan = plan_release(recipe, locked, records, compressor="zstd 2")
     assert states(plan)["base-os"] == ("build", "the store holds it as zstd 1 wrote it")
+
+
+def test_a_package_of_the_recipes_is_named_as_one() -> None:
+    gate = PythonLayer(name="gate", title="Gate", roots=("gate-keeper",))
+    recipe = release(BASE, PYTHON, AIRFLOW, PROVIDERS, gate)
+
+    def locked(sha256: str) -> Lock:
+        package = replace(wheel("gate-keeper", layer="gate", sha256=sha256), filename="gate_keeper-1.tar", local=True)
+        return lock(pythons=(*lock().pythons, package))
+
+    records = Records(realised(recipe, locked("6"), gate, output("6")))
+    planned = plan_release(recipe, locked("7"), records).layers[-1]
+    assert (planned.name, planned.state, planned.reason) == ("gate", "build", "package gate-keeper changed")
+    assert changed(keys(locked("6"), recipe), keys(locked("7"), recipe)) == {"gate"}

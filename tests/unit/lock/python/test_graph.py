@@ -117,3 +117,39 @@ def test_a_package_that_nothing_needs_is_an_error(target: Target) -> None:
     with pytest.raises(ResolutionError, match="nothing needs") as caught:
         graph(target, {**PACKAGES, "stray": package("stray", "1")})
     assert caught.value.details == "stray"
+
+
+TOP = {
+    **PACKAGES,
+    "gate": package("gate", "1.0", "click", "lantern", "flask"),
+    "lantern": package("lantern", "1.0", "oil"),
+    "oil": package("oil", "1.0"),
+}
+
+
+def test_a_layer_above_the_rest_holds_its_roots_and_what_only_they_need(target: Target) -> None:
+    order = (layer("airflow", "airflow"), layer("providers"), layer("gate", "gate"))
+    layers = graph(target, TOP, (*REQUIREMENTS, "Gate==1.0"), order).layers
+    assert {name for name, where in layers.items() if where == "gate"} == {"gate", "lantern", "oil"}
+    without = graph(target).layers
+    assert {name: layers[name] for name in without} == without
+
+
+def test_what_others_need_too_stays_below(target: Target) -> None:
+    order = (layer("airflow", "airflow"), layer("providers"), layer("gate", "gate"))
+    packages = {**TOP, "boto": package("boto", "1.0", "oil", "gate")}
+    layers = graph(target, packages, (*REQUIREMENTS, "gate"), order).layers
+    # A root is where the recipe puts it, whoever else needs it; so is what it needs, then, with the others.
+    assert (layers["gate"], layers["oil"], layers["lantern"]) == ("gate", "providers", "providers")
+
+
+def test_of_two_layers_above_the_rest_the_first_takes_what_they_share(target: Target) -> None:
+    order = (layer("airflow", "airflow"), layer("rest"), layer("lamp", "lamp"), layer("gate", "gate"))
+    packages = {**TOP, "lamp": package("lamp", "1.0", "oil", "gate")}
+    layers = graph(target, packages, (*REQUIREMENTS, "lamp", "gate"), order).layers
+    assert {name: layers[name] for name in ("lamp", "gate", "lantern", "oil")} == {
+        "lamp": "lamp",
+        "gate": "gate",
+        "lantern": "lamp",
+        "oil": "lamp",
+    }

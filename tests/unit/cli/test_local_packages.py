@@ -1,0 +1,73 @@
+"""What the command line does for a release with a package whose source lies in the recipes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.lock.format import write_lock
+from rtbuild.lock.local import as_locked, local_sdists
+from rtbuild.lock.model import Lock
+from rtbuild.project import Project
+from rtbuild.store import Store
+from tests.fakes import locks
+from tests.fakes.command_line import AMD64, Run, answer
+from tests.fakes.packages import FOLDER, MODULE, write_project_with_package
+from tests.fakes.projects import put
+
+HERE = ("--platform", "linux/amd64")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.find(write_project_with_package(tmp_path / "project"))
+
+
+@pytest.fixture
+def lock(project: Project, store: Store) -> Lock:
+    """A lock whose files the store has, but for the package's sdist."""
+    release = project.release("8.0.0")
+    (sdist,) = local_sdists(release)
+    deb, tool = (
+        replace(one, sha256=sha256_bytes(one.filename.encode()), size=len(one.filename))
+        for one in (locks.deb("python3.9-minimal", layer="python"), locks.wheel("setuptools", layer=""))
+    )
+    for one in (deb, tool):
+        store.artifact_path(one.sha256).write_text(one.filename)
+    lock = locks.lock(
+        inputs=release.inputs,
+        debs=(deb,),
+        pythons=(as_locked(locks.wheel("gate-keeper", "1.0.0", layer="gate"), sdist),),
+        build_pythons=(tool,),
+        image=None,
+        layers=(),
+    )
+    write_lock(project.lock_path("8.0.0", AMD64), lock)
+    return lock
+
+
+def test_fetch_asks_no_mirror_for_it(run: Run, lock: Lock, store: Store) -> None:
+    report = answer(run("fetch", "8.0", *HERE, "--json"))
+    assert (report["fetched"], report["present"]) == (0, 2)
+    assert store.verify_artifact(lock.pythons[0])
+
+
+def test_fetch_refuses_other_source_than_the_locked_one(run: Run, lock: Lock, project: Project) -> None:
+    put(project.root / FOLDER / MODULE, "# nothing\n")
+    result = run("fetch", "8.0", *HERE)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"error: gate-keeper: its source in {FOLDER} is not what the lock of 8.0.0 was made from",
+        "hint: make the lock again with: rtbuild lock 8.0.0 --platform linux/amd64",
+    ]
+
+
+def test_why_names_its_folder(run: Run, lock: Lock) -> None:
+    assert run("why", "8.0", "gate-keeper", *HERE).stdout.splitlines() == [
+        "gate-keeper 1.0.0 (python)",
+        "layer      gate",
+        f"because    a package of the recipes, {FOLDER}",
+    ]
