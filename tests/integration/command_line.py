@@ -130,8 +130,8 @@ def as_chosen(settings: Settings) -> dict[str, str | None]:
 
 
 def artifacts_of(lock: Lock) -> tuple[Artifact, ...]:
-    """Everything that building `lock` needs."""
-    return (*lock.debs, *lock.pythons, *lock.build_pythons)
+    """Everything that building `lock` needs to have fetched."""
+    return lock.remote
 
 
 def lend(artifacts: Iterable[Artifact], store: Store, folder: Path, *, owner: int | None = None) -> Store:

@@ -94,7 +94,7 @@ def first_build(
     store = lend(artifacts_of(lock), artifacts, tmp_path_factory.mktemp("first") / "store").root
     command = CommandLine(project=ROOT, store=store, environment=as_chosen(settings))
     answer = command.run("build", "8.0", "--json").succeeded().document
-    assert [layer["state"] for layer in answer["layers"]] == ["built"] * 4
+    assert {layer["state"] for layer in answer["layers"]} == {"built"}
     yield FirstBuild(command=command, store=store, answer=answer)
     shutil.rmtree(store)
 

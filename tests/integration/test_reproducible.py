@@ -162,7 +162,7 @@ def test_somebody_else_elsewhere_at_another_time(
         ],
     )
     second = elsewhere.run("build", "8.0", "--json", "--jobs", "1").succeeded().document
-    assert [layer["state"] for layer in second["layers"]] == ["built"] * 4
+    assert {layer["state"] for layer in second["layers"]} == {"built"}
     assert {path.name[:4] for path in store.logs.iterdir()} == {MOMENT[:4]}
     assert {path.stat().st_uid for path in (store.layout / "blobs/sha256").iterdir()} == {STRANGER}
     assert identity(second) == identity(first_build.answer)
@@ -183,7 +183,7 @@ def test_another_version_of_the_engine(
     store = lend(artifacts_of(lock), artifacts, room / "store")
     command = CommandLine(project=ROOT, store=store.root, environment=reaching(newer))
     third = command.run("build", "8.0", "--json").succeeded().document
-    assert [layer["state"] for layer in third["layers"]] == ["built"] * 4
+    assert {layer["state"] for layer in third["layers"]} == {"built"}
     assert identity(third) == identity(first_build.answer)
 
 

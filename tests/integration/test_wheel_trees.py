@@ -17,6 +17,7 @@ import zstandard
 from rtbuild.build.trees import Tree, lock_conflicts, realise_trees, realise_wheels, tool_debs, unpack_debs
 from rtbuild.engine import Engine
 from rtbuild.fetch import fetch
+from rtbuild.lock.local import store_local
 from rtbuild.lock.model import Lock
 from rtbuild.oci.tar import END
 from rtbuild.progress import Silent
@@ -50,16 +51,17 @@ def release(project: Project) -> Release:
 @pytest.fixture(scope="module")
 def small(lock: Lock, settings: Settings) -> Lock:
     """The lock with a few wheels and every sdist, all of them in the settings' store."""
-    pythons = tuple(one for one in lock.pythons if one.name in WHEELS or not one.is_wheel)
+    # What the recipes bring has tests of its own.
+    pythons = tuple(one for one in lock.pythons if one.name in WHEELS or not (one.is_wheel or one.local))
     small = replace(lock, pythons=pythons, debs=tool_debs(lock.debs))
-    fetch([*small.debs, *small.pythons, *small.build_pythons], Store.open(settings.store), settings)
+    fetch(small.remote, Store.open(settings.store), settings)
     return small
 
 
 def fresh_store(folder: Path, lock: Lock, settings: Settings) -> Store:
     """An empty store but for the lock's artifacts."""
     store, source = Store.open(folder), Store.open(settings.store)
-    for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons):
+    for artifact in lock.remote:
         target = store.artifact_path(artifact.sha256)
         if not target.exists():
             try:
@@ -176,7 +178,8 @@ def test_the_release_has_no_undecided_conflicts(
     release: Release, lock: Lock, settings: Settings, engine: Engine
 ) -> None:
     store = Store.open(settings.store)
-    fetch([*lock.debs, *lock.pythons, *lock.build_pythons], store, settings)
+    fetch(lock.remote, store, settings)
+    store_local(release, lock, store)
     conflicts = lock_conflicts(release, lock, store=store, engine=engine)
     assert [str(conflict) for conflict in conflicts if not conflict.equal] == []
     assert {claim.package for conflict in conflicts for claim in conflict.claims} >= {"gcloud-aio-auth"}
