@@ -1,4 +1,4 @@
-"""The security manager, whose source lies in the recipes, as a wheel and a layer: the same bytes wherever it is made."""
+"""The security manager, whose source lies in the recipes: the same wheel and the same layer wherever they are made."""
 
 from __future__ import annotations
 
