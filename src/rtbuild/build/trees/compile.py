@@ -74,8 +74,8 @@ def compile_wheels(
     """Compile all of `work` in one container of `platform` made of the packages `root`; the archives of each wheel by
     the work's name.
 
-    `folder` is an empty folder on the same file system as the wheels, which are hard-linked into it; the archives are
-    made below it. All processors of the engine are used. Raises `BuildError`, `EngineError`.
+    `folder` is an empty folder; the archives are made below it. All processors of the engine are used.
+    Raises `BuildError`, `EngineError`.
     """
     queue = sorted(
         ((task, number, one) for one in work for number, task in enumerate(one.tasks)),
@@ -87,11 +87,10 @@ def compile_wheels(
     context, out = folder / "context", folder / "out"
     (context / "work" / "tasks").mkdir(parents=True)
     (context / "work" / "wheels").mkdir()
-    for one in work:
-        link_file(one.wheel, context / "work" / "wheels" / one.name)
     for position, (task, _, one) in enumerate(queue):
         name = f"{position:06}"
-        text = json.dumps({"wheel": one.name, "modules": task.modules})
+        modules = _write_sources(task, one.wheel, context / "work" / "wheels" / name)
+        text = json.dumps({"wheel": name, "modules": modules})
         (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
         archives[one.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(script_text(SCRIPT))
@@ -118,6 +117,23 @@ def compile_wheels(
             f"compiling wheels: the container left out {len(missing)} of {len(queue)} parts", hint=f"see {log}"
         )
     return {name: tuple(paths) for name, paths in archives.items()}
+
+
+def _write_sources(task: CompileTask, wheel: Path, target: Path) -> list[Module]:
+    """Put the task's sources, as the wheel stores them, into `target`; the modules with their offsets there.
+
+    The engine gets no more of a wheel than that. Measured on the wheels of an Airflow release: 45 of 190 MB, and some
+    100 MB/s reach the engine.
+    """
+    modules: list[Module] = []
+    position = 0
+    with wheel.open("rb") as source, target.open("wb") as out:
+        for path, offset, size, deflated in task.modules:
+            source.seek(offset)
+            out.write(source.read(size))
+            modules.append((path, position, size, deflated))
+            position += size
+    return modules
 
 
 def script_text(name: str) -> bytes:
