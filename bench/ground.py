@@ -69,8 +69,7 @@ class Ground:
     def artifacts(self) -> Path:
         """The folder with every artifact of the lock, fetched into the user's store where they were not there."""
         store = Store.open(self.settings.store)
-        locked = (*self.lock.debs, *self.lock.pythons, *self.lock.build_pythons)
-        fetch_artifacts(locked, store, self.settings)
+        fetch_artifacts(self.lock.remote, store, self.settings)
         return self.settings.store / "artifacts"
 
     @cached_property
@@ -83,7 +82,7 @@ class Ground:
         self._stores += 1
         store = self.folder / f"store-{self._stores}"
         (store / "artifacts").mkdir(parents=True)
-        for artifact in (*self.lock.debs, *self.lock.pythons, *self.lock.build_pythons):
+        for artifact in self.lock.remote:
             with contextlib.suppress(FileExistsError):
                 os.link(self.artifacts / artifact.sha256, store / "artifacts" / artifact.sha256)
         return store

@@ -33,7 +33,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels \\
     --mount=type=bind,source=requirements.txt,target=/requirements.txt \\
     python3 /wheels/{pip}/pip install --no-index --find-links /wheels --no-cache-dir --requirement /requirements.txt
 """
-_STEP = re.compile(r"#(\d+) \[\d+/\d+\] (\w+)")
+_STEP = re.compile(r"#(\d+) \[(?:\S+ )?\d+/\d+\] (\w+)")
 _DONE = re.compile(r"#(\d+) DONE ([\d.]+)s")
 
 
@@ -134,7 +134,7 @@ class Rival:
     @cached_property
     def _wheels(self) -> Path:
         locked = (*self._ground.lock.pythons, *self._ground.lock.build_pythons)
-        return self._linked("wheels", {one.filename: one.sha256 for one in locked})
+        return self._linked("wheels", {one.filename: one.sha256 for one in locked if not one.local})
 
     def _linked(self, name: str, files: dict[str, str]) -> Path:
         folder = self._folder / name

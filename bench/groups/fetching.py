@@ -23,7 +23,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         return
     if shutil.which("curl") is None:
         raise BenchError("curl is not installed: apt-get install curl")
-    artifacts = {one.sha256: one for one in (*ground.lock.debs, *ground.lock.pythons, *ground.lock.build_pythons)}
+    artifacts = {one.sha256: one for one in ground.lock.remote}
     size = sum(one.size for one in artifacts.values()) / 1e6
     config = ground.folder / "curl.conf"
     lines = []
