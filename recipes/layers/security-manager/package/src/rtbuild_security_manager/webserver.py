@@ -7,11 +7,12 @@ import logging
 from typing import Any
 from urllib.parse import quote
 
+import flask.globals
 from airflow.configuration import conf
 from airflow.exceptions import AirflowConfigException
 from airflow.security import permissions
 from airflow.www.security import AirflowSecurityManager
-from flask import Response, g, redirect, request, session
+from flask import Response, current_app, g, redirect, request, session
 from flask_appbuilder.const import AUTH_REMOTE_USER
 from flask_login import current_user, login_user
 from sqlalchemy.exc import SQLAlchemyError
@@ -70,7 +71,7 @@ class TokenSecurityManager(AirflowSecurityManager):  # type: ignore[misc]
         return bool(super().has_access(action_name, resource_name, user))
 
     def add_user(self, *_args: Any, **_kwargs: Any) -> bool:
-        """Refuses to create a user by hand, from a page, the REST API or the command line."""
+        """Refuses to create a user by hand, whichever page or API it is that asks."""
         log.error("Users are created by their first request with a token, not by hand")
         return False
 
@@ -82,13 +83,13 @@ class TokenSecurityManager(AirflowSecurityManager):  # type: ignore[misc]
     def _guard(self) -> Any:
         """Flask's hook before each request: None lets it go on, anything else is the answer."""
         g.token_guarded = True
+        # Until somebody is known, and for what anybody may see: without a look at the database
+        g.user = self.lm.anonymous_user()
         if _is_free():
-            # Nobody in particular, without a look at the database
-            g.user = self.lm.anonymous_user()
             return None
         authorization = request.headers.get("Authorization")
         if authorization is None and _is_api():
-            return _answer(401, "Unauthorized", {"WWW-Authenticate": "Bearer"})
+            return _turned_away(401, "Unauthorized", {"WWW-Authenticate": "Bearer"})
         try:
             identity = self._verifier.identity(authorization)
             return self._admit(identity)
@@ -99,14 +100,17 @@ class TokenSecurityManager(AirflowSecurityManager):  # type: ignore[misc]
             # Its text would quote the statement's parameters, which are the token's claims
             self.get_session.rollback()
             log.error("The user cannot be looked up: %s from the database", type(error).__name__)
-            return _answer(503, "Service Unavailable", {"Retry-After": "5"})
+            return _turned_away(503, "Service Unavailable", {"Retry-After": "5"})
 
     def _admit(self, identity: Identity) -> Any:
         """Make the request one of the user of `identity`; an answer where its session has ended instead."""
         user = current_user._get_current_object() if current_user.is_authenticated else None
         if user is not None and user.username != identity.subject:
             log.warning("A session of user %s came with a token of somebody else, and has ended", user.id)
+            permanent = session.permanent
             session.clear()
+            # It goes on as another one's: without this, Airflow's sessions in the database could not be read again
+            session.permanent = permanent
             user = None
         had_session = user is not None
         accounts = Accounts(self.get_session, user_model=self.user_model, role_model=self.role_model)
@@ -160,11 +164,17 @@ def _here() -> str:
 
 
 def _forbidden() -> Response:
-    return _answer(403, "Forbidden", {})
+    return _turned_away(403, "Forbidden", {})
 
 
-def _answer(status: int, title: str, headers: dict[str, str]) -> Response:
-    """The whole answer to a request that does not go on: a page, or for the REST API a problem (RFC 7807)."""
+def _turned_away(status: int, title: str, headers: dict[str, str]) -> Response:
+    """The whole answer to a request that does not go on: a page, or for the REST API a problem (RFC 7807).
+
+    It leaves no session behind, nor touches one: whoever has no token would fill the database with them."""
+    context: Any = (
+        getattr(flask.globals, "request_ctx", None) or flask.globals._request_ctx_stack.top
+    )  # before Flask 2.2
+    context.session = current_app.session_interface.make_null_session(current_app)
     if _is_api():
         body = json.dumps({"detail": None, "status": status, "title": title, "type": "about:blank"})
         kind = "application/problem+json"
