@@ -34,6 +34,7 @@ from rtbuild.project import Project
 from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
 from rtbuild.settings import Settings
 from rtbuild.store import Realisation, Store
+from rtbuild.store.files import store_errors
 
 _HASHERS = 2
 """Layers hashed at once: more would only wait for each other's disk."""
@@ -71,7 +72,8 @@ def build(
     work = _Work(project, recipe, lock, settings, store, compressor, progress)
     # One build at a time makes each layer once; the second finds it in the store.
     with store.exclusive(f"build {recipe.version} {target}", progress):
-        layers, realisations = work.realise()
+        with store_errors(f"build in {store.root}"):
+            layers, realisations = work.realise()
         images = compose_images(work.layout, recipe, lock, realisations)
         image = images[0]
         result = _result(recipe, lock, target, image, layers, compressor)
