@@ -438,24 +438,21 @@ def test_keys_of_a_server_with_the_file_behind_it(
 
 
 def test_without_configuration_airflows_own_login_stays(image: BuiltImage, database: Server) -> None:
-    def ask(**env: str) -> Any:
-        said = image.engine.run(
-            image.reference,
-            ["python", "/inside/ask_webserver.py"],
-            env=airflow_env(database.url, **env),
-            mounts=[*SECURITY_MANAGER, INSIDE],
-            network="host",
-            timeout=120,
-        )
-        assert said.exit_code == 0, said.stderr.decode()
-        return json.loads(said.text.splitlines()[-1])
-
-    assert ask() == {
+    said = image.engine.run(
+        image.reference,
+        ["python", "/inside/ask_webserver.py"],
+        env=airflow_env(database.url),
+        mounts=[*SECURITY_MANAGER, INSIDE],
+        network="host",
+        timeout=300,
+    )
+    assert said.exit_code == 0, said.stderr.decode()
+    assert json.loads(said.text.splitlines()[-1]) == {
         "manager": "AirflowSecurityManager",
         "status": {"/home": 302, "/login/": 200, "/api/v1/dags": 401},
         "login": True,
+        "half": "[astronomer] jwt_audience is not set: a token for any other service would be let in",
     }
-    assert "jwt_audience" in ask(AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt")["error"]
 
 
 def test_nothing_of_a_token_is_in_the_logs(site: Webserver, issuer: Issuer) -> None:
