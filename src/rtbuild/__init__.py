@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rtbuild.build import BuildResult, BuiltLayer
     from rtbuild.build import build as build_release
+    from rtbuild.contract import CheckResult, ContractReport, check_image, check_release
     from rtbuild.errors import RtbuildError
     from rtbuild.fetch import FetchReport, MirrorDescription, describe_mirrors, find_mirrors, open_sources
     from rtbuild.fetch import fetch as fetch_artifacts
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _ORIGIN = {
     "BuildResult": "rtbuild.build",
     "BuiltLayer": "rtbuild.build",
+    "CheckResult": "rtbuild.contract",
+    "ContractReport": "rtbuild.contract",
     "FetchReport": "rtbuild.fetch",
     "ImageSize": "rtbuild.size",
     "Lock": "rtbuild.lock.model",
@@ -52,7 +55,9 @@ _ORIGIN = {
     "Store": "rtbuild.store",
     "VerifyReport": "rtbuild.verify",
     "build_release": "rtbuild.build:build",
+    "check_image": "rtbuild.contract",
     "check_lock": "rtbuild.lock.join",
+    "check_release": "rtbuild.contract",
     "describe_mirrors": "rtbuild.fetch",
     "fetch_artifacts": "rtbuild.fetch:fetch",
     "find_mirrors": "rtbuild.fetch",
@@ -74,6 +79,8 @@ __all__ = [
     "PLATFORMS",
     "BuildResult",
     "BuiltLayer",
+    "CheckResult",
+    "ContractReport",
     "FetchReport",
     "ImageSize",
     "Lock",
@@ -91,7 +98,9 @@ __all__ = [
     "Store",
     "VerifyReport",
     "build_release",
+    "check_image",
     "check_lock",
+    "check_release",
     "describe_mirrors",
     "fetch_artifacts",
     "find_mirrors",

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from rtbuild.cli.build_commands import build, plan, verify
+from rtbuild.cli.contract_commands import test
 from rtbuild.cli.engine_commands import engine
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.lock_commands import export, fetch, lock, why
@@ -46,6 +47,7 @@ def rtbuild() -> None:
       rtbuild plan 8.0         what would be built, and why
       rtbuild build 8.0        build it, compare it with the lock
       rtbuild verify 8.0       build it again from nothing, and compare
+      rtbuild test 8.0         try in containers what the image promises
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not reproducible.
     """
@@ -58,6 +60,7 @@ COMMANDS: tuple[click.Command, ...] = (
     plan,
     build,
     verify,
+    test,
     size,
     why,
     export,
