@@ -49,6 +49,11 @@ class Server:
     url: str
     log: Path
 
+    def query(self, sql: str) -> str:
+        """What a PostgreSQL server answers: a line for each row, its columns apart by `|`; nothing where it refuses."""
+        words = [str(programs() / "psql"), "--no-psqlrc", "-qtA", "-d", self.url, "-c", sql]
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
     def create(self, database: str) -> str:
         """Make an empty database on a PostgreSQL server; returns its address."""
         words = [str(programs() / "createdb"), f"--maintenance-db={self.url}", database]

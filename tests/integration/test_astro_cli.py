@@ -1,0 +1,183 @@
+"""What the Astro CLI does with an image, command for command, on the project in `examples/project`.
+
+`astro dev parse` and `astro dev pytest` run pytest in a container without network or database; `astro dev start` brings
+up scheduler, triggerer and webserver at once against an empty PostgreSQL, then puts the project's settings into it by
+commands in the scheduler's container, as `astro dev bash`, `run` and `object export` do later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rtbuild.engine import Mount, RunOutcome
+from tests.integration.conftest import BuiltImage
+from tests.integration.deployment import SCHEDULER, TRIGGERER, WEBSERVER, Deployment, local_environment, writable
+from tests.integration.servers import postgresql
+
+pytestmark = pytest.mark.integration
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
+HOME = "/usr/local/airflow"
+SEMANTIC_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AstroProject:
+    """A folder with a project, and the image that was built of it."""
+
+    folder: Path
+    image: BuiltImage
+    reference: str
+
+    def mounts(self, *folders: str) -> list[Mount]:
+        """The folders of the project over those of the image, so that a change is seen at once."""
+        return [Mount(source=self.folder / name, target=f"{HOME}/{name}", read_only=False) for name in folders]
+
+    def pytest(self, *arguments: str) -> RunOutcome:
+        """`docker run -v ... IMAGE pytest ...`: no network, no database."""
+        return self.image.engine.run(
+            self.reference,
+            ["pytest", *arguments],
+            mounts=self.mounts("dags", "plugins", "include", ".astro", "tests"),
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="module")
+def astro(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> AstroProject:
+    folder = tmp_path_factory.mktemp("astro") / "project"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+    return AstroProject(folder=folder, image=image, reference=image.reference)
+
+
+@pytest.fixture(scope="module")
+def local(astro: AstroProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`astro dev start`, until the webserver is healthy."""
+    logs = writable(tmp_path_factory.mktemp("logs"))
+    with postgresql() as database, ExitStack() as stack:
+        deployment = Deployment(
+            engine=astro.image.engine,
+            reference=astro.reference,
+            # The CLI names no database: it is the user's
+            environment=local_environment(database.url.removesuffix("/postgres")),
+            mounts=[
+                *astro.mounts("dags", "plugins", "include", "tests"),
+                Mount(source=logs, target=f"{HOME}/logs", read_only=False),
+            ],
+        )
+        for name, command in (("scheduler", SCHEDULER), ("triggerer", TRIGGERER), ("webserver", WEBSERVER)):
+            stack.enter_context(deployment.running(name, command))
+        deployment.until("the webserver answers", deployment.health)
+        yield deployment
+
+
+def in_scheduler(local: Deployment, command: str) -> str:
+    """`docker exec <scheduler> bash -c <command>`, which must succeed; what it says."""
+    outcome = local.containers["scheduler"].exec(["bash", "-c", command], timeout=120)
+    assert outcome.exit_code == 0, outcome.stdout.decode() + outcome.stderr.decode()
+    return outcome.text
+
+
+def test_the_labels_say_which_runtime_it_is(astro: AstroProject) -> None:
+    facts = astro.image.engine.inspect(astro.reference)
+    assert facts is not None
+    labels = facts.config["Labels"]
+    assert SEMANTIC_VERSION.fullmatch(labels["io.astronomer.docker.runtime.version"])
+    assert labels["io.astronomer.docker.airflow.version"] == "2.6.0"
+
+
+def test_pip_freeze_prints_nothing_else(astro: AstroProject) -> None:
+    outcome = astro.image.engine.run(astro.reference, ["pip", "freeze"], timeout=60)
+    assert outcome.exit_code == 0
+    lines = outcome.stdout.decode().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==\S+", line)] == []
+    assert "apache-airflow==2.6.0" in lines
+
+
+def test_parse_accepts_the_project(astro: AstroProject) -> None:
+    outcome = astro.pytest(".astro/test_dag_integrity_default.py")
+    assert outcome.exit_code == 0, outcome.text
+    assert "1 passed" in outcome.text
+
+
+def test_parse_names_the_file_that_cannot_be_imported(astro: AstroProject) -> None:
+    broken = astro.folder / "dags" / "broken.py"
+    broken.write_text("import airflow.models.dag\nimport no_such_package\n")
+    try:
+        outcome = astro.pytest(".astro/test_dag_integrity_default.py")
+    finally:
+        broken.unlink()
+    assert outcome.exit_code == 1
+    assert "dags/broken.py" in outcome.text
+    assert "No module named 'no_such_package'" in outcome.text
+
+
+def test_pytest_runs_the_tests_of_the_project(astro: AstroProject) -> None:
+    outcome = astro.pytest("tests/")
+    assert outcome.exit_code == 0, outcome.text
+    assert "3 passed" in outcome.text
+
+
+def test_start_looks_for_basic_authentication_in_the_list_of_airflow_s_files(astro: AstroProject) -> None:
+    """The webserver's command decides by it how the REST API authenticates."""
+    outcome = astro.image.engine.run(astro.reference, ["bash", "-c", "pip show -f apache-airflow"], timeout=60)
+    assert "airflow/api/auth/backend/basic_auth.py" in outcome.text
+
+
+def test_start_brings_up_an_airflow_that_runs_the_project(local: Deployment) -> None:
+    """With the connections, variables and pools of airflow_settings.yaml, put in as the CLI does."""
+    in_scheduler(local, "airflow pools set stations 2 'Requests to the stations at once'")
+    in_scheduler(local, "airflow variables set greeting 'Good morning'")
+    in_scheduler(local, "airflow connections list -o plain")
+    in_scheduler(
+        local, "airflow connections add 'station_service' --conn-type 'http' --conn-host '127.0.0.1' --conn-port 8000"
+    )
+    states = local.run_dag("stations", "first")
+    assert states == dict.fromkeys(("read", "coldest", "thaw", "report"), "success")
+    assert local.result("stations", "first", "coldest") == "Zugspitze"
+    assert local.result("stations", "first", "report") == "Good morning: four stations, water freezes at 32.0 °F"
+
+
+def test_bash_is_user_astro_in_the_project(local: Deployment) -> None:
+    said = in_scheduler(local, "whoami; pwd; airflow version; python --version; ls -d dags plugins include tests logs")
+    assert said.splitlines() == [
+        "astro",
+        HOME,
+        "2.6.0",
+        "Python 3.9.2",
+        *("dags", "include", "logs", "plugins", "tests"),
+    ]
+
+
+def test_run_reaches_airflow_s_command_line(local: Deployment) -> None:
+    listed = json.loads(in_scheduler(local, "airflow dags list -o json"))
+    assert [one["dag_id"] for one in listed] == ["stations"]
+
+
+def test_object_export_writes_files_where_it_works(local: Deployment) -> None:
+    """The CLI looks for "successfully", prints the file, and removes it."""
+    assert "successfully" in in_scheduler(local, "airflow variables export tmp.var 2>&1")
+    assert json.loads(in_scheduler(local, "cat tmp.var && rm tmp.var")) == {"greeting": "Good morning"}
+    assert "successfully" in in_scheduler(local, "airflow connections export tmp.connections --file-format env 2>&1")
+    exported = in_scheduler(local, "cat tmp.connections && rm tmp.connections").splitlines()
+    assert "station_service=http://127.0.0.1:8000" in exported
+    assert "- conn_id: station_service" in in_scheduler(local, "airflow connections list -o yaml")
+    assert "pool: stations" in in_scheduler(local, "airflow pools list -o yaml")
+
+
+def test_stop_lets_every_container_end_by_itself(local: Deployment) -> None:
+    """One that has to be killed ends with 137. The last test: nothing runs after it.
+
+    Idle, each ends within Compose's ten seconds; the webserver's processes need most of that for themselves, so a busy
+    machine gets more.
+    """
+    codes = {name: container.stop(60) for name, container in local.containers.items()}
+    assert 137 not in codes.values(), f"{codes}\n{local.logs()}"

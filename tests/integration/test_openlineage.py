@@ -1,0 +1,139 @@
+"""OpenLineage and the deferrable operators of astronomer-providers, as they are in the built image."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtbuild.engine import Mount
+from tests.integration.conftest import BuiltImage
+from tests.integration.deployment import SCHEDULER, TRIGGERER, Deployment, local_environment
+from tests.integration.servers import postgresql
+
+pytestmark = pytest.mark.integration
+
+INSIDE = Path(__file__).parent / "inside"
+DAGS = "/usr/local/airflow/dags"
+
+# What modules of astronomer-providers need of providers that 8.0.0 does not have.
+NOT_IN_RELEASE = ("airflow.providers.", "asyncssh", "impala", "snowflake")
+
+
+class Service:
+    """Receives lineage, and gets ready at the third time of asking."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.asked = 0
+
+
+@contextmanager
+def service() -> Iterator[tuple[Service, str]]:
+    """A service on the loopback interface, and its address."""
+    state = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.asked += 1
+            self.send_response(404 if state.asked < 3 else 200)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/api/v1/lineage":
+                state.events.append(json.loads(content))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield state, f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("environment", [{}, {"OPENLINEAGE_URL": "http://127.0.0.1:1"}], ids=["without", "with"])
+def test_the_plugin_is_loaded_and_listens_where_it_is_told_to_whom(
+    image: BuiltImage, environment: dict[str, str]
+) -> None:
+    outcome = image.engine.run(image.reference, ["airflow", "plugins", "-o", "json"], env=environment, timeout=120)
+    assert outcome.exit_code == 0, outcome.stderr.decode()
+    (plugin,) = (one for one in json.loads(outcome.stdout) if one["name"] == "OpenLineagePlugin")
+    assert "openlineage.airflow.macros.lineage_run_id" in plugin["macros"]
+    assert ("openlineage.airflow.listener" in plugin.get("listeners", "")) == bool(environment)
+
+
+def test_nothing_is_said_of_lineage_where_nothing_is_configured(image: BuiltImage) -> None:
+    """Not in what Airflow prints, nor in any log of a task."""
+    script = "bash /inside/run_dag.sh 2>&1; cat /tmp/scheduler.log; find logs -name '*.log' -print -exec cat {} +"
+    outcome = image.engine.run(
+        image.reference,
+        ["bash", "-c", script],
+        mounts=[Mount(source=INSIDE, target="/inside"), Mount(source=INSIDE / "dags", target=DAGS)],
+        env={"AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+        timeout=300,
+    )
+    assert outcome.text.splitlines()[:2] == ["SequentialExecutor", "success"], outcome.text
+    assert "attempt=1.log" in outcome.text
+    said = [line for line in outcome.text.splitlines() if "lineage" in line.lower() or "eventType" in line]
+    assert said == []
+
+
+def test_a_run_emits_its_lineage_and_an_asynchronous_sensor_defers(image: BuiltImage) -> None:
+    with postgresql() as database, service() as (state, address):
+        deployment = Deployment(
+            engine=image.engine,
+            reference=image.reference,
+            environment={
+                **local_environment(database.url),
+                "OPENLINEAGE_URL": address,
+                "OPENLINEAGE_NAMESPACE": "tests",
+                "AIRFLOW_CONN_SERVICE": address,
+            },
+            mounts=[Mount(source=INSIDE / "openlineage", target=DAGS)],
+        )
+        upgraded = deployment.run(["airflow", "db", "upgrade"])
+        assert upgraded.exit_code == 0, upgraded.stderr.decode()
+        with deployment.running("scheduler", SCHEDULER), deployment.running("triggerer", TRIGGERER) as triggerer:
+            deployment.until("the run ends", lambda: database.query("select 1 from dag_run where end_date is not null"))
+            states = database.query("select task_id, state from task_instance order by task_id")
+            assert states == "ask|success\nwork|success", f"{states}\n{deployment.logs()}"
+            assert "asks/scheduled__2023-05-01T00:00:00+00:00/ask/-1/1" in triggerer.logs()
+        # It goes on asking until the triggerer takes it away, as it does not return after its event
+        assert state.asked >= 3
+        for task in ("ask", "work"):
+            events = [event for event in state.events if event["job"]["name"] == f"asks.{task}"]
+            kinds = [event["eventType"] for event in events]
+            assert (kinds[0], kinds[-1]) == ("START", "COMPLETE"), (task, kinds)
+            assert {event["job"]["namespace"] for event in events} == {"tests"}
+            assert len({event["run"]["runId"] for event in events}) == 1
+            assert events[0]["run"]["facets"]["parent"]["job"] == {"namespace": "tests", "name": "asks"}
+
+
+def test_asynchronous_operators_can_be_imported(image: BuiltImage) -> None:
+    outcome = image.engine.run(
+        image.reference,
+        ["python", "/inside/import_async.py"],
+        mounts=[Mount(source=INSIDE, target="/inside")],
+        timeout=120,
+    )
+    assert outcome.exit_code == 0, outcome.stderr.decode()
+    found = json.loads(outcome.text.splitlines()[-1])
+    unexpected = {module: lacks for module, lacks in found["failed"].items() if not lacks.startswith(NOT_IN_RELEASE)}
+    assert unexpected == {}
+    families = {name.split(".")[2] for name in found["operators"]}
+    assert families >= {"amazon", "cncf", "core", "google", "http", "microsoft"}
+    assert len(found["operators"]) > 40
+    assert len(found["triggers"]) > 30
