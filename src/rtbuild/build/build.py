@@ -18,8 +18,7 @@ from rtbuild.build.result import BuildResult, BuiltLayer, compare_with_lock
 from rtbuild.digest import Key
 from rtbuild.engine import Engine, interrupt_builds
 from rtbuild.errors import StaleLockError, StoreError
-from rtbuild.fetch import fetch
-from rtbuild.lock.check import check_lock
+from rtbuild.lock.check import stale_parts
 from rtbuild.lock.format import record_results
 from rtbuild.lock.local import store_local
 from rtbuild.lock.model import Artifact, Lock
@@ -66,7 +65,7 @@ def build(
     recipe = project.release(release)
     recipe.require_platform(target)
     lock = project.read_lock(recipe.version, target)
-    _require_fresh(project, recipe, target)
+    _require_fresh(project, recipe, lock)
     store = Store.open(settings.store, progress)
     compressor = COMPRESSORS[settings.compression]()
     work = _Work(project, recipe, lock, settings, store, compressor, progress)
@@ -99,13 +98,13 @@ def build(
     return replace(result, seconds=time.monotonic() - begun)
 
 
-def _require_fresh(project: Project, recipe: Release, platform: Platform) -> None:
-    stale = check_lock(project, recipe, platform)
+def _require_fresh(project: Project, recipe: Release, lock: Lock) -> None:
+    stale = stale_parts(recipe, lock)
     if stale:
         raise StaleLockError(
-            f"{project.relative(project.lock_path(recipe.version, platform))}: made from other recipes",
+            f"{project.relative(project.lock_path(recipe.version, lock.platform))}: made from other recipes",
             details="\n".join(stale),
-            hint=f"make it again with: rtbuild lock {recipe.version} --platform {platform}",
+            hint=f"make it again with: rtbuild lock {recipe.version} --platform {lock.platform}",
         )
 
 
@@ -171,6 +170,8 @@ class _Work:
         plan = self.plan()
         made = self._build_files(plan)
         if any(not isinstance(one.layer, FilesLayer) for one in plan.missing):
+            from rtbuild.fetch import fetch  # its HTTP client loads slowly, and most builds find everything there
+
             artifacts = self._needed(plan)
             engine = self.engine()
             engine.require_platform(self.lock.platform)

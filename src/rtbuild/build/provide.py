@@ -6,7 +6,6 @@ import os
 
 from rtbuild.engine import Engine, EngineStatus, find_engine, start_engine
 from rtbuild.engine.private import DEFAULT_NAME
-from rtbuild.fetch import fetch
 from rtbuild.platform import host_platform
 from rtbuild.progress import Progress
 from rtbuild.project import Project
@@ -31,7 +30,8 @@ def start_private_engine(
     project: Project, settings: Settings, store: Store, progress: Progress, *, name: str = DEFAULT_NAME
 ) -> EngineStatus:
     """Fetch the packages of the engine's lock and have it running; see `rtbuild.engine.start_engine`."""
+    from rtbuild.fetch import fetch  # as in build.build
+
     lock = project.read_engine_lock(name, host_platform())
     fetch(lock.debs, store, settings, progress=progress)
-
     return start_engine(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)

@@ -32,7 +32,11 @@ def check_lock(project: Locks, release: Release, platform: Platform) -> tuple[st
     path = project.lock_path(release.version, platform)
     if not path.exists():
         return (f"there is no lock of {release.version} for {platform}",)
-    lock = project.read_lock(release.version, platform)
+    return stale_parts(release, project.read_lock(release.version, platform))
+
+
+def stale_parts(release: Release, lock: Lock) -> tuple[str, ...]:
+    """What of `lock` does not fit `release`, one line each; empty where all does."""
     return (*_changed_inputs(release, lock), *_missing(release, lock), *_differing(release, lock))
 
 
