@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -21,6 +22,9 @@ _GLANCE = 0.1
 """Seconds between two looks at whether a container still runs."""
 _TOLD = 4000
 """Characters of its output that an error about a command tells."""
+_HEADER = struct.Struct(">BxxxL")
+"""What stands before each piece of output: which stream it is of, and its size."""
+_STDOUT, _STDERR = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +104,14 @@ class Container:
         """Run a second command in it and wait for its end; user, environment and folder are the container's where they
         are not given.
 
-        A command that takes longer than `timeout` seconds is an `EngineError`; the engine has no way to end it, so it
-        runs on until the container ends.
+        A command that takes longer than `timeout` seconds is an `EngineError`, raised when it next writes or has been
+        silent for as long; the engine has no way to end it, so it runs on until the container ends.
         """
         with talk(self.endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
             process = client.api.exec_create(
                 self.id, list(command), user=user or "", environment=dict(env or {}), workdir=workdir
             )["Id"]
-            streams = client.api.exec_start(process, stream=True, demux=True)
-            try:
-                stdout, stderr = _collect(streams, self.reference, timeout, at_timeout=streams.close)
-            finally:
-                streams._response.close()
+            stdout, stderr = _exec(client, process, timeout, self.reference)
             exit_code = int(client.api.exec_inspect(process)["ExitCode"])
         return RunOutcome(exit_code=exit_code, stdout=stdout, stderr=stderr)
 
@@ -201,12 +201,16 @@ def _create(
     **options: Unpack[ContainerOptions],
 ) -> str:
     """The id of a new container that is not started yet; `log` is the engine's driver for what it writes."""
-    mounts = options.get("mounts") or ()
+    import docker.types
+
     entrypoint = options.get("entrypoint")
     settings = client.api.create_host_config(
         network_mode=options.get("network") or "none",
         read_only=options.get("read_only") or False,
-        binds={str(m.source.resolve()): {"bind": m.target, "mode": "ro" if m.read_only else "rw"} for m in mounts},
+        mounts=[
+            docker.types.Mount(mount.target, str(mount.source.resolve()), type="bind", read_only=mount.read_only)
+            for mount in options.get("mounts") or ()
+        ],
         tmpfs=dict(options.get("tmpfs") or {}),
         log_config={"type": log},
     )
@@ -234,45 +238,71 @@ def _remove(client: Any, container: str) -> None:
 
 
 def _run_to_end(client: Any, container: str, timeout: float | None, reference: str) -> RunOutcome:
+    stdout, stderr = bytearray(), bytearray()
+    late = threading.Event()
+
     def kill() -> None:
+        late.set()
         with contextlib.suppress(sdk_errors().APIError):
             client.api.kill(container)
 
     # Attached before it starts, so that nothing it writes is missed
     streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+    timer = threading.Timer(timeout, kill) if timeout else None
     try:
         client.api.start(container)
-        stdout, stderr = _collect(streams, reference, timeout, at_timeout=kill)
-        exit_code = int(client.api.wait(container)["StatusCode"])
-    finally:
-        # Its own close() only shuts the connection down, and leaves it open
-        streams._response.close()
-    return RunOutcome(exit_code=exit_code, stdout=stdout, stderr=stderr)
-
-
-def _collect(
-    streams: Any, reference: str, timeout: float | None, *, at_timeout: Callable[[], None]
-) -> tuple[bytes, bytes]:
-    """Everything that a command writes, until it ends; `at_timeout` must make the streams end too."""
-    stdout, stderr = bytearray(), bytearray()
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        at_timeout()
-
-    timer = threading.Timer(timeout, give_up) if timeout else None
-    try:
         if timer:
             timer.daemon = True
             timer.start()
         for out, err in streams:
             stdout += out or b""
             stderr += err or b""
+        exit_code = int(client.api.wait(container)["StatusCode"])
     finally:
         if timer:
             timer.cancel()
+        # Its own close() only shuts the connection down, and leaves it open
+        streams._response.close()
     if late.is_set():
-        details = (stdout + stderr).decode(errors="replace")[-_TOLD:]
-        raise EngineError(f"{reference}: the command did not end within {timeout:g} s", details=details)
-    return bytes(stdout), bytes(stderr)
+        raise _took_too_long(reference, timeout, stdout + stderr)
+    return RunOutcome(exit_code=exit_code, stdout=bytes(stdout), stderr=bytes(stderr))
+
+
+def _exec(client: Any, process: str, timeout: float | None, reference: str) -> tuple[bytes, bytes]:
+    """Start a second command in a container, and return what it writes until it ends.
+
+    The SDK's own way takes the connection over with the answer's headers, and loses what the command wrote before they
+    were read; a plain answer that ends with the connection has no such gap.
+    """
+    import urllib3.exceptions
+
+    written: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray()}
+    begun = time.monotonic()
+    address = f"{client.api.base_url}/v{client.api.api_version}/exec/{process}/start"
+    with client.api.post(
+        address, json={"Detach": False, "Tty": False}, stream=True, timeout=timeout or _LONGEST_RUN
+    ) as answer:
+        if not answer.ok:
+            raise EngineError(f"{reference}: the command cannot be started", details=answer.text)
+        try:
+            while header := answer.raw.read(_HEADER.size):
+                stream, size = _HEADER.unpack(header)
+                written[stream] += answer.raw.read(size)
+                late = timeout is not None and time.monotonic() > begun + timeout
+                if late:
+                    break
+            else:
+                late = False
+        except urllib3.exceptions.TimeoutError:
+            late = True
+    stdout, stderr = bytes(written[_STDOUT]), bytes(written[_STDERR])
+    if late:
+        raise _took_too_long(reference, timeout, stdout + stderr)
+    return stdout, stderr
+
+
+def _took_too_long(reference: str, timeout: float | None, written: bytes | bytearray) -> EngineError:
+    return EngineError(
+        f"{reference}: the command did not end within {timeout:g} s",
+        details=written.decode(errors="replace")[-_TOLD:],
+    )
