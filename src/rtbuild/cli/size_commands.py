@@ -115,7 +115,7 @@ def size_text_tree(image: ImageSize, top: int) -> str:
         for package in shown[layer.name]:
             branch.add(_line(_label(package), package.size, image, width))
         if rest := layer.packages[len(shown[layer.name]) :]:
-            branch.add(_line(f"{len(rest)} more", sum(package.size for package in rest), image, width, style="dim"))
+            branch.add(_line(f"{len(rest)} more", sum(package.size for package in rest), image, width, bar=False))
     terminal = sys.stdout.isatty()
     columns = shutil.get_terminal_size().columns if terminal else 200
     drawn = io.StringIO()
@@ -123,15 +123,16 @@ def size_text_tree(image: ImageSize, top: int) -> str:
     return "\n".join(line.rstrip() for line in drawn.getvalue().rstrip("\n").split("\n"))
 
 
-def _line(label: str, size: int, image: ImageSize, width: int, style: str = "cyan") -> Text:
+def _line(label: str, size: int, image: ImageSize, width: int, *, bar: bool = True) -> Text:
     from rich.text import Text
 
-    largest = max((package.size for layer in image.layers for package in layer.packages), default=0)
     share = size / image.size if image.size else 0.0
-    bar = "█" * min(_BAR, round(_BAR * size / max(1, largest)))
-    return Text.assemble(
-        (label.ljust(width), "dim" if style == "dim" else ""), f"  {size_text(size):>8}  {share:>6.1%}  ", (bar, style)
-    )
+    parts: list[str | tuple[str, str]] = [(label.ljust(width), "" if bar else "dim")]
+    parts.append(f"  {size_text(size):>8}  {share:>6.1%}  ")
+    if bar:
+        largest = max(package.size for layer in image.layers for package in layer.packages)
+        parts.append(("█" * round(_BAR * size / max(1, largest)), "cyan"))
+    return Text.assemble(*parts)
 
 
 def _label(package: PackageSize) -> str:

@@ -14,7 +14,7 @@ SMALLEST = 28.0
 
 _DEEPEST = 12
 _MARGIN = 1.5
-_HEADERS = (22.0, 15.0, 12.0)
+_HEADERS = (22.0, 15.0, 13.0)
 """The strips for labels, of a child of the root, a grandchild, and below."""
 
 _LEAST = ((24.0, 34.0), (60.0, 26.0), (60.0, 26.0))
