@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from airflow.security import permissions
 from airflow.www.security import AirflowSecurityManager
-from flask import abort, redirect
+from flask import abort, has_request_context, redirect, request
 from flask_appbuilder import expose
 from flask_appbuilder.security.views import AuthRemoteUserView
 
@@ -31,6 +31,22 @@ class TokenUserModelView(AirflowSecurityManager.userremoteusermodelview):  # typ
         permissions.ACTION_CAN_EDIT,
         permissions.ACTION_CAN_DELETE,
     ]
+
+    @property
+    def class_permission_name(self) -> str:
+        """What one needs permission for: the profile is everybody's own, all else is the list of users. Airflow before
+        2.3 tells them apart only for the users of its own login."""
+        method = ""
+        if has_request_context() and request.endpoint:
+            method = request.endpoint.rpartition(".")[2]
+            if method == "action":
+                method = (request.view_args or {}).get("name", "")
+        own = method in ("userinfo", "userinfoedit")
+        return str(permissions.RESOURCE_MY_PROFILE if own else permissions.RESOURCE_USER)
+
+    @class_permission_name.setter
+    def class_permission_name(self, name: str) -> None:
+        """Flask-AppBuilder writes here what it has read: there is nothing to keep."""
 
     @expose("/add", methods=["GET", "POST"])  # type: ignore[untyped-decorator]
     def add(self) -> Any:
