@@ -109,11 +109,15 @@ class _FrameWriter:
 
     def write(self, content: bytes) -> None:
         """Take a piece of the tree."""
-        self._buffer += content
         self.uncompressed += len(content)
-        while len(self._buffer) >= FRAME_SIZE:
-            self._emit(bytes(memoryview(self._buffer)[:FRAME_SIZE]))
-            del self._buffer[:FRAME_SIZE]
+        rest = memoryview(content)
+        # Never more than a frame in the buffer: two threads would hold two large libraries here as well.
+        while (missing := FRAME_SIZE - len(self._buffer)) <= len(rest):
+            self._buffer += rest[:missing]
+            rest = rest[missing:]
+            self._emit(bytes(self._buffer))
+            self._buffer.clear()
+        self._buffer += rest
 
     def end(self) -> None:
         """Emit what is left."""

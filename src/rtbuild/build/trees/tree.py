@@ -6,7 +6,7 @@ import csv
 import fnmatch
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -14,7 +14,7 @@ from io import StringIO
 from typing import Protocol
 
 from rtbuild.build.trees.scheme import Scheme
-from rtbuild.build.trees.wheel import Wheel
+from rtbuild.build.trees.wheel import Part, Wheel
 from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import IntegrityError
 from rtbuild.oci.entry import Entry
@@ -26,6 +26,9 @@ SCHEMA = 1
 
 _EXECUTABLE, _PLAIN = 0o755, 0o644
 _NOTHING: Mapping[str, bytes] = {}
+
+_Content = tuple[int, Iterable[bytes]]
+"""The size of a file, and its bytes in pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +86,26 @@ def compose_tree(
     rows: list[tuple[str, str, str]] = []
     library = scheme.library
 
-    def add(path: str, mode: int, content: bytes) -> None:
-        entry = Entry(path=path[1:], mode=mode, size=len(content), mtime=uploaded)
+    def add(path: str, mode: int, size: int, pieces: Iterable[bytes]) -> None:
+        entry = Entry(path=path[1:], mode=mode, size=size, mtime=uploaded)
+        digest = sha256()
         out.write(member_header(entry))
-        out.write(content)
-        out.write(padding(len(content)))
-        digest = sha256(content)
-        files.append(TreeFile(path=entry.path, mode=mode, size=len(content), sha256=Sha256(digest.hexdigest())))
+        for piece in pieces:
+            digest.update(piece)
+            out.write(piece)
+        out.write(padding(size))
+        files.append(TreeFile(path=entry.path, mode=mode, size=size, sha256=Sha256(digest.hexdigest())))
         if path.endswith(".pyc"):
             rows.append((_in_record(path, library), "", ""))
         else:
             encoded = urlsafe_b64encode(digest.digest()).decode().rstrip("=")
-            rows.append((_in_record(path, library), f"sha256={encoded}", str(len(content))))
+            rows.append((_in_record(path, library), f"sha256={encoded}", str(size)))
 
     for path, mode, read in sorted(_contents(wheel, compiled or _NOTHING, scheme, frozenset(excluded))):
-        add(path, mode, read())
+        add(path, mode, *read())
     rows.append((_in_record(wheel.record, library), "", ""))
-    add(wheel.record, _PLAIN, _record(rows))
+    record = _record(rows)
+    add(wheel.record, _PLAIN, len(record), (record,))
     return TreeIndex(files=tuple(files))
 
 
@@ -148,17 +154,27 @@ def tree_key(
 
 def _contents(
     wheel: Wheel, compiled: Mapping[str, bytes], scheme: Scheme, excluded: frozenset[str]
-) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+) -> Iterator[tuple[str, int, Callable[[], _Content]]]:
+    """Each file's path, mode and, when called for, content."""
     for path, part in wheel.parts.items():
         if path in excluded or path == wheel.record:
             continue
-        yield path, _EXECUTABLE if part.executable else _PLAIN, partial(wheel.read, part)
+        yield path, _EXECUTABLE if part.executable else _PLAIN, partial(_installed, wheel, part)
         if path in compiled and (target := scheme.compiled(path)) not in excluded:
-            yield target, _PLAIN, partial(compiled.__getitem__, path)
+            yield target, _PLAIN, partial(_module, compiled, path)
     if unknown := compiled.keys() - wheel.parts.keys():
         raise IntegrityError(
             f"{wheel.label}: compiled modules that are not the wheel's", details=", ".join(sorted(unknown)[:5])
         )
+
+
+def _installed(wheel: Wheel, part: Part) -> _Content:
+    return part.size, wheel.pieces(part)
+
+
+def _module(compiled: Mapping[str, bytes], path: str) -> _Content:
+    content = compiled[path]
+    return len(content), (content,)
 
 
 def _regex(pattern: str) -> str:

@@ -33,6 +33,7 @@ INSTALLER = b"pip\n"
 """Content of the file INSTALLER (PEP 376): `pip` is what a user of the image manages these packages with."""
 
 _LOCAL_HEADER = 30
+_PIECE = 4 << 20
 _ENCRYPTED = 0x1
 _VERSIONED_PIP = re.compile(r"pip3\.\d+\Z")
 
@@ -75,6 +76,13 @@ class Wheel(WheelSource):
     def read(self, part: Part) -> bytes:
         """The content of an installed file; raises `IntegrityError` where the wheel is damaged."""
         return part.content if part.source is None else self._read(part.source)  # type: ignore[return-value]
+
+    def pieces(self, part: Part) -> Iterator[bytes]:
+        """The same, a few MiB at a time: some wheels have libraries of a hundred MB."""
+        if part.source is None or part.size <= _PIECE:
+            yield self.read(part)
+        else:
+            yield from self._pieces(part.source)
 
     def place(self, source: zipfile.ZipInfo) -> tuple[int, int, bool]:
         """Where a member's stored bytes begin in the wheel, how many they are, and whether they are deflated.
@@ -144,6 +152,30 @@ class Wheel(WheelSource):
         if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
             raise IntegrityError(f"{self.label}: {info.filename} is damaged")
         return content
+
+    def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+        position, left, deflated = self.place(info)
+        decoder = zlib.decompressobj(-zlib.MAX_WBITS) if deflated else None
+        rest = b""
+        size = checksum = 0
+        try:
+            while size < info.file_size:
+                stored = rest
+                if not stored:
+                    stored = os.pread(self._descriptor, min(_PIECE, left), position)
+                    position += len(stored)
+                    left -= len(stored)
+                piece = decoder.decompress(stored, _PIECE) if decoder else stored
+                rest = decoder.unconsumed_tail if decoder else b""
+                if not piece and not stored:
+                    break
+                size += len(piece)
+                checksum = zlib.crc32(piece, checksum)
+                yield piece
+        except zlib.error as error:
+            raise IntegrityError(f"{self.label}: {info.filename} is damaged", details=str(error)) from error
+        if size != info.file_size or checksum != info.CRC:
+            raise IntegrityError(f"{self.label}: {info.filename} is damaged")
 
 
 @contextmanager
