@@ -17,7 +17,7 @@ from rtbuild.engine import Engine, Mount, find_engine
 from rtbuild.settings import load_settings
 from tests.fakes.token_issuer import AUDIENCE, Issuer
 from tests.integration.servers import postgresql
-from tests.integration.webserver import SECURITY_MANAGER, airflow_env
+from tests.integration.webserver import airflow_env
 
 ROOT = Path(__file__).parents[1]
 INSIDE = Path(__file__).with_name("security_manager_inside.py")
@@ -40,7 +40,7 @@ def measure(engine: Engine, reference: str, *, requests: int = 200) -> dict[str,
                 reference,
                 command,
                 env=airflow_env(database.url, AIRFLOW__LOGGING__LOGGING_LEVEL="ERROR"),
-                mounts=[*SECURITY_MANAGER, Mount(source=INSIDE, target="/inside.py")],
+                mounts=[Mount(source=INSIDE, target="/inside.py")],
                 network="host",
                 timeout=1200,
             )

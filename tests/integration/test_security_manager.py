@@ -20,7 +20,7 @@ from rtbuild.engine import Mount
 from tests.fakes.token_issuer import AUDIENCE, MISSING, Issuer, claims, forge, jwk_site
 from tests.integration.conftest import BuiltImage
 from tests.integration.servers import Server, free_port, postgresql
-from tests.integration.webserver import SECURITY_MANAGER, Webserver, airflow_env, bearer, query, webserver
+from tests.integration.webserver import Webserver, airflow_env, bearer, query, webserver
 
 pytestmark = pytest.mark.integration
 
@@ -450,7 +450,7 @@ def test_without_configuration_airflows_own_login_stays(image: BuiltImage, datab
         image.reference,
         ["python", "/inside/ask_webserver.py"],
         env=airflow_env(database.url),
-        mounts=[*SECURITY_MANAGER, INSIDE],
+        mounts=[INSIDE],
         network="host",
         timeout=300,
     )

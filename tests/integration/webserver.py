@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,13 +14,6 @@ import httpx
 from rtbuild.engine import Container, Engine, Mount
 from tests.integration.servers import Server, free_port, programs
 
-LAYER = Path(__file__).parents[2] / "recipes" / "layers" / "security-manager"
-SECURITY_MANAGER = (
-    Mount(source=LAYER / "package" / "src", target="/opt/security-manager"),
-    Mount(source=LAYER / "webserver_config.py", target="/usr/local/airflow/webserver_config.py"),
-)
-"""The layer's files as they are in the checkout, over what the image may have of them."""
-PYTHONPATH = "/usr/local/airflow:/opt/security-manager"
 PATIENCE = 180.0
 """Seconds until a webserver must be healthy."""
 
@@ -53,7 +45,6 @@ def airflow_env(database: str, **more: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": "",
         "AIRFLOW__WEBSERVER__SECRET_KEY": "a secret of these tests",
-        "PYTHONPATH": PYTHONPATH,
         **more,
     }
 
@@ -76,7 +67,7 @@ def webserver(
         image,
         ["airflow", "webserver", "--hostname", "127.0.0.1", "--port", str(port)],
         env={**env, **settings},
-        mounts=[*SECURITY_MANAGER, *mounts],
+        mounts=mounts,
         network="host",
     ) as container:
         deadline = time.monotonic() + PATIENCE
