@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from pathlib import Path
 import pytest
 
 from rtbuild.engine import Mount, RunOutcome
+from rtbuild.fetch import find_mirrors
+from rtbuild.project import Project
+from rtbuild.settings import Settings
+from tests.integration.child_projects import Builder
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, WEBSERVER, Deployment, local_environment, writable
 from tests.integration.servers import postgresql
@@ -26,6 +31,7 @@ pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 HOME = "/usr/local/airflow"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 SEMANTIC_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 
 
@@ -52,10 +58,49 @@ class AstroProject:
 
 
 @pytest.fixture(scope="module")
-def astro(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> AstroProject:
+def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    builder = Builder(engine=image.engine, folder=tmp_path_factory.mktemp("projects"))
+    yield builder
+    builder.clear()
+
+
+@pytest.fixture(scope="module")
+def connected(builder: Builder, image: BuiltImage, project: Project, settings: Settings) -> str:
+    """The image with its own triggers, where apt and pip know the archives, the index and the authorities that this
+    machine knows."""
+    mirrors = find_mirrors(settings)
+    release = project.release("8.0")
+    suites = release.debian_layers[0].suites
+    files: dict[str, str | bytes] = {
+        "sources.list": "".join(
+            f"deb {next(iter(mirrors.debian_for(one.archive))).address} {one.suite} main\n" for one in suites
+        ),
+        "pip.conf": f"[global]\nindex-url = {mirrors.python[0].address}\ncert = {AUTHORITIES}\n",
+        "authorities.pem": Path(ssl.get_default_verify_paths().cafile or AUTHORITIES).read_bytes(),
+    }
+    lines = [
+        "USER root",
+        "COPY sources.list /etc/apt/sources.list",
+        "COPY pip.conf /usr/pip.conf",
+        f"COPY authorities.pem {AUTHORITIES}",
+        "USER astro",
+        *(f"ONBUILD {trigger}" for trigger in release.image.on_build),
+    ]
+    return builder.build(f"{image.reference}-base", files, dockerfile="\n".join(lines)).succeeded().reference
+
+
+@pytest.fixture(scope="module")
+def astro(
+    builder: Builder, connected: str, image: BuiltImage, tmp_path_factory: pytest.TempPathFactory
+) -> AstroProject:
+    """`astro dev start` and its like begin with `docker build`."""
     folder = tmp_path_factory.mktemp("astro") / "project"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-    return AstroProject(folder=folder, image=image, reference=image.reference)
+    assert (folder / "Dockerfile").read_text() == "FROM astro-runtime:8.0.0\n"
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    del files["Dockerfile"]
+    built = builder.build(connected, files, network="host").succeeded()
+    return AstroProject(folder=folder, image=image, reference=built.reference)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +145,12 @@ def test_pip_freeze_prints_nothing_else(astro: AstroProject) -> None:
     lines = outcome.stdout.decode().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==\S+", line)] == []
     assert "apache-airflow==2.6.0" in lines
+
+
+def test_the_project_brings_its_packages_and_files(astro: AstroProject) -> None:
+    script = "jq --version; python -c 'import humanize; print(humanize.__version__)'; cat include/stations.csv | wc -l"
+    outcome = astro.image.engine.run(astro.reference, ["bash", "-c", script], timeout=60)
+    assert re.fullmatch(r"jq-\S+\n4\.6\.0\n5", outcome.text), outcome.stdout + outcome.stderr
 
 
 def test_parse_accepts_the_project(astro: AstroProject) -> None:
