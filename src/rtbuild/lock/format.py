@@ -15,7 +15,7 @@ from rtbuild.recipe.table import Problems, Table, parse_toml
 from rtbuild.store.files import write_atomically
 
 FOLDER = "runtime.lock"
-_MEND = "take the file from version control again, or make it with rtbuild lock"
+_MEND = "take the file from version control again, or make it anew with rtbuild lock --refresh"
 # What a bad field is read as; it never gets out, because its problem is raised.
 _ANY_PLATFORM = next(iter(PLATFORMS.values()))
 _NO_SHA256 = Sha256("0" * 64)
@@ -88,7 +88,7 @@ def record_results(
 def _open(path: Path, hint: str) -> tuple[Table, Problems]:
     name = _name_of(path)
     content = parse_toml(path, name, LockError, hint=hint)
-    problems = Problems(name, LockError)
+    problems = Problems(name, LockError, hint=_MEND)
     table = Table(content, problems)
     version = table.integer("version")
     if version != VERSION and table.has("version"):

@@ -29,11 +29,13 @@ _KINDS: dict[type, str] = {
 
 
 class Problems:
-    """What is wrong with one file. `file` is its name as the user knows it (relative to the project)."""
+    """What is wrong with one file. `file` is its name as the user knows it (relative to the project); `hint` is for
+    problems that have none of their own."""
 
-    def __init__(self, file: str, error: type[RtbuildError]) -> None:
+    def __init__(self, file: str, error: type[RtbuildError], *, hint: str | None = None) -> None:
         self.file = file
         self._error = error
+        self._hint = hint
         self._found: list[tuple[str, str | None]] = []
 
     def add(self, place: str, text: str, *, hint: str | None = None) -> None:
@@ -50,7 +52,7 @@ class Problems:
         if len(self._found) > 1:
             details = "\n".join(text if tip is None else f"{text} ({tip})" for text, tip in self._found)
             brief += f" (and {len(self._found) - 1} more)"
-        raise self._error(brief, details=details, hint=hint)
+        raise self._error(brief, details=details, hint=hint or self._hint)
 
 
 class Table:

@@ -197,7 +197,7 @@ def test_a_missing_table_is_named(path: Path, table: str) -> None:
 def test_one_missing_table_is_found_by_who_needs_it(path: Path) -> None:
     error = refusal(path, lambda text: text[: text.rindex("[[python]]")])
     assert error.brief == f"{NAME}: python[0].requires: apache-airflow needs pip, which is not locked"
-    assert error.hint == "take the file from version control again, or make it with rtbuild lock"
+    assert error.hint == "take the file from version control again, or make it anew with rtbuild lock --refresh"
 
 
 def test_an_sdist_without_what_builds_it(path: Path) -> None:
