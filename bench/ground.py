@@ -94,10 +94,10 @@ class Ground:
         self.build(store)
         return store
 
-    def build(self, store: Path, *options: str, project: Path = ROOT) -> Run:
+    def build(self, store: Path, *options: str, project: Path = ROOT, watch: bool = False) -> Run:
         """`rtbuild build` into `store`."""
         self.engine  # noqa: B018 (it must run before the clock does)
-        return self.rtbuild("build", RELEASE, *options, store=store, project=project)
+        return self.rtbuild("build", RELEASE, *options, store=store, project=project, watch=watch)
 
     def forget(self, store: Path, *layers: str, trees: bool = False) -> None:
         """Make the store forget that it has `layers`, and with `trees` all wheels' trees."""
@@ -115,13 +115,16 @@ class Ground:
             shutil.copytree(ROOT / part, copy / part)
         return copy
 
-    def rtbuild(self, *words: str, store: Path, project: Path = ROOT) -> Run:
-        """Run the command line as a user does and wait for it; raises `BenchError` where it fails."""
+    def rtbuild(self, *words: str, store: Path, project: Path = ROOT, watch: bool = False) -> Run:
+        """Run the command line as a user does and wait for it; raises `BenchError` where it fails.
+
+        `watch` measures its memory, at the price of some of the machine's time.
+        """
         command = [sys.executable, "-m", "rtbuild", *words, "--json", "--store", str(store), "--project", str(project)]
         events: list[Event] = []
         begun = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            watch = MemoryWatch(process.pid)
+            memory = MemoryWatch(process.pid) if watch else None
             assert process.stdout is not None
             assert process.stderr is not None
             answer: list[str] = []
@@ -131,11 +134,17 @@ class Ground:
             process.wait()
             seconds = time.monotonic() - begun
             reader.join()
-            watch.stop()
+            if memory is not None:
+                memory.stop()
         if process.returncode:
             said = "\n".join([event.text for event in events] + answer)
             raise BenchError(f"{' '.join(words)}: exit code {process.returncode}\n{said}")
-        return Run(seconds=seconds, answer=json.loads(answer[0]), events=events, peaks=watch.peaks)
+        return Run(
+            seconds=seconds,
+            answer=json.loads(answer[0]),
+            events=events,
+            peaks=memory.peaks if memory is not None else {},
+        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-_INTERVAL = 0.1  # seconds; reading smaps_rollup takes the kernel about a millisecond per process
+_INTERVAL = 0.25  # seconds; a sample costs some milliseconds of a processor, which the measured work lacks
 _ENGINE_COMMANDS = ("docker", "docker-buildx")
 
 

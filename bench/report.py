@@ -18,10 +18,10 @@ Machine: {cores} processors, {memory} GiB of memory. {versions}.
 ## What was measured
 
 "Ours" is the command line from its start to its exit. All inputs are fetched before, for both sides: rtbuild's store
-holds the artifacts and nothing made of them; the rival's apt finds the .debs among its downloads, and its pip finds the
-wheels in a folder. Times are medians of the runs. A ratio above 1 is in rtbuild's favour. The load is that of the machine
-(processes that want a processor, averaged over a minute) before the measure began: on a machine that does nothing
-else it is what the benchmark itself left.
+holds the artifacts and nothing made of them; the rival's apt finds the .debs among its downloads, and its pip finds
+the wheels in a folder. Times are medians of the runs. A ratio above 1 is in rtbuild's favour. The load is the
+machine's (processes that want a processor, averaged over a minute) before the measure began: on a machine that does
+nothing else it is what the benchmark itself left.
 
 """
 
@@ -39,13 +39,13 @@ _RIVALS = """\
 - **canonical layer**: Python's `tarfile`, members sorted, times and owners set, the same compressor, both digests.
 - **fetch**: `curl --parallel` with as many connections, told every address beforehand. It checks nothing; rtbuild finds
   the addresses, checks size and sha256 while bytes arrive, and makes each file durable.
-- **lock**: `uv pip compile` with hashes, for the Python side alone. rtbuild's lock also chooses the Debian packages from
-  signed indexes, looks for each file on the mirrors, and locks what building the sdists needs.
+- **lock**: `uv pip compile` with hashes, for the Python side alone. rtbuild's lock also chooses the Debian packages
+  from signed indexes, looks for each file on the mirrors, and locks what building the sdists needs.
 - **verify**, **plan** and **memory** have no rival: nobody else does the first two.
 
 Only rtbuild's results can be compared with anything: the rival's image differs from one run to the next.
 
-Memory is PSS, sampled ten times a second from outside, of rtbuild and of its children; docker and buildx are listed
+Memory is PSS, sampled four times a second from outside, of rtbuild and of its children; docker and buildx are listed
 apart, and the engine's own processes are not counted.
 """
 

@@ -17,7 +17,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure | Table]:
     theirs: list[float] = []
     for _ in range(ground.runs(3)):
         store = ground.new_store()
-        builds.append(ground.build(store))
+        builds.append(ground.build(store, watch=True))
         theirs.append(rival.cold())
     ours = statistics.median(build.seconds for build in builds)
     yield Measure(

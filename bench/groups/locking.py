@@ -29,7 +29,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     if not ground.quick:
         shutil.rmtree(project / "runtime.lock" / RELEASE)
         load = load_average()
-        cold = ground.rtbuild("lock", RELEASE, store=store, project=project)
+        cold = ground.rtbuild("lock", RELEASE, store=store, project=project, watch=True)
         yield Measure(
             name="lock, nothing at hand",
             ours=cold.seconds,
