@@ -30,9 +30,10 @@ _RIVALS = """\
 ## The rivals
 
 - **cold build**: `mmdebstrap --variant=apt` makes a base, a Dockerfile imports it (`FROM scratch`, `ADD`), installs the
-  packages that the recipes name with `apt-get install --no-install-recommends`, and then the requirements that
-  `rtbuild export` prints with `pip install`; `docker buildx build --no-cache --load` on the engine that rtbuild uses.
-  Theirs has the time to put the image into Docker; what that takes rtbuild is a line of its own.
+  packages that the recipes name with `apt-get install --no-install-recommends`, and then with `pip install` the
+  requirements that `rtbuild export` prints, but for the project's own package; `docker buildx build --no-cache --load`
+  on the engine that rtbuild uses. Theirs has the time to put the image into Docker; what that takes rtbuild is a line
+  of its own.
 - **the Debian layers**: `mmdebstrap --variant=essential --include` of the same packages, to a tar.
 - **nothing changed**, **one provider bumped**, **the Python layers**: the same `docker buildx build`, with its cache.
   A Dockerfile has no smaller unit than the instruction, so any change of a requirement installs all of them anew.

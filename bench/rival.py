@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bench.measure import timed
 from rtbuild.engine.endpoint import environment
 from rtbuild.fetch import find_mirrors
 from rtbuild.lock.export import export_lock
-from rtbuild.lock.model import DebArtifact
+from rtbuild.lock.model import DebArtifact, Lock
 
 _DOCKERFILE = """\
 FROM scratch
@@ -145,7 +146,7 @@ class Rival:
 
     @cached_property
     def _requirements(self) -> str:
-        return export_lock(self._ground.lock, "requirements")
+        return requirements(self._ground.lock)
 
     @cached_property
     def _context(self) -> Path:
@@ -169,6 +170,11 @@ class Rival:
         path = self._folder / "sources.list"
         path.write_text("".join(lines))
         return path
+
+
+def requirements(lock: Lock) -> str:
+    """What pip is to install: all but the project's own packages, which no index has."""
+    return export_lock(replace(lock, pythons=tuple(one for one in lock.pythons if not one.local)), "requirements")
 
 
 def _apt_name(deb: DebArtifact) -> str:

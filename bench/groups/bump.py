@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from bench.ground import RELEASE, BenchError, Ground
 from bench.measure import Measure, load_average
-from bench.rival import Rival
+from bench.rival import Rival, requirements
 from rtbuild import Project
-from rtbuild.lock.export import export_lock
 
 _PROVIDER = "apache-airflow-providers-ftp"
 _VERSIONS = ("3.3.0", "3.2.0", "3.1.0")
@@ -38,7 +37,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         lock = Project.find(project).read_lock(RELEASE, ground.platform)
         (moved,) = (one for one in lock.pythons if one.name == _PROVIDER)
         rival.add_wheel(store / "artifacts" / moved.sha256, moved.filename)
-        theirs.append(rival.pip_layer(export_lock(lock, "requirements")))
+        theirs.append(rival.pip_layer(requirements(lock)))
     middle = len(ours) // 2
     yield Measure(
         name="one provider bumped",
