@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,12 +66,14 @@ class Engines:
 
 
 @pytest.fixture(scope="module")
-def engines(settings: Settings, artifacts: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    folder = tmp_path_factory.mktemp("engines")
+def engines(settings: Settings, artifacts: Store) -> Iterator[Engines]:
+    # Not below pytest's own folder: another user must reach the programs.
+    folder = Path(tempfile.mkdtemp(prefix="rtbuild-engines-"))
+    folder.chmod(0o755)
     yield Engines(settings=replace(settings, engine_dir=folder), store=artifacts)
     for home in folder.iterdir():
         stop_engine(folder, home.name)
-        shutil.rmtree(home / "data")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,7 @@ def strange_engine(engines: Engines, project: Project, clock: FalseClock) -> Eng
     """An engine whose containers have another clock and host name, and that anybody may use."""
     engine = engines.start(project.read_engine_lock("default", host_platform()), "strange", clock)
     assert engine.endpoint.host is not None
+    assert engine.endpoint.docker.is_relative_to(engines.settings.engine_dir)
     Path(engine.endpoint.host.removeprefix("unix://")).chmod(0o666)
     return engine
 
