@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from uv import find_uv_bin
 
 from bench.ground import RELEASE, Ground
@@ -14,6 +15,7 @@ from bench.ground import run as run_command
 from bench.measure import Measure, load_average, timed
 from bench.rival import Rival
 from rtbuild.fetch import find_mirrors
+from rtbuild.recipe.names import normalized
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
@@ -54,8 +56,10 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
 
 
 def _uv(ground: Ground, here: Path) -> None:
-    """The same question to uv, with its cache in `here`."""
-    (here / "asked.in").write_text("\n".join(ground.release.requirements))
+    """The same question to uv, with its cache in `here`; but for the project's own packages, which no index has."""
+    own = {one.name for one in ground.lock.pythons if one.local}
+    asked = [text for text in ground.release.requirements if normalized(Requirement(text).name) not in own]
+    (here / "asked.in").write_text("\n".join(asked))
     (here / "bound.txt").write_text("\n".join(ground.release.constraints))
     index = find_mirrors(ground.settings).indexes[0].address
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
