@@ -23,7 +23,7 @@ from rtbuild.lock.model import DebArtifact
 from tests.fakes.debian_archive import FakeDeb, Fault, serve_folder
 from tests.fakes.docker_command import FakeDocker
 from tests.integration.command_line import CommandLine, finish
-from tests.integration.conftest import AMD64, SmallRelease
+from tests.integration.conftest import SmallRelease
 from tests.integration.small import VERSION, lock_small_project
 
 pytestmark = pytest.mark.integration
