@@ -65,7 +65,7 @@ def page(found: Sequence[Measure | Table], took_part: dict[str, str]) -> str:
         ("measure", "ours", "theirs", "ratio", "target", "met", "against", "runs", "load"),
         ((*one.cells(), one.rival, str(one.runs), f"{one.load:.1f}") for one in measures),
     )
-    text += "\n## Targets\n\n" + _verdict(measures)
+    text += "\n## Targets\n\n" + _verdict(measures) + _busy(measures)
     text += _RIVALS
     for one in found:
         if isinstance(one, Table):
@@ -81,6 +81,18 @@ def _verdict(measures: Iterable[Measure]) -> str:
     ]
     lines += [f"- Slower than the rival: {one.name}, {one.cells()[1]} against {one.cells()[2]}." for one in slower]
     return "\n".join(lines) + "\n"
+
+
+def _busy(measures: Iterable[Measure]) -> str:
+    """What to think of the times where the machine had other work; the benchmark alone keeps its processors busy."""
+    highest = max((one.load for one in measures), default=0.0)
+    cores = len(os.sched_getaffinity(0))
+    if highest <= 2 * cores:
+        return ""
+    return (
+        f"\n**The machine had other work**: a load of up to {highest:.1f} on {cores} processors. Believe the ratios more "
+        "than the times, and measure again on one that is idle before calling a target missed.\n"
+    )
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
