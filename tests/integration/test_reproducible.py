@@ -21,7 +21,7 @@ from rtbuild.fetch import fetch, open_sources
 from rtbuild.lock.join import resolve_engine_lock
 from rtbuild.lock.model import EngineLock, Lock
 from rtbuild.oci.image import image_config, manifest
-from rtbuild.oci.layout import CONFIG, MANIFEST, Layout, read_image
+from rtbuild.oci.layout import CONFIG, CONTAINERD_NAME, MANIFEST, Layout, read_image
 from rtbuild.platform import host_platform
 from rtbuild.project import Project
 from rtbuild.recipe.model import ImageSettings
@@ -41,10 +41,16 @@ STRANGER = 51234
 """A user that has no account."""
 
 
-def identity(answer: dict[str, Any]) -> dict[str, Any]:
-    """Everything of a build's answer that must be the same everywhere."""
+def identity(answer: dict[str, Any], store: Path) -> dict[str, Any]:
+    """Everything of a build's answer, and of what is in its store, that must be the same everywhere."""
+    images = {
+        dict(image.annotations)[CONTAINERD_NAME]: image.digest for image in Layout.open(store / "layout").read_index()
+    }
     layers = [{name: layer[name] for name in ("name", "key", "diff_id", "size")} for layer in answer["layers"]]
-    return {name: answer[name] for name in ("image_id", "manifest_digest", "compressor")} | {"layers": layers}
+    return {name: answer[name] for name in ("image_id", "manifest_digest", "compressor")} | {
+        "layers": layers,
+        "images": images,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,7 @@ def strange_engine(engines: Engines, project: Project, clock: FalseClock) -> Eng
 def base_layer(first: FirstBuild, folder: Path) -> str:
     """The lowest layer of a build as an image that another build can stand on."""
     layout = Layout.open(first.store / "layout")
-    image = read_image(layout)
+    image = read_image(layout, first.answer["manifest_digest"])
     base = image.layers[0]
     content = image_config(ImageSettings(), platform=AMD64, epoch=0, layers=[("base-os", image.diff_ids[0])])
     config = layout.put_blob(content, CONFIG)
@@ -169,7 +175,7 @@ def test_somebody_else_elsewhere_at_another_time(
     assert {layer["state"] for layer in second["layers"]} == {"built"}
     assert {path.name[:4] for path in store.logs.iterdir()} == {MOMENT[:4]}
     assert {path.stat().st_uid for path in (store.layout / "blobs/sha256").iterdir()} == {STRANGER}
-    assert identity(second) == identity(first_build.answer)
+    assert identity(second, store.root) == identity(first_build.answer, first_build.store)
 
 
 def test_another_version_of_the_engine(
@@ -188,7 +194,7 @@ def test_another_version_of_the_engine(
     command = CommandLine(project=ROOT, store=store.root, environment=reaching(newer))
     third = command.run("build", "8.0", "--json").succeeded().document
     assert {layer["state"] for layer in third["layers"]} == {"built"}
-    assert identity(third) == identity(first_build.answer)
+    assert identity(third, store.root) == identity(first_build.answer, first_build.store)
 
 
 def locked_testing(project: Project, settings: Settings, store: Store, folder: Path) -> EngineLock:
