@@ -61,7 +61,7 @@ BROKEN = {
     "ports": ("EXPOSE 8080\nHEALTHCHECK CMD true", {"config"}),
     "pins": ("USER root\nRUN rm /etc/pip.conf\nUSER astro", {"pins"}),
     "folders": ("USER root\nRUN chmod 755 /usr/local/airflow && rmdir tests\nUSER astro", {"folders", "foreign-uid"}),
-    "programs": ("USER root\nRUN rm /usr/bin/nc*\nUSER astro\nENV PATH=/usr/local/bin:/usr/bin:/bin", {"programs"}),
+    "programs": ("USER root\nRUN rm $(command -v nc)\nUSER astro\nENV PATH=/usr/local/bin:/usr/bin:/bin", {"programs"}),
     "environment": ("ENV LANG=C AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL=300", {"environment", "settings"}),
     "shell": ('SHELL ["/bin/sh", "-c"]', {"shell"}),
     "waiting": ("ENTRYPOINT []", {"config", "dead-database", "first-process", "interrupted"}),

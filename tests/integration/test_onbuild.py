@@ -258,13 +258,8 @@ def test_a_private_index_is_reached_with_a_secret_that_no_layer_keeps(
             built = builder.build(image.reference, files, secrets=secrets, network="host").succeeded()
             assert builder.see(built, "python", "-c", "import company_secret as c; print(c.version)") == "1.0"
             assert "zo3-not-in-any-layer" not in built.log
-            found = builder.see(
-                built,
-                "sh",
-                "-c",
-                "grep -rsl zo3-not-in-any-layer /etc /home /root /run /tmp /usr/local /var || true",
-                user="root",
-            )
+            search = "grep -rsl zo3-not-in-any-layer /etc /home /root /run /tmp /usr/local /var || true"
+            found = builder.see(built, "sh", "-c", search, user="root")
             assert found == ""
             assert builder.see(built, "sh", "-c", "ls -A /run/secrets 2> /dev/null || true", user="root") == ""
             facts = image.engine.inspect(built.reference)
