@@ -90,8 +90,8 @@ def _busy(measures: Iterable[Measure]) -> str:
     if highest <= 2 * cores:
         return ""
     return (
-        f"\n**The machine had other work**: a load of up to {highest:.1f} on {cores} processors. Believe the ratios more "
-        "than the times, and measure again on one that is idle before calling a target missed.\n"
+        f"\n**The machine had other work**: a load of up to {highest:.1f} on {cores} processors. Believe the ratios "
+        "more than the times, and measure again on one that is idle before calling a target missed.\n"
     )
 
 
