@@ -42,7 +42,7 @@ FOUND: dict[str, Any] = {
     "path": ["/home/astro/.local/bin", "/usr/bin"],
     "import_path": ["/usr/local/airflow"],
     "programs": {"git": "/usr/bin/git"},
-    "folders": {name: FOLDER for name in ("", "dags", "plugins", "include", "tests", "logs")},
+    "folders": dict.fromkeys(("", "dags", "plugins", "include", "tests", "logs"), FOLDER),
     "home_folder": FOLDER,
     "first_process": ["/usr/bin/tini", "--"],
 }

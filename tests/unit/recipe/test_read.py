@@ -394,8 +394,7 @@ def test_a_debian_layer_above_a_python_layer(tmp_path: Path) -> None:
     assert error.brief == "recipes/releases/8.0.0.toml: layers[2]: the Debian layer python stands above a Python layer"
 
 
-FILES = (
-    """
+FILES = r"""
 kind = "files"
 title = "Files"
 
@@ -409,14 +408,11 @@ mode = "0755"
 
 [[files]]
 path = "/srv/pin.txt"
-content = """
-    + "'''apache-airflow=={airflow}\n'''"
-    + """
+content = "apache-airflow=={airflow}\n"
 
 [image]
 on_build = ["RUN echo ${HOME} {airflow}"]
 """
-)
 
 
 def with_files(root: Path, text: str = FILES, layers: str = '"providers", "files"') -> Path:
@@ -447,7 +443,7 @@ def test_a_layer_of_files_holds_them_with_the_releases_fields_filled_in(tmp_path
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        pytest.param("{airflow}\n", "{airfow}\n", "files[1].content: unknown placeholder {airfow}", id="placeholder"),
+        pytest.param("=={airflow}", "=={airfow}", "files[1].content: unknown placeholder {airfow}", id="placeholder"),
         pytest.param(
             'source = "script"',
             'source = "script"\ncontent = "x"',
