@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from bench.ground import Ground
+from bench.ground import RELEASE, Ground
 from bench.measure import Measure, in_turns, load_average, timed
 from bench.rival import Rival
 from rtbuild.oci.compress import ZSTD_LEVEL, open_uncompressed
@@ -21,7 +21,8 @@ from rtbuild.oci.layout import Layout, read_image
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """The largest layer, because it has most of the files."""
     layout = Layout.open(ground.warm_store / "layout")
-    largest = max(read_image(layout).layers, key=lambda layer: layer.size)
+    image = read_image(layout, f"{ground.settings.repository}:{RELEASE}")
+    largest = max(image.layers, key=lambda layer: layer.size)
     raw = ground.folder / "raw.tar"
     with open_uncompressed(layout.blob_path(largest.digest)) as source, raw.open("wb") as target:
         while piece := source.read(1 << 20):
