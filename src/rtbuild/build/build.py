@@ -253,12 +253,11 @@ class _Work:
     def _build_debian(self, shop: Workshop, made: dict[str, Realisation]) -> None:
         """Layer after layer, planned anew after each, because a child's key holds its parent's output."""
         for layer in self.recipe.debian_layers:
-            planned = next(one for one in self.plan().layers if one.name == layer.name)
+            layers = {one.name: one for one in self.plan().layers}
+            planned = layers[layer.name]
             if planned.state == "cached":
                 continue
-            parent = None
-            if layer.parent is not None:
-                parent = next(one.realisation for one in self.plan().layers if one.name == layer.parent)
+            parent = layers[layer.parent].realisation if layer.parent is not None else None
             assert planned.derivation is not None  # the layers below are built
             digest = realise_debian(shop, self.recipe, layer, planned.derivation, parent)
             made[layer.name] = self._record(planned.derivation, digest)
