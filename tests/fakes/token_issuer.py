@@ -8,8 +8,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import jwt
@@ -110,6 +111,10 @@ class JwkSite:
     def show(self, *issuers: Issuer) -> None:
         self.status, self.content = 200, json.dumps({"keys": [issuer.jwk for issuer in issuers]}).encode()
 
+    def show_one(self, issuer: Issuer) -> None:
+        """A bare JWK, not a set."""
+        self.status, self.content = 200, json.dumps(issuer.jwk).encode()
+
 
 @contextmanager
 def jwk_site(issuers: Sequence[Issuer] = (), *, port: int = 0) -> Iterator[JwkSite]:
@@ -130,6 +135,41 @@ def jwk_site(issuers: Sequence[Issuer] = (), *, port: int = 0) -> Iterator[JwkSi
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         site = JwkSite(server.server_port)
         site.show(*issuers)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class SilentSite:
+    """A JWK server on loopback that takes requests and never answers; `waited` has the seconds until each client gave
+    up."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/keys"
+        self.waited: list[float] = []
+
+
+@contextmanager
+def silent_site(port: int = 0) -> Iterator[SilentSite]:
+    """A server that does not answer, until the block ends."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            begun = time.monotonic()
+            with suppress(OSError):
+                while self.request.recv(4096):
+                    pass
+            site.waited.append(time.monotonic() - begun)
+
+    class Listener(ThreadingTCPServer):
+        allow_reuse_address = True
+
+    with Listener(("127.0.0.1", port), Handler) as server:
+        site = SilentSite(server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -20,12 +20,19 @@ from rtbuild.platform import parse_platform
 from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store import Store
+from tests.integration.airflow_versions import VERSIONS
 from tests.integration.command_line import CommandLine, artifacts_of, as_chosen, lend
 from tests.integration.small import VERSION, write_small_project
 from tests.integration.told import Told
 
 ROOT = Path(__file__).parents[2]
 AMD64 = parse_platform("linux/amd64")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--airflow", choices=list(VERSIONS), help="try the security manager on this Airflow, not on the release's"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,8 +39,9 @@ def bearer(token: str | None) -> dict[str, str]:
 
 
 def airflow_env(database: str, **more: str) -> dict[str, str]:
-    """The environment of an Airflow on `database`."""
+    """The environment of an Airflow on `database`, under both names that its section has had."""
     return {
+        "AIRFLOW__CORE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": "",
