@@ -135,13 +135,16 @@ def test_cancelled_by_a_ci_service(small: SmallRelease, room: Path) -> None:
 
 def test_killed_during_a_build(small: SmallRelease, room: Path) -> None:
     mine = small.unbuilt(room)
-    process = mine.command.start("build", VERSION)
+    elsewhere = room / "elsewhere"
+    elsewhere.mkdir()
+    process = mine.command.with_environment(TMPDIR=str(elsewhere)).start("build", VERSION)
     wait_for(dpkg_runs(mine), process)
     members = family(process)
     process.kill()
     process.communicate()
     # Nobody reads their output any more, so they end by themselves.
     assert survivors(members) == []
+    assert list(elsewhere.iterdir()) == []
     assert left_in(mine) != []
     assert assert_builds(mine)["base-os"] == "built"
     assert left_in(mine) == []

@@ -14,6 +14,7 @@ from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
 from rtbuild.store.realisations import read_realisation, recorded_keys
+from rtbuild.store.temporary import TEMPORARY
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -72,7 +73,7 @@ def sizes(root: Path) -> dict[str, int]:
         "wheel trees": occupied(root / "trees"),
         "caches": occupied(root / "cache"),
         "logs": occupied(root / "logs"),
-        "temporary": occupied(root / "tmp"),
+        "temporary": occupied(root / TEMPORARY),
     }
 
 
