@@ -6,12 +6,14 @@ folder that pip looks into. What is left of the network are apt's indexes. Where
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +91,24 @@ class Rival:
         (self._context / "requirements.txt").write_text(text)
         return timed(self._build)
 
+    def image(self) -> str:
+        """The name of the image with the lock's packages in the engine."""
+        self.pip_layer(self._requirements)
+        return self._tag
+
+    @contextlib.contextmanager
+    def derived(self, dockerfile: str) -> Iterator[str]:
+        """The name of another image, which goes when the block is left."""
+        folder = self._folder / "derived"
+        folder.mkdir(exist_ok=True)
+        (folder / "Dockerfile").write_text(dockerfile)
+        tag = f"{self._tag}-derived"
+        self._buildx("--network", "none", "--load", "--tag", tag, folder)
+        try:
+            yield tag
+        finally:
+            self._ground.engine.remove_image(tag)
+
     def close(self) -> None:
         """Remove the image from the engine."""
         if self._built:
@@ -104,17 +124,9 @@ class Rival:
             self.cold()
 
     def _build(self, *options: str) -> None:
-        endpoint = self._ground.engine.endpoint
-        # A folder of its own for what buildx remembers of contexts: it compares them by size and time alone.
-        own = dict(os.environ, BUILDX_CONFIG=str(self._folder / "buildx"))
-        builder = ["--builder", endpoint.builder] if endpoint.builder else []
-        output = run(
-            [
-                *(*environment(), *endpoint.command(), "buildx", "build", *builder, *options),
-                *("--network", "host", "--progress", "plain", "--provenance=false", "--load", "--tag", self._tag),
-                *("--build-context", f"debs={self.debs}", "--build-context", f"wheels={self._wheels}", self._context),
-            ],
-            environment=own,
+        output = self._buildx(
+            *(*options, "--network", "host", "--load", "--tag", self._tag),
+            *("--build-context", f"debs={self.debs}", "--build-context", f"wheels={self._wheels}", self._context),
         )
         names: dict[str, str] = dict(_STEP.findall(output))
         instructions = {"ADD": ["import of the base"], "RUN": ["apt-get install", "pip install"]}
@@ -124,6 +136,15 @@ class Rival:
                 self.steps[instructions[names[number]].pop(0)] = float(seconds)
             elif f"#{number} exporting" in output:
                 self.steps["export"] = float(seconds)
+
+    def _buildx(self, *words: str | Path) -> str:
+        """Run `buildx build` on rtbuild's engine; what it said."""
+        endpoint = self._ground.engine.endpoint
+        # A folder of its own for what buildx remembers of contexts: it compares them by size and time alone.
+        own = dict(os.environ, BUILDX_CONFIG=str(self._folder / "buildx"))
+        builder = ["--builder", endpoint.builder] if endpoint.builder else []
+        build = (*environment(), *endpoint.command(), "buildx", "build", *builder)
+        return run([*build, "--progress", "plain", "--provenance=false", *words], environment=own)
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 

@@ -135,13 +135,16 @@ def test_cancelled_by_a_ci_service(small: SmallRelease, room: Path) -> None:
 
 def test_killed_during_a_build(small: SmallRelease, room: Path) -> None:
     mine = small.unbuilt(room)
-    process = mine.command.start("build", VERSION)
+    elsewhere = room / "elsewhere"
+    elsewhere.mkdir()
+    process = mine.command.with_environment(TMPDIR=str(elsewhere)).start("build", VERSION)
     wait_for(dpkg_runs(mine), process)
     members = family(process)
     process.kill()
     process.communicate()
     # Nobody reads their output any more, so they end by themselves.
     assert survivors(members) == []
+    assert list(elsewhere.iterdir()) == []
     assert left_in(mine) != []
     assert assert_builds(mine)["base-os"] == "built"
     assert left_in(mine) == []
@@ -254,7 +257,10 @@ def test_a_damaged_tree_is_made_again(
     forget_airflow(mine)
     (one, _) = sorted(mine.store.trees.glob(f"*{suffix}"))
     spoil(one, change)
-    assert assert_builds(mine)["airflow"] == "built"
+    answer = mine.command.run("build", VERSION, "--json").succeeded()
+    told = re.findall("^the tree of (.*) in the store was damaged and is made again$", answer.stderr, re.MULTILINE)
+    assert len(told) == 1
+    assert answer.document["image_id"] == small.answer["image_id"]
 
 
 def test_a_damaged_record_of_a_layer(small: SmallRelease, room: Path) -> None:

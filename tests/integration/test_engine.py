@@ -61,7 +61,7 @@ class Lab:
         return start_engine(lock, self.store.artifact_path, self.settings.engine_dir, name=name)
 
     def engine(self, name: str = "default") -> Engine:
-        return private_engine(self.start(name))
+        return private_engine(self.start(name), store=self.store.root)
 
     def status(self, name: str = "default") -> EngineStatus:
         return engine_status(self.settings.engine_dir, name)
@@ -153,7 +153,7 @@ def test_an_engine_starts_once_and_answers(lab: Lab) -> None:
     first = lab.start()
     assert first.running
     assert lab.start() == first == lab.status()
-    engine = private_engine(first)
+    engine = private_engine(first, store=lab.store.root)
     assert engine.private
     assert engine.driver == "docker"
     assert host_platform().name in engine.platforms
@@ -279,7 +279,8 @@ def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_
     script = (
         "import sys; from pathlib import Path; from rtbuild.engine import *\n"
         "status = engine_status(Path(sys.argv[1]))\n"
-        "private_engine(status).build(Path(sys.argv[2]), log=Path(sys.argv[3]), contexts={'parent': sys.argv[4]},\n"
+        "engine = private_engine(status, store=Path(sys.argv[6]))\n"
+        "engine.build(Path(sys.argv[2]), log=Path(sys.argv[3]), contexts={'parent': sys.argv[4]},\n"
         "    output=Path(sys.argv[5]), on_line=lambda line: print(line, flush=True))\n"
     )
     arguments = [
@@ -288,6 +289,7 @@ def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_
         str(tmp_path / "log"),
         base.reference,
         str(tmp_path / "out"),
+        str(lab.store.root),
     ]
     with subprocess.Popen(
         [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -68,7 +68,7 @@ class Engines:
             stop_engine(folder, name)
             clock.put_into(status)
             status = start_engine(lock, self.store.artifact_path, folder, name=name, progress=Told())
-        return private_engine(status)
+        return private_engine(status, store=self.store.root)
 
 
 @pytest.fixture(scope="module")

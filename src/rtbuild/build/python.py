@@ -39,6 +39,9 @@ def realise_python(
         log=shop.log,
         progress=shop.progress,
     )
+    for tree in trees:
+        if tree.stored.repaired:
+            shop.progress.note(f"the tree of {tree.package} in the store was damaged and is made again")
     for one in planned:
         if isinstance(one.layer, PythonLayer):
             assert one.derivation is not None  # a Python layer's inputs are all in the lock

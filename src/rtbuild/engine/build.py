@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections import deque
@@ -20,6 +18,7 @@ from rtbuild.engine.endpoint import Endpoint, environment
 from rtbuild.engine.processes import end_family
 from rtbuild.errors import BuildError, EngineError
 from rtbuild.platform import Platform
+from rtbuild.store.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import python_on_whales
@@ -77,6 +76,7 @@ def build(
     endpoint: Endpoint,
     context: Path,
     *,
+    scratch: Path,
     log: Path,
     title: str = "build",
     dockerfile: Path | None = None,
@@ -96,7 +96,10 @@ def build(
     engine anew, whatever it was sent before. `timeout` is in seconds. `log` gets the whole log, `on_line` each line of
     it. `title` names the build in errors. Build arguments appear in logs: no secrets there.
 
-    Raises `BuildError` with the log's end when the build fails, `EngineError` when the engine does.
+    In `scratch`, where a store has its temporary folders, the build has one of its own; the next who opens the store
+    removes what a killed process left.
+
+    Raises `BuildError` with the log's end when the build fails, `EngineError` when the engine does, `StoreError`.
     """
     if (output is None) == (output_local is None):
         raise ValueError("one of output and output_local must be given")
@@ -108,8 +111,8 @@ def build(
     destination.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    with _scratch() as scratch, _registered(_Running(scratch / "pid")) as running:
-        client = _client(endpoint, scratch)
+    with temporary_folder(scratch, "buildx") as own, _registered(_Running(own / "pid")) as running:
+        client = _client(endpoint, own)
         arguments: dict[str, Any] = {
             "builder": endpoint.builder,
             "build_contexts": {name: str(where) for name, where in (contexts or {}).items()},
@@ -173,15 +176,6 @@ def _layout_output(folder: Path) -> dict[str, str]:
         "compression": "uncompressed",
         "oci-mediatypes": "true",
     }
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="rtbuild-buildx-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

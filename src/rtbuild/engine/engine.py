@@ -28,6 +28,8 @@ class Engine:
     driver: str
     """buildx's driver of the builder: `docker` for the daemon's own BuildKit."""
     platforms: tuple[str, ...]
+    scratch: Path
+    """Where builds have folders of their own while they run."""
     private: bool = False
 
     def __str__(self) -> str:
@@ -67,6 +69,7 @@ class Engine:
         return build(
             self.endpoint,
             context,
+            scratch=self.scratch,
             log=log,
             title=title,
             dockerfile=dockerfile,

@@ -23,6 +23,7 @@ from rtbuild.engine.versions import (
 )
 from rtbuild.errors import EngineError
 from rtbuild.settings import Settings
+from rtbuild.store.temporary import TEMPORARY
 
 _START = "`rtbuild engine start` gives this machine an engine of its own"
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
@@ -49,31 +50,33 @@ def find_engine(
         refusal = EngineError(f"there is no command {docker!r} on the PATH")
     else:
         try:
-            return look_at(_machine_endpoint(Path(command), None))
+            return look_at(_machine_endpoint(Path(command), None), store=settings.store)
         except EngineError as error:
             refusal = error
     if status.running:
-        return private_engine(status)
+        return private_engine(status, store=settings.store)
     if start is not None:
-        return private_engine(start())
+        return private_engine(start(), store=settings.store)
     reasons = [refusal.brief, f"the private engine {name!r} of {settings.engine_dir} is not running"]
     hint = f"{refusal.hint}; or {_START}" if refusal.hint else _START
     raise EngineError("there is no engine to build with", details="\n".join(reasons), hint=hint) from refusal
 
 
-def private_engine(status: EngineStatus) -> Engine:
-    """The engine behind the status of a running private engine. Raises `EngineError`."""
+def private_engine(status: EngineStatus, *, store: Path) -> Engine:
+    """The engine behind the status of a running private engine; `store` is as in `look_at`. Raises `EngineError`."""
     if not status.running:
         raise EngineError(f"the private engine {status.name!r} is not running", hint="start it: `rtbuild engine start`")
     socket = Path(status.host.removeprefix("unix://"))
     if socket.exists() and not os.access(socket, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise EngineError(f"the private engine {status.name!r} is another user's", hint="run the command with sudo")
-    return look_at(status.endpoint(), private=True)
+    return look_at(status.endpoint(), store=store, private=True)
 
 
-def look_at(endpoint: Endpoint, *, private: bool = False) -> Engine:
-    """Ask an engine what it is; raises `EngineError` where it does not answer or some part of it is missing or too
-    old."""
+def look_at(endpoint: Endpoint, *, store: Path, private: bool = False) -> Engine:
+    """Ask an engine what it is. Its builds have their temporary folders in the store that is the folder `store`.
+
+    Raises `EngineError` where it does not answer or some part of it is missing or too old.
+    """
     answer = endpoint.ask("info", "--format", "{{json .}}")
     facts = as_mapping(answer.stdout)
     server = str(facts.get("ServerVersion") or "")
@@ -101,6 +104,7 @@ def look_at(endpoint: Endpoint, *, private: bool = False) -> Engine:
         versions=EngineVersions(docker=server, buildkit=buildkit, buildx=buildx_version),
         driver=builder["driver"],
         platforms=tuple(builder["platforms"].split()),
+        scratch=store / TEMPORARY,
         private=private,
     )
 
@@ -121,8 +125,8 @@ def _named_engine(settings: Settings, command: str | None, status: EngineStatus)
             endpoint = Endpoint(
                 docker=status.docker, host=host, config=config, builder=settings.builder, title=f"Docker at {host}"
             )
-        return look_at(endpoint, private=host == status.host)
-    return look_at(_machine_endpoint(docker, settings.docker_context, settings.builder))
+        return look_at(endpoint, store=settings.store, private=host == status.host)
+    return look_at(_machine_endpoint(docker, settings.docker_context, settings.builder), store=settings.store)
 
 
 def _machine_endpoint(docker: Path, context: str | None, builder: str | None = None) -> Endpoint:

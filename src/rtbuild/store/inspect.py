@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtbuild.digest import Sha256, canonical_json, parse_sha256, sha256_bytes
 from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
 from rtbuild.store.realisations import read_realisation, recorded_keys
+from rtbuild.store.temporary import TEMPORARY
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -34,8 +36,9 @@ def verify(root: Path, progress: Progress) -> VerifyReport:
     checked, size = 0, 0
     bad: list[tuple[str, str]] = []
     files = [*_named(root / "artifacts"), *_named(root / "layout" / "blobs" / "sha256")]
+    trees = list(_trees(root / "trees"))
     task = "verify store"
-    progress.begin(task, total=sum(_size(path) for path in files), unit="bytes")
+    progress.begin(task, total=sum(map(_size, [*files, *(file for file, _ in trees)])), unit="bytes")
     for path in files:
         length = _size(path)
         found = hash_artifact(path)
@@ -46,15 +49,16 @@ def verify(root: Path, progress: Progress) -> VerifyReport:
             path.unlink(missing_ok=True)
             bad.append((str(path.relative_to(root)), f"its sha256 is {found}"))
         progress.advance(task, length)
-    progress.end(task)
-    for frames, record, promised in _trees(root / "trees"):
-        found = hash_artifact(frames)
+    for file, record in trees:
+        length = _size(file)
         checked += 1
-        size += _size(frames)
-        if promised is None or found != promised:
-            frames.unlink(missing_ok=True)
+        size += length
+        if problem := _problem(file, record):
+            file.unlink(missing_ok=True)
             record.unlink(missing_ok=True)
-            bad.append((str(frames.relative_to(root)), "missing" if found is None else f"its sha256 is {found}"))
+            bad.append((str(file.relative_to(root)), problem))
+        progress.advance(task, length)
+    progress.end(task)
     for name, problem in _bad_realisations(root):
         bad.append((name, problem))
     return VerifyReport(checked=checked, bytes=size, bad=tuple(bad))
@@ -69,7 +73,7 @@ def sizes(root: Path) -> dict[str, int]:
         "wheel trees": occupied(root / "trees"),
         "caches": occupied(root / "cache"),
         "logs": occupied(root / "logs"),
-        "temporary": occupied(root / "tmp"),
+        "temporary": occupied(root / TEMPORARY),
     }
 
 
@@ -88,19 +92,48 @@ def _bad_realisations(root: Path) -> Iterator[tuple[str, str]]:
             yield name, f"the layer {realisation.layer} it tells of is not in the store"
 
 
-def _trees(folder: Path) -> Iterator[tuple[Path, Path, str | None]]:
-    """Each wheel tree: its file, the record beside it, and the sha256 that record gives (None: it is damaged)."""
-    for record in sorted(folder.glob("[0-9a-f]*.json")):
-        promised = None
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            promised = json.loads(record.read_bytes())["frames"]["sha256"]
-        yield record.with_suffix(".tar.zst"), record, promised
+def _trees(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Each wheel tree and each wheel made from an sdist, with the record beside it; the record twice where it is alone.
+
+    A file without a record is what a killed process left: nothing uses it, and the next build writes it anew.
+    """
+    files = {path.name.partition(".")[0]: path for path in _entries(folder) if path.suffix != ".json"}
+    for record in _entries(folder):
+        if record.suffix == ".json" and _HEX.match(record.stem):
+            yield files.get(record.stem, record), record
+
+
+def _problem(file: Path, record: Path) -> str | None:
+    """What is wrong with a tree or wheel, None where it is what its record promises."""
+    try:
+        promised = _promised(record)
+    except (ValueError, KeyError, TypeError):
+        return "its record is damaged"
+    found = hash_artifact(file) if file != record else None
+    if found is None:
+        return "its record tells of a file that is missing"
+    return None if found == promised else f"its sha256 is {found}"
+
+
+def _promised(record: Path) -> Sha256:
+    """The sha256 of the file that a record tells of. Raises `ValueError`, `KeyError` or `TypeError` for no record."""
+    content = json.loads(record.read_bytes())
+    if "frames" not in content:  # a wheel made from an sdist
+        return parse_sha256(content["sha256"])
+    own = content.pop("sha256")
+    if content["key"] != record.stem or sha256_bytes(canonical_json(content)) != own:
+        raise ValueError("damaged record")
+    return parse_sha256(content["frames"]["sha256"])
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(FileNotFoundError):
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return []
 
 
 def _named(folder: Path) -> list[Path]:
-    with suppress(FileNotFoundError):
-        return sorted(path for path in folder.iterdir() if _HEX.match(path.name))
-    return []
+    return [path for path in _entries(folder) if _HEX.match(path.name)]
 
 
 def _size(path: Path) -> int:

@@ -24,7 +24,7 @@ from rtbuild.store.files import lock_file, store_errors, write_atomically
 from rtbuild.store.inspect import VerifyReport, sizes, verify
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
-from rtbuild.store.temporary import remove_left_overs, temporary_folder
+from rtbuild.store.temporary import TEMPORARY, remove_left_overs, temporary_folder
 
 FORMAT = "1"
 """The arrangement of folders that this rtbuild reads and writes."""
@@ -49,7 +49,7 @@ class Store:
                 (root / name).mkdir(parents=True, exist_ok=True)
             _check_format(root / "format")
             lease = _lease(root, progress or Silent())
-            remove_left_overs(root / "tmp")
+            remove_left_overs(root / TEMPORARY)
         return cls(root, lease)
 
     def artifact_path(self, sha256: Sha256) -> Path:
@@ -144,7 +144,7 @@ class Store:
 
     def temporary(self, prefix: str) -> AbstractContextManager[Path]:
         """A folder on the store's own file system, so that results can be renamed into place; removed at exit."""
-        return temporary_folder(self.root / "tmp", prefix)
+        return temporary_folder(self.root / TEMPORARY, prefix)
 
     @contextmanager
     def exclusive(self, name: str, progress: Progress) -> Iterator[None]:
@@ -187,7 +187,7 @@ class Store:
             return sizes(self.root)
 
 
-_FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", "tmp")
+_FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
 def _check_format(path: Path) -> None:

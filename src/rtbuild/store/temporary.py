@@ -11,16 +11,23 @@ from pathlib import Path
 
 from rtbuild.store.files import lock_file, remove_tree, store_errors
 
+TEMPORARY = "tmp"
+"""Where a store has its temporary folders."""
+
 _SUFFIX = ".lock"
 
 
 @contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `parent`. A lock file beside it is held meanwhile: the kernel lets go of it however we end."""
+    """A new folder in `parent`, which is made where it is missing. Raises `StoreError`.
+
+    A lock file beside it is held meanwhile: the kernel lets go of it however we end.
+    """
     name = f"{prefix}-{secrets.token_hex(8)}"
     folder = parent / name
     guard = parent / (name + _SUFFIX)
     with store_errors(f"make a temporary folder in {parent}"):
+        parent.mkdir(parents=True, exist_ok=True)
         descriptor = lock_file(guard, fcntl.LOCK_EX)
         assert descriptor is not None  # a blocking lock is always granted
         folder.mkdir(mode=0o700)

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtbuild.digest import Digest
 from rtbuild.engine import interrupt_builds, layout_reference
-from rtbuild.engine.build import build
+from rtbuild.engine.build import BuildOutcome
+from rtbuild.engine.build import build as build_below
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.processes import start_time
 from rtbuild.errors import BuildError, EngineError
 from rtbuild.platform import PLATFORMS
+from rtbuild.store import Store
 
 DIGEST = "sha256:" + "ab" * 32
 INDEX = json.dumps({"schemaVersion": 2, "manifests": [{"digest": DIGEST, "size": 472}]})
@@ -24,6 +31,15 @@ INDEX = json.dumps({"schemaVersion": 2, "manifests": [{"digest": DIGEST, "size":
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "context").mkdir()
     return tmp_path
+
+
+def build(endpoint: Endpoint, context: Path, **options: Any) -> BuildOutcome:
+    """A build whose temporary folder is in `scratch` beside the context; it leaves nothing there."""
+    scratch = context.parent / "scratch"
+    try:
+        return build_below(endpoint, context, scratch=scratch, **options)
+    finally:
+        assert not scratch.exists() or list(scratch.iterdir()) == []
 
 
 def docker(folder: Path, script: str) -> Endpoint:
@@ -143,6 +159,37 @@ def test_an_index_that_makes_no_sense_is_not_believed(folder: Path, index: str) 
     endpoint = docker(folder, f"printf '%s' '{index}' > {folder}/layout/index.json")
     with pytest.raises(BuildError, match="left no image"):
         build(endpoint, folder / "context", log=folder / "log", output=folder / "layout")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rtbuild.engine.build import build
+from rtbuild.engine.endpoint import Endpoint
+folder = Path(sys.argv[1])
+build(Endpoint(docker=folder / "docker"), folder / "context", scratch=folder / "store/tmp", log=folder / "log",
+      output_local=folder / "files", on_line=lambda line: print(line, flush=True))
+"""
+
+
+def test_what_a_killed_build_leaves_the_next_run_removes(folder: Path) -> None:
+    docker(folder, f"echo $$ > {folder}/pid; echo begun >&2; exec sleep 600")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(elsewhere)}
+    command = [sys.executable, "-c", KILLED, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        (left,) = (folder / "store/tmp").glob("buildx-*[!k]")
+        store = Store.open(folder / "store")
+        assert left.is_dir(), "a build that runs keeps its own"
+        process.kill()
+    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    assert left.is_dir()
+    assert list(elsewhere.iterdir()) == []
+    Store.open(store.root)
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_a_missing_docker_is_an_error_of_the_engine(folder: Path) -> None:

@@ -42,7 +42,7 @@ def test_an_engine_that_was_never_started_has_a_status(tmp_path: Path) -> None:
     assert not (tmp_path / "engines").exists()
     assert stop_engine(tmp_path / "engines") == status
     with pytest.raises(EngineError, match="is not running"):
-        private_engine(status)
+        private_engine(status, store=tmp_path / "store")
 
 
 def test_without_root_it_says_so_and_what_else_there_is(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_engine_of_root_is_not_for_others(tmp_path: Path) -> None:
         status = replace(engine_status(tmp_path / "engines"), running=True, host=f"unix://{path}")
         try:
             with somebody(), pytest.raises(EngineError, match="is another user's"):
-                private_engine(status)
+                private_engine(status, store=tmp_path / "store")
         finally:
             path.unlink()
 

@@ -230,22 +230,24 @@ def test_verify_finds_names_and_removes_what_is_damaged(tmp_path: Path) -> None:
         store.record(record)
         put_blob(store, blob)
     (store.layout / "blobs" / "sha256" / cut.blob.removeprefix("sha256:")).write_bytes(b"cut")
-    for name, content in (("aa", b"tree"), ("bb", b"eert")):
-        (store.trees / f"{name}.tar.zst").write_bytes(content)
-        (store.trees / f"{name}.json").write_text(json.dumps({"frames": {"sha256": sha256_bytes(b"tree")}}))
+    for name, content in (("aa", b"wheel"), ("bb", b"whole"), ("cc", None)):
+        if content is not None:
+            (store.trees / f"{name * 32}.whl").write_bytes(content)
+        (store.trees / f"{name * 32}.json").write_text(json.dumps({"sha256": sha256_bytes(b"wheel")}))
     report = store.verify()
     assert [path for path, _ in report.bad] == [
         f"artifacts/{bad.sha256}",
         f"layout/blobs/sha256/{cut.blob.removeprefix('sha256:')}",
-        "trees/bb.tar.zst",
+        f"trees/{'bb' * 32}.whl",
+        f"trees/{'cc' * 32}.json",
         f"realisations/by-key/{cut.key}.json",
     ]
-    assert report.checked == 6
+    assert report.checked == 7
     assert store.has_artifact(good)
     assert not store.has_artifact(bad)
     assert store.realisation(cut.key) is None
     assert store.realisation(whole.key) == whole
-    assert sorted(path.name for path in store.trees.iterdir()) == ["aa.json", "aa.tar.zst"]
+    assert sorted(path.name for path in store.trees.iterdir()) == [f"{'aa' * 32}.json", f"{'aa' * 32}.whl"]
     assert store.verify().bad == ()
 
 

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ _SCHEMA = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTree:
     """A tree in the store. `frames` is the file with its compressed frames, of `size` bytes and digest `sha256`;
-    `uncompressed` is the size of the tar members in them."""
+    `uncompressed` is the size of the tar members in them. `repaired`: it was made in place of a damaged one."""
 
     key: Key
     frames: Path
@@ -30,6 +30,7 @@ class StoredTree:
     size: int
     uncompressed: int
     index: TreeIndex
+    repaired: bool = field(default=False, compare=False)
 
 
 class TreeCache:
@@ -38,6 +39,7 @@ class TreeCache:
     def __init__(self, folder: Path, compressor: Compressor = DEFAULT) -> None:
         self._folder = folder
         self._compressor = compressor
+        self._damaged: set[Key] = set()
 
     @property
     def compressor(self) -> str:
@@ -45,19 +47,24 @@ class TreeCache:
         return self._compressor.name
 
     def find(self, key: Key) -> StoredTree | None:
-        """The tree with this key, every byte of it checked; None where it is absent or damaged. Raises `StoreError`."""
+        """The tree with this key, every byte of it checked; None where it is absent or damaged. Raises `StoreError`.
+
+        What `add` puts in place of a damaged one is `repaired`.
+        """
         frames, record = self._frames(key), self._record(key)
-        try:
-            tree = _parse(key, frames, record.read_bytes())
-            found = sha256_file(frames)
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            return None
-        except OSError as error:
-            with store_errors(f"read {error.filename or record}"):
-                raise
-        return tree if found == tree.sha256 else None
+        with store_errors(f"read {record}"):
+            try:
+                text = record.read_bytes()
+            except FileNotFoundError:
+                return None  # frames without a record are what a killed process leaves
+            try:
+                tree = _parse(key, frames, text)
+                if sha256_file(frames) == tree.sha256:
+                    return tree
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                pass
+        self._damaged.add(key)
+        return None
 
     def add(self, key: Key, compose: Callable[[Writer], TreeIndex]) -> StoredTree:
         """Keep what `compose` writes; it replaces what is there. Raises `StoreError`, and whatever `compose` raises."""
@@ -77,6 +84,7 @@ class TreeCache:
                     size=writer.size,
                     uncompressed=writer.uncompressed,
                     index=index,
+                    repaired=key in self._damaged,
                 )
                 # Nothing is synced: every byte is checked before it is used, and 300 trees would wait for the disk
                 # 1,200 times.

@@ -12,7 +12,8 @@ from rtbuild.build.trees.cache import TreeCache
 from rtbuild.build.trees.tree import TreeFile, TreeIndex, Writer
 from rtbuild.digest import Key, sha256_bytes, sha256_file
 from rtbuild.errors import BuildError
-from rtbuild.oci.compress import FRAME_SIZE, gzip
+from rtbuild.oci.compress import DEFAULT, FRAME_SIZE, Compressor, gzip
+from rtbuild.store import Store
 
 KEY = Key("ab" * 32)
 INDEX = TreeIndex(files=(TreeFile(path="usr/x", mode=0o644, size=3, sha256=sha256_bytes(b"abc")),))
@@ -28,6 +29,7 @@ def test_a_tree_that_was_added_is_found(tmp_path: Path) -> None:
     cache = TreeCache(tmp_path)
     assert cache.find(KEY) is None
     added = cache.add(KEY, compose)
+    assert not added.repaired
     found = cache.find(KEY)
     assert found == added
     assert found.index == INDEX
@@ -48,12 +50,7 @@ def test_the_same_tree_has_the_same_bytes_however_it_was_written(tmp_path: Path)
     assert one.frames.read_bytes() == two.frames.read_bytes()
 
 
-@pytest.mark.parametrize("suffix", ["tar.zst", "json"])
-@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
-def test_a_damaged_tree_is_not_used(tmp_path: Path, suffix: str, damage: str) -> None:
-    cache = TreeCache(tmp_path)
-    cache.add(KEY, compose)
-    file = tmp_path / f"{KEY}.{suffix}"
+def spoil(file: Path, damage: str) -> None:
     content = bytearray(file.read_bytes())
     match damage:
         case "truncate":
@@ -65,8 +62,33 @@ def test_a_damaged_tree_is_not_used(tmp_path: Path, suffix: str, damage: str) ->
             file.unlink()
         case "empty":
             file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("part", ["frames", "record"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
+def test_a_damaged_tree_is_not_used(tmp_path: Path, part: str, damage: str) -> None:
+    cache = TreeCache(tmp_path)
+    tree = cache.add(KEY, compose)
+    spoil(tree.frames if part == "frames" else tmp_path / f"{KEY}.json", damage)
     assert cache.find(KEY) is None
-    assert cache.add(KEY, compose) == cache.find(KEY)
+    again = cache.add(KEY, compose)
+    assert again == cache.find(KEY)
+    # Without its record a tree is one that a killed process has not finished.
+    assert again.repaired == ((part, damage) != ("record", "remove"))
+
+
+@pytest.mark.parametrize("part", ["frames", "record"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+@pytest.mark.parametrize("compressor", [DEFAULT, gzip()], ids=["zstd", "gzip"])
+def test_the_store_finds_the_damage_too(tmp_path: Path, part: str, damage: str, compressor: Compressor) -> None:
+    store = Store.open(tmp_path)
+    tree = TreeCache(store.trees, compressor).add(KEY, compose)
+    assert store.verify().bad == ()
+    spoil(tree.frames if part == "frames" else store.trees / f"{KEY}.json", damage)
+    ((name, problem),) = store.verify().bad
+    assert name == f"trees/{tree.frames.name}"
+    assert problem.startswith("its sha256 is" if part == "frames" else "its record is damaged")
+    assert list(store.trees.iterdir()) == []
 
 
 def test_a_record_of_another_tree_is_not_used(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_damaged_tree_is_made_again(desk: Desk) -> None:
     tree.frames.write_bytes(whole[:-1])
     again = desk.realise()
     assert states(again) == {"alpha": "built", "beta": "cached", "able": "cached"}
+    assert [tree.stored.repaired for tree in again] == [True, False, False]
     assert again[0].frames.read_bytes() == whole
 
 
