@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rtbuild_security_manager import sources
 from rtbuild_security_manager.errors import KeysUnusable
 from rtbuild_security_manager.sources import JwkServer, PemFile, ServerThenFile, fetch_document, key_source
 
-from tests.fakes.token_issuer import Issuer, jwk_site
+from tests.fakes.token_issuer import Issuer, jwk_site, silent_site
 
 
 class Clock:
@@ -233,6 +234,18 @@ def test_a_server_that_is_not_there(pem: Path, caplog: pytest.LogCaptureFixture)
     assert len(source.current()) == 1
     assert "houston_jwk_url cannot be used" in caplog.text
     assert "password" not in caplog.text
+
+
+def test_a_server_that_does_not_answer_costs_the_timeout_once(pem: Path) -> None:
+    with silent_site() as site:
+        source = key_source(signing_cert=pem, jwk_url=site.url, timeout=0.3)
+        begun = time.monotonic()
+        assert len(source.current()) == 1, "the file's"
+        assert 0.25 < time.monotonic() - begun < 5
+        begun = time.monotonic()
+        assert len(source.current()) == 1
+        assert time.monotonic() - begun < 0.25
+    assert len(site.waited) == 1
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ ROLES_KEY = "token_roles"
 _CREATE_USERS = (permissions.ACTION_CAN_CREATE, permissions.RESOURCE_USER)
 
 # A user may see their own profile, which says what the token said. Editing it would last until the next request only.
+# Airflow 2.2 to 2.6 give both by themselves; who was let in does not depend on that.
 _ADDED_PERMISSIONS = [
     (permissions.ACTION_CAN_READ, permissions.RESOURCE_MY_PROFILE),
     (permissions.ACTION_CAN_READ, permissions.RESOURCE_WEBSITE),
