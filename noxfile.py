@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def integration(session: nox.Session) -> None:
     # A socket that a client library leaves open is found when memory is collected, in whatever test runs then.
     leaks = "default::pytest.PytestUnraisableExceptionWarning"
     session.run("pytest", "-W", leaks, "tests/integration", *session.posargs)
+
+
+@nox.session(name="security-manager-versions", reuse_venv=True)
+def security_manager_versions(session: nox.Session) -> None:
+    """The security manager's live tests on each older Airflow that it is written for, or on those named after `--`."""
+    install(session, "test")
+    known = tomllib.loads((PROJECT / "tests" / "integration" / "airflow_versions.toml").read_text(encoding="utf-8"))
+    for version in session.posargs or known:
+        session.run("pytest", "tests/integration/test_security_manager.py", "--airflow", version)
 
 
 @nox.session(reuse_venv=True)

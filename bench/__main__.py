@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.ground import ROOT, BenchError, Ground, open_ground
-from bench.groups import bump, cold, debian, fetching, layers, locking, starting, trees, verifying, warm
+from bench.groups import bump, cold, debian, fetching, layers, locking, starting, tokens, trees, verifying, warm
 from bench.measure import Measure, Table
 from bench.report import page
 from bench.rival import Rival, versions
@@ -28,6 +28,7 @@ GROUPS: dict[str, Group] = {
     "fetch": fetching.run,
     "lock": locking.run,
     "start": starting.run,
+    "security-manager": tokens.run,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 _WIDTHS = (44, 10, 10, 7, 9, 5)

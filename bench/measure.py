@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One line of the results. `ours` and `theirs` are medians, in `unit` (`s`, `MB` or `MB/s`).
+    """One line of the results. `ours` and `theirs` are medians, in `unit` (`s`, `ms`, `MB` or `MB/s`).
 
     `theirs` is None where nothing else does the job, `target` where nothing was promised. `load` is the machine's load
     average before the measure began: the times of a busy machine say little, their ratio still says something.
@@ -55,7 +55,7 @@ class Measure:
     def _amount(self, value: float | None, *, round_: bool = False) -> str:
         if value is None:
             return ""
-        digits = 0 if round_ or self.unit != "s" or value >= 100 else 2 if value < 1 else 1
+        digits = 0 if round_ or self.unit not in ("s", "ms") or value >= 100 else 2 if value < 1 else 1
         return f"{value:.{digits}f} {self.unit}"
 
 

@@ -42,6 +42,8 @@ _RIVALS = """\
   the addresses, checks size and sha256 while bytes arrive, and makes each file durable.
 - **lock**: `uv pip compile` with hashes, for the Python side alone. rtbuild's lock also chooses the Debian packages
   from signed indexes, looks for each file on the mirrors, and locks what building the sdists needs.
+- **a request with a token**: Airflow's own security manager, with a session that a login began before. Both webservers
+  live in one process and answer in turns.
 - **verify**, **plan** and **memory** have no rival: nobody else does the first two.
 
 Only rtbuild's results can be compared with anything: the rival's image differs from one run to the next.
