@@ -472,4 +472,5 @@ def test_nothing_of_a_token_is_in_the_logs(site: Webserver, issuer: Issuer) -> N
     """The last one: the webserver has seen all of the above."""
     token = issuer.token("logged-subject", full_name="Logged Lovelace")
     assert site.get("/home", token).status_code == 200
+    assert "DEBUG" in site.container.logs(), "all that can be told was told"
     assert_nothing_told(site, token)
