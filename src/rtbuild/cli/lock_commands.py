@@ -109,11 +109,13 @@ def write_locks(
     refresh: bool,
 ) -> None:
     """Resolve and write each lock, and answer with what moved."""
+    from rtbuild.cli.memory import share_arenas
     from rtbuild.fetch import open_sources
     from rtbuild.lock.changes import locked_before, moved_packages
     from rtbuild.lock.format import write_lock
     from rtbuild.lock.join import resolve_lock
 
+    share_arenas()
     store, settings = invocation.store(), invocation.settings()
     documents, texts = [], []
     with invocation.progress() as progress:
