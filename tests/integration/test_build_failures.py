@@ -114,6 +114,10 @@ def test_ctrl_c_during_a_build(small: SmallRelease, room: Path) -> None:
     answer = finish(process, timeout=60)
     assert time.monotonic() - began < 10
     assert answer.error(130) == "interrupted"
+    lines = answer.stderr.splitlines()
+    begun = {line.removesuffix(" ...") for line in lines if line.startswith("layer ") and line.endswith(" ...")}
+    assert begun >= {"layer base-os"}
+    assert {f"{task}: stopped" for task in begun if f"{task}: built" not in lines} <= set(lines)
     assert survivors(members) == []
     assert left_in(mine) == []
     assert assert_builds(mine)["base-os"] == "built"
