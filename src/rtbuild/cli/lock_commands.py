@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
-from rtbuild.cli.text import size_text
 from rtbuild.errors import StaleLockError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from rtbuild.cli.text import amount_text
+from rtbuild.amount import amount_text
 from rtbuild.progress import Progress, Silent
 
 if TYPE_CHECKING:

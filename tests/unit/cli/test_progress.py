@@ -10,8 +10,9 @@ import threading
 
 import pytest
 
+from rtbuild.amount import amount_text, size_text
 from rtbuild.cli.progress import Live, Plain, shown
-from rtbuild.cli.text import amount_text, short, size_text, table
+from rtbuild.cli.text import short, table
 from rtbuild.errors import BuildError
 from rtbuild.progress import Silent
 
