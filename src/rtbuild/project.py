@@ -84,8 +84,3 @@ class Project:
     def relative(self, path: Path) -> str:
         """`path` as messages name it: relative to the project."""
         return path.relative_to(self.root).as_posix()
-
-
-def require_platform(release: Release, platform: Platform) -> None:
-    """Raise `RecipeError` where the release has no image for `platform`."""
-    release.require_platform(platform)

@@ -114,6 +114,10 @@ def test_ctrl_c_during_a_build(small: SmallRelease, room: Path) -> None:
     answer = finish(process, timeout=60)
     assert time.monotonic() - began < 10
     assert answer.error(130) == "interrupted"
+    lines = answer.stderr.splitlines()
+    begun = {line.removesuffix(" ...") for line in lines if line.startswith("layer ") and line.endswith(" ...")}
+    assert begun >= {"layer base-os"}
+    assert {f"{task}: stopped" for task in begun if f"{task}: built" not in lines} <= set(lines)
     assert survivors(members) == []
     assert left_in(mine) == []
     assert assert_builds(mine)["base-os"] == "built"
@@ -329,7 +333,7 @@ LOCK = f"runtime.lock/{VERSION}/linux-amd64.toml"
         (LOCK, r"^built = \d+$", "build = 5", f"{LOCK}: deb[0].buil", "rtbuild lock"),
         (LOCK, r'^sha256 = "[0-9a-f]', 'sha256 = "x', f"{LOCK}: deb[0].sha256", "rtbuild lock"),
         (LOCK, r'^name = "libc6"$', 'name = "libc7"', "needs libc6, which is not locked", "rtbuild lock"),
-        (LOCK, r"\A", "[[[", f"{LOCK}: is not valid TOML", ""),
+        (LOCK, r"\A", "[[[", f"{LOCK}: is not valid TOML", "rtbuild lock"),
         (LOCK, r"^source_date_epoch = \d+", "source_date_epoch = 5", f"{LOCK}: ", "rtbuild lock"),
         ("recipes/layers/base-os.toml", r"^packages", "pakages", "recipes/layers/base-os.toml: pakages", "packages"),
         ("recipes/layers/airflow.toml", r'^kind = "python"', "kind = 5", "recipes/layers/airflow.toml: kind", ""),
@@ -353,6 +357,27 @@ def test_files_edited_by_hand(
     told = mine.command.run(*arguments, "--json")
     assert told.code == 1
     assert told.document["error"] == answer.error()
+
+
+@pytest.mark.parametrize(
+    ("field", "pattern", "text"),
+    [
+        ("name", '^(name = )"hostname"$', "hostnames"),
+        ("version", '^(name = "hostname"\nversion = )"[^"]*"$', "0.1-2"),
+        ("architecture", '^(name = "hostname"\nversion = "[^"]*"\narchitecture = )"amd64"$', "arm64"),
+    ],
+)
+def test_a_package_that_is_another_than_the_lock_says(
+    small: SmallRelease, room: Path, field: str, pattern: str, text: str
+) -> None:
+    mine = small.unbuilt(room)
+    (number,) = (number for number, deb in enumerate(mine.lock.debs) if deb.name == "hostname")
+    deb = mine.lock.debs[number]
+    edit(mine.project.root / LOCK, pattern, rf'\g<1>"{text}"')
+    answer = mine.command.run("build", VERSION)
+    expected = f"{LOCK}: deb[{number}].{field}: is {text!r}, but {deb.filename} says {getattr(deb, field)!r}"
+    assert answer.error() == expected
+    assert f"rtbuild lock {VERSION} --platform linux/amd64 --refresh" in answer.stderr
 
 
 def test_a_digit_of_a_hash_in_the_lock(small: SmallRelease, room: Path) -> None:

@@ -20,8 +20,10 @@ from rtbuild.errors import MirrorError
 from rtbuild.fetch import fetch, open_sources
 from rtbuild.lock.join import resolve_engine_lock
 from rtbuild.lock.model import EngineLock, Lock
+from rtbuild.oci.descriptor import CONFIG, MANIFEST
 from rtbuild.oci.image import image_config, manifest
-from rtbuild.oci.layout import CONFIG, CONTAINERD_NAME, MANIFEST, Layout, read_image
+from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.names import CONTAINERD_NAME
 from rtbuild.platform import host_platform
 from rtbuild.project import Project
 from rtbuild.recipe.model import ImageSettings

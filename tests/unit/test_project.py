@@ -9,7 +9,7 @@ import pytest
 from rtbuild.errors import LockError, RecipeError
 from rtbuild.lock.format import write_lock
 from rtbuild.platform import PLATFORMS
-from rtbuild.project import Project, require_platform
+from rtbuild.project import Project
 from tests.fakes import locks, projects
 from tests.fakes.projects import put, write_project
 
@@ -57,9 +57,9 @@ def test_where_locks_are(tmp_path: Path) -> None:
 
 def test_a_platform_that_a_release_does_not_have(tmp_path: Path) -> None:
     release = Project(root=write_project(tmp_path)).release("8.0")
-    require_platform(release, AMD64)
+    release.require_platform(AMD64)
     with pytest.raises(RecipeError) as caught:
-        require_platform(release, ARM64)
+        release.require_platform(ARM64)
     assert caught.value.brief == "release 8.0.0 has no image for linux/arm64"
     assert caught.value.hint == "8.0.0 is made for linux/amd64"
 

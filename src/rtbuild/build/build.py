@@ -11,6 +11,7 @@ from pathlib import Path
 from rtbuild.build.compose import Image, compose_images, publish
 from rtbuild.build.context import Workshop
 from rtbuild.build.debian import realise_debian
+from rtbuild.build.debs import require_declared
 from rtbuild.build.files import realise_files
 from rtbuild.build.provide import open_engine
 from rtbuild.build.python import realise_python
@@ -177,6 +178,8 @@ class _Work:
             engine.require_platform(self.lock.platform)
             fetch(artifacts, self.store, self.settings, progress=self.progress)
             store_local(self.recipe, self.lock, self.store)
+            file = self.project.relative(self.project.lock_path(self.recipe.version, self.lock.platform))
+            require_declared(self.lock, {one.sha256 for one in artifacts}, self.store.artifact_path, file=file)
             made |= self._build(plan, engine)
         layers, realisations = [], []
         for planned in self.plan().layers:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from rtbuild.digest import Digest
 from rtbuild.lock.model import ImageResult, Lock
+from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
-from rtbuild.oci.layout import CONFIG, MANIFEST, Descriptor, Layout, copy_image, named
+from rtbuild.oci.layout import Layout
+from rtbuild.oci.names import named
+from rtbuild.oci.transfer import copy_image
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import Release
 from rtbuild.store import Realisation

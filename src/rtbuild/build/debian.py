@@ -16,10 +16,11 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.engine import layout_reference
 from rtbuild.errors import BuildError
 from rtbuild.lock.model import DebArtifact
+from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
-from rtbuild.oci.layout import CONFIG, MANIFEST, Descriptor, Layout, read_image
+from rtbuild.oci.layout import Layout, read_image
 from rtbuild.plan.derivation import Derivation, installs_python, removals_of
 from rtbuild.recipe.model import DebianLayer, ImageSettings, InstalledFile, Release
 from rtbuild.store.realisation import Realisation

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
-from rtbuild.cli.text import short, size_text, table
+from rtbuild.cli.text import short, table
 from rtbuild.errors import NotReproducibleError
 
 if TYPE_CHECKING:

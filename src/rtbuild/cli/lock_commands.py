@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
-from rtbuild.cli.text import size_text
 from rtbuild.errors import StaleLockError
 
 if TYPE_CHECKING:
@@ -109,11 +109,13 @@ def write_locks(
     refresh: bool,
 ) -> None:
     """Resolve and write each lock, and answer with what moved."""
+    from rtbuild.cli.memory import share_arenas
     from rtbuild.fetch import open_sources
     from rtbuild.lock.changes import locked_before, moved_packages
     from rtbuild.lock.format import write_lock
     from rtbuild.lock.join import resolve_lock
 
+    share_arenas()
     store, settings = invocation.store(), invocation.settings()
     documents, texts = [], []
     with invocation.progress() as progress:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
-from rtbuild.cli.text import size_text, table
+from rtbuild.cli.text import table
 from rtbuild.errors import IntegrityError
 
 if TYPE_CHECKING:

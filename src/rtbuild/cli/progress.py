@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from rtbuild.cli.text import amount_text
+from rtbuild.amount import amount_text
 from rtbuild.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -18,17 +18,23 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Progress]:
-    """The `Progress` that fits stderr; the live lines are gone from the terminal when the block ends."""
+    """The `Progress` that fits stderr; the live lines are gone from the terminal when the block ends.
+
+    An error that ends the block ends every task that runs.
+    """
     if quiet:
         yield Silent()
-    elif sys.stderr.isatty():
-        live = Live()
-        try:
-            yield live
-        finally:
-            live.close()
-    else:
-        yield Plain(sys.stderr)
+        return
+    drawn = Live() if sys.stderr.isatty() else Plain(sys.stderr)
+    try:
+        yield drawn
+    except BaseException as error:
+        with suppress(OSError):  # nobody reads stderr any more; the error itself is what counts
+            for task in drawn.running():
+                drawn.end(task, "failed" if isinstance(error, Exception) else "stopped")
+        raise
+    finally:
+        drawn.close()
 
 
 class Plain:
@@ -37,17 +43,27 @@ class Plain:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._running: dict[str, None] = {}  # a set that keeps its order
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
+        self._running[task] = None
         self._write(f"{task} ..." if total is None else f"{task} ({amount_text(total, unit)}) ...")
 
     def advance(self, task: str, amount: int = 1) -> None: ...
 
     def end(self, task: str, outcome: str = "done") -> None:
+        self._running.pop(task, None)
         self._write(f"{task}: {outcome}")
 
     def note(self, text: str) -> None:
         self._write(text)
+
+    def running(self) -> list[str]:
+        """The tasks that have begun and not ended, in order."""
+        return list(self._running)
+
+    def close(self) -> None:
+        """There is nothing to take off the terminal."""
 
     def _write(self, line: str) -> None:
         with self._lock:
@@ -94,6 +110,11 @@ class Live:
 
         with self._lock:
             self._open().console.print(Text(text))
+
+    def running(self) -> list[str]:
+        """The tasks that have begun and not ended, in order."""
+        with self._lock:
+            return list(self._tasks)
 
     def close(self) -> None:
         """Take the live lines off the terminal."""

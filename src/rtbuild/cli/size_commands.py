@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtbuild.amount import size_text
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
-from rtbuild.cli.text import size_text
 
 if TYPE_CHECKING:
     from rich.text import Text

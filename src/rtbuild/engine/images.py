@@ -14,7 +14,9 @@ from rtbuild.digest import Digest, parse_digest, sha256_file
 from rtbuild.engine.client import sdk_errors, talk
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError, IntegrityError, StoreError
-from rtbuild.oci.layout import Layout, full_reference, image_tar, read_image
+from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.names import full_reference
+from rtbuild.oci.transfer import image_tar
 
 _CHUNK = 1 << 20
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}\Z")

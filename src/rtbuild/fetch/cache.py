@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rtbuild.digest import Sha256, sha256_bytes
+from rtbuild.durable import write_atomically
 from rtbuild.fetch.http import Reply, Web
-from rtbuild.store.files import store_errors, write_atomically
+from rtbuild.store.files import store_errors
 
 
 class AnswerCache:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256, parse_digest, parse_sha256
+from rtbuild.durable import write_atomically
 from rtbuild.errors import LockError
 from rtbuild.lock.model import VERSION, DebArtifact, EngineLock, ImageResult, LayerResult, Lock, PythonArtifact
 from rtbuild.platform import PLATFORMS, parse_platform
 from rtbuild.recipe.names import debian_name, normalized
 from rtbuild.recipe.table import Problems, Table, parse_toml
-from rtbuild.store.files import write_atomically
 
 FOLDER = "runtime.lock"
 _MEND = "take the file from version control again, or make it anew with rtbuild lock --refresh"
@@ -87,7 +87,12 @@ def record_results(
 
 def _open(path: Path, hint: str) -> tuple[Table, Problems]:
     name = _name_of(path)
-    content = parse_toml(path, name, LockError, hint=hint)
+    try:
+        content = parse_toml(path, name, LockError, hint=hint)
+    except LockError as error:
+        if error.hint is None and error.__cause__ is None:  # no TOML, as after a merge with conflicts
+            error.hint = _MEND
+        raise
     problems = Problems(name, LockError, hint=_MEND)
     table = Table(content, problems)
     version = table.integer("version")

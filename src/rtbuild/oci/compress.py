@@ -84,11 +84,6 @@ COMPRESSORS: dict[str, Callable[[], Compressor]] = {"zstd": zstd, "gzip": gzip}
 """The choices that a user has, by name."""
 
 
-def compressor_name() -> str:
-    """The default compressor and what its bytes depend on: `zstandard 0.25.0 (libzstd 1.5.7) level 3 frames 4 MiB`."""
-    return DEFAULT.name
-
-
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 

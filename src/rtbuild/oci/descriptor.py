@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtbuild.digest import Digest, parse_digest
+from rtbuild.digest import Digest, canonical_json, parse_digest
 from rtbuild.errors import IntegrityError
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -37,6 +38,12 @@ class Descriptor:
         if self.annotations:
             found["annotations"] = dict(self.annotations)
         return found
+
+
+def index_document(manifests: Sequence[Descriptor]) -> bytes:
+    """The index of a layout that lists `manifests`."""
+    listed = [found.to_json() for found in manifests]
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
 
 
 def parse_document(content: bytes, path: Path) -> dict[str, Any]:

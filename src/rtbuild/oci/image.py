@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rtbuild.digest import DiffId, canonical_json
-from rtbuild.oci.layout import MANIFEST, Descriptor
+from rtbuild.oci.descriptor import MANIFEST, Descriptor
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import ImageSettings
 

@@ -17,8 +17,9 @@ from typing import BinaryIO
 from rtbuild.digest import DiffId, Digest, Sha256, digest_of
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.oci.compress import DEFAULT, Compressor, FrameStream, decompress
+from rtbuild.oci.descriptor import Descriptor
 from rtbuild.oci.entry import HARDLINK, REGULAR, Entry
-from rtbuild.oci.layout import Descriptor, Layout
+from rtbuild.oci.layout import Layout
 from rtbuild.oci.merge import Node, Tree
 from rtbuild.oci.tar import BLOCK_SIZE, END, member_header, padding
 from rtbuild.recipe.model import Removal

@@ -9,50 +9,28 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from rtbuild.digest import DiffId, Digest, Sha256, canonical_json, digest_of, hex_of, parse_digest
+from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest
+from rtbuild.durable import sync_folder, write_atomically
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.oci.descriptor import (
-    CONFIG,
-    INDEX,
     INDEXES,
-    MANIFEST,
     MANIFESTS,
     Descriptor,
+    index_document,
     parse_descriptor,
     parse_descriptors,
     parse_document,
 )
-from rtbuild.oci.entry import DIRECTORY, Entry
-from rtbuild.oci.tar import END, member_header, padding
+from rtbuild.oci.names import is_called, names_of
 
-__all__ = [
-    "CONFIG",
-    "CONTAINERD_NAME",
-    "INDEX",
-    "MANIFEST",
-    "REFERENCE",
-    "BlobWriter",
-    "Descriptor",
-    "Layout",
-    "StoredImage",
-    "copy_image",
-    "full_reference",
-    "image_tar",
-    "named",
-    "read_image",
-]
-
-REFERENCE = "org.opencontainers.image.ref.name"
-CONTAINERD_NAME = "io.containerd.image.name"
-_LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
 # Manifests and configs are a few KiB; registries refuse more than 4 MiB.
 _DOCUMENT_LIMIT = 4 << 20
@@ -87,9 +65,9 @@ class Layout:
         try:
             (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             if not (root / "oci-layout").exists():
-                _write_file(root / "oci-layout", _LAYOUT_FILE)
+                write_atomically(root / "oci-layout", LAYOUT_FILE)
             if not (root / "index.json").exists():
-                _write_file(root / "index.json", _index(()))
+                write_atomically(root / "index.json", index_document(()))
         except OSError as error:
             raise StoreError(f"cannot make an OCI layout at {root}", details=str(error)) from None
         return cls(root)
@@ -105,12 +83,6 @@ class Layout:
     def blob_path(self, digest: Digest) -> Path:
         """Where the blob is, or would be."""
         return self.root / "blobs" / "sha256" / hex_of(digest)
-
-    def has_blob(self, digest: Digest, size: int | None = None) -> bool:
-        """Whether the blob is there (with `size`, whether it has that many bytes). Its content is not looked at."""
-        with contextlib.suppress(FileNotFoundError):
-            return size is None or self.blob_path(digest).stat().st_size == size
-        return False
 
     def new_blob(self) -> BlobWriter:
         """A blob to be written piece by piece."""
@@ -150,7 +122,7 @@ class Layout:
     def write_index(self, manifests: Sequence[Descriptor]) -> None:
         """Replace the index. Raises `StoreError`."""
         try:
-            _write_file(self.root / "index.json", _index(manifests))
+            write_atomically(self.root / "index.json", index_document(manifests))
         except OSError as error:
             raise StoreError(f"cannot write {self.root / 'index.json'}", details=str(error)) from None
 
@@ -206,7 +178,7 @@ class BlobWriter:
             os.fsync(self._file.fileno())
             self._file.close()
             self._path.replace(self._layout.blob_path(digest))
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             raise self._failure(error) from None
         return Descriptor(media_type=media_type, digest=digest, size=self.size)
@@ -216,44 +188,21 @@ class BlobWriter:
         return StoreError(f"cannot write a blob into {self._layout.root}", details=str(error), hint=hint)
 
 
-def named(manifest: Descriptor, names: Sequence[str]) -> tuple[Descriptor, ...]:
-    """`manifest` once for each of `names` (`repository:tag`), annotated as containerd and `docker load` want it."""
-    found = []
-    for name in names:
-        full = full_reference(name)
-        annotations = ((CONTAINERD_NAME, full), (REFERENCE, full.rpartition(":")[2]))
-        found.append(replace(manifest, annotations=annotations))
-    return tuple(found)
-
-
-def full_reference(name: str) -> str:
-    """`name` with registry, namespace and tag, as containerd keeps it: `docker load` loses images with bare names."""
-    repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        repository, tag = name, "latest"
-    first, slash, _ = repository.partition("/")
-    if not slash:
-        repository = f"docker.io/library/{repository}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        repository = f"docker.io/{repository}"
-    return f"{repository}:{tag}"
-
-
 def read_image(layout: Layout, reference: str | None = None, platform: tuple[str, str] | None = None) -> StoredImage:
     """The image that `reference` (a tag, a full name or a digest) names; None is the only one there is.
 
     Indexes inside the index are followed; `platform` is (os, architecture) where several are there.
     Raises `IntegrityError` for a malformed or missing part and `StoreError` where no or more than one image fits.
     """
-    matching = [found for found in layout.read_index() if reference is None or _is_called(found, reference)]
+    matching = [found for found in layout.read_index() if reference is None or is_called(found, reference)]
     manifests = {found.digest: found for found in _manifests(layout, matching)}
-    images = [_image(layout, found) for found in manifests.values()]
+    images = [image_of(layout, found) for found in manifests.values()]
     if platform:
         images = [image for image in images if image.platform[:2] == platform]
     if len(images) != 1:
         wanted = " ".join(filter(None, (reference or "image", "/".join(platform) if platform else "")))
         names = (
-            ", ".join(sorted({name for found in layout.read_index() for name in _names(found)}))
+            ", ".join(sorted({name for found in layout.read_index() for name in names_of(found)}))
             or "nothing that has a name"
         )
         what = "no" if not images else "more than one"
@@ -261,72 +210,8 @@ def read_image(layout: Layout, reference: str | None = None, platform: tuple[str
     return images[0]
 
 
-def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
-    """Put the image into the layout at `destination`, made where needed, under `names`; other names there stay.
-
-    Blobs are hard links where the file system allows, else copies. Raises `StoreError` and `IntegrityError`.
-    """
-    target = Layout.create(destination)
-    image = _image(layout, manifest)
-    for blob in (*image.layers, image.config, image.manifest):
-        _link_or_copy(layout, blob, target)
-    entries = named(manifest, names) or (manifest,)
-    taken = {_names(entry)[-1] for entry in entries if _names(entry)}
-    kept = [
-        found
-        for found in target.read_index()
-        if found.digest != manifest.digest and not taken.intersection(_names(found)[-1:])
-    ]
-    target.write_index((*kept, *entries))
-    return target
-
-
-def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Iterator[bytes]:
-    """A tar of a layout with this image alone, for `docker load`; every blob is verified while it streams.
-
-    Beside the OCI index it has the `manifest.json` that Docker without the containerd image store needs.
-    """
-    image = _image(layout, manifest)
-    blobs = {blob.digest: blob for blob in (*image.layers, image.config, image.manifest)}
-    legacy = [
-        {
-            "Config": _member(image.config),
-            "RepoTags": [full_reference(name) for name in names],
-            "Layers": [_member(blob) for blob in image.layers],
-        }
-    ]
-    yield member_header(Entry(path="blobs", type=DIRECTORY, mode=0o755))
-    yield member_header(Entry(path="blobs/sha256", type=DIRECTORY, mode=0o755))
-    for digest in sorted(blobs):
-        yield member_header(Entry(path=_member(blobs[digest]), size=blobs[digest].size))
-        yield from layout.read_blob(blobs[digest])
-        yield padding(blobs[digest].size)
-    documents = {
-        "index.json": _index(named(manifest, names) or (manifest,)),
-        "manifest.json": canonical_json(legacy),
-        "oci-layout": _LAYOUT_FILE,
-    }
-    for path, content in documents.items():
-        yield member_header(Entry(path=path, size=len(content))) + content + padding(len(content))
-    yield END
-
-
-# --- reading documents -----------------------------------------------------------------------------------------------
-
-
-def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
-    for found in descriptors:
-        if found.media_type in MANIFESTS:
-            # BuildKit's attestations are manifests for a platform that does not exist.
-            if not found.platform or found.platform[0] != "unknown":
-                yield found
-        elif found.media_type in INDEXES and depth < 4:
-            path = layout.blob_path(found.digest)
-            inner = parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path)
-            yield from _manifests(layout, inner, depth + 1)
-
-
-def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
+def image_of(layout: Layout, manifest: Descriptor) -> StoredImage:
+    """What the manifest in `layout` says, and its config; raises `IntegrityError` for a malformed or missing part."""
     path = layout.blob_path(manifest.digest)
     document = parse_document(layout.read_document(manifest), path)
     config = parse_descriptor(document.get("config"), f"{path}: config")
@@ -340,71 +225,19 @@ def _image(layout: Layout, manifest: Descriptor) -> StoredImage:
         raise IntegrityError(f"{config_path}: not an image config", details=repr(error)) from None
     if len(diff_ids) != len(layers):
         raise IntegrityError(f"{path}: {len(layers)} layers, but the config has {len(diff_ids)} diff_ids")
-    names = tuple(name for found in layout.read_index() if found.digest == manifest.digest for name in _names(found))
+    names = tuple(name for found in layout.read_index() if found.digest == manifest.digest for name in names_of(found))
     return StoredImage(
         manifest=manifest, config=config, layers=layers, diff_ids=diff_ids, platform=platform, names=names
     )
 
 
-def _is_called(found: Descriptor, reference: str) -> bool:
-    return reference in (found.digest, *_names(found)) or full_reference(reference) in _names(found)
-
-
-def _names(found: Descriptor) -> list[str]:
-    """What the index calls an image, the most exact name last."""
-    annotations = dict(found.annotations)
-    return [annotations[key] for key in (REFERENCE, CONTAINERD_NAME) if key in annotations]
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-def _index(manifests: Sequence[Descriptor]) -> bytes:
-    return canonical_json(
-        {"schemaVersion": 2, "mediaType": INDEX, "manifests": [found.to_json() for found in manifests]}
-    )
-
-
-def _member(blob: Descriptor) -> str:
-    return f"blobs/sha256/{hex_of(blob.digest)}"
-
-
-def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
-    source, path = layout.blob_path(blob.digest), target.blob_path(blob.digest)
-    temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
-    try:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(source, temporary)
-        temporary.replace(path)
-    except FileNotFoundError:
-        raise IntegrityError(f"{source}: the blob is missing") from None
-    except OSError as error:
-        raise StoreError(f"cannot write into {target.root}", details=str(error)) from None
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            os.fchmod(number, 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(number)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
+    for found in descriptors:
+        if found.media_type in MANIFESTS:
+            # BuildKit's attestations are manifests for a platform that does not exist.
+            if not found.platform or found.platform[0] != "unknown":
+                yield found
+        elif found.media_type in INDEXES and depth < 4:
+            path = layout.blob_path(found.digest)
+            inner = parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path)
+            yield from _manifests(layout, inner, depth + 1)

@@ -7,6 +7,7 @@ from functools import partial
 from html import escape
 from importlib import resources
 
+from rtbuild.amount import size_text
 from rtbuild.size.model import FileSize, ImageSize, LayerSize, PackageSize
 from rtbuild.size.treemap import Cell, Node, treemap
 
@@ -36,7 +37,7 @@ def treemap_page(image: ImageSize) -> str:
         "title": escape(f"{title}: what takes the space"),
         "heading": escape(title),
         "summary": escape(
-            f"{_amount(image.size)} of files in {len(image.layers)} layers; {_amount(image.compressed)} compressed"
+            f"{size_text(image.size)} of files in {len(image.layers)} layers; {size_text(image.compressed)} compressed"
         ),
         "width": f"{WIDTH:.0f}",
         "height": f"{HEIGHT:.0f}",
@@ -48,16 +49,6 @@ def treemap_page(image: ImageSize) -> str:
     for name, text in parts.items():
         frame = frame.replace(f"<!--{name}-->", text)
     return frame
-
-
-def _amount(size: int) -> str:
-    """Bytes for a reader, in the unit that leaves at least one whole: powers of ten."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 # --- what is drawn ---------------------------------------------------------------------------------------------------
@@ -114,7 +105,7 @@ def _map(image: ImageSize) -> Iterator[str]:
     indexes = {_layer_path(layer): index for index, layer in enumerate(image.layers)}
     for cell in treemap(_image_node(image), WIDTH, HEIGHT):
         share = f"{100 * cell.node.size / image.size:.1f} %"
-        tip = f"{cell.node.path}  {_amount(cell.node.size)}, {share}"
+        tip = f"{cell.node.path}  {size_text(cell.node.size)}, {share}"
         x, y, width, height = cell.box
         level = cell.depth if cell.depth < 2 else 2 if cell.header else 3
         # a cell of the smaller layers together has no colour of its own
@@ -136,7 +127,7 @@ def _label(cell: Cell) -> str:
     else:
         return ""
     room = int((width - 8) / (font * _CHARACTERS[level]))
-    text, size = cell.node.label, _amount(cell.node.size)
+    text, size = cell.node.label, size_text(cell.node.size)
     if len(text) + len(size) + 2 <= room:
         text = f"{text}  {size}"
     elif len(text) > room:
@@ -152,7 +143,7 @@ def _label(cell: Cell) -> str:
 def _layer_row(index: int, layer: LayerSize, image: ImageSize) -> str:
     cells = (
         f'<th scope="row"><span class="swatch s{index}"></span>{escape(layer.name)}</th>',
-        *(f"<td>{_amount(size)}</td>" for size in (layer.size, layer.archive, layer.compressed)),
+        *(f"<td>{size_text(size)}</td>" for size in (layer.size, layer.archive, layer.compressed)),
         f"<td>{100 * layer.size / max(1, image.size):.1f} %</td>",
         f"<td>{len(layer.packages)}</td>",
     )
@@ -164,8 +155,8 @@ def _package_rows(image: ImageSize) -> Iterator[str]:
     for package, layer in sorted(packages, key=lambda pair: (-pair[0].size, pair[0].name)):
         yield (
             f'<tr><th scope="row">{escape(_package_name(package))}</th><td class="text">{escape(package.version)}</td>'
-            f'<td class="text">{escape(layer.name)}</td><td>{_amount(package.size)}</td>'
-            f"<td>{_amount(package.compiled) if package.compiled else ''}</td>"
+            f'<td class="text">{escape(layer.name)}</td><td>{size_text(package.size)}</td>'
+            f"<td>{size_text(package.compiled) if package.compiled else ''}</td>"
             f"<td>{len(package.files)}</td></tr>\n"
         )
 

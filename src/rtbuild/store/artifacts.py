@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtbuild.digest import Sha256
+from rtbuild.durable import sync_folder
 from rtbuild.errors import IntegrityError
 from rtbuild.lock.model import Artifact
-from rtbuild.store.files import lock_file, store_errors, sync_folder
+from rtbuild.store.files import lock_file, store_errors
 
 _CHUNK = 1 << 20
 _READ_ONLY = 0o444  # artifacts are hard-linked and mounted into builds: nobody may write through such a link

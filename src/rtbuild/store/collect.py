@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
+from rtbuild.durable import write_atomically
 from rtbuild.lock.model import Lock
-from rtbuild.store.files import remove_tree, write_atomically
+from rtbuild.store.files import remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
 
 

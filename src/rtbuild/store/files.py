@@ -1,48 +1,22 @@
-"""Writing files so that a crash at any moment leaves the old file or the new one, never half of one."""
+"""Files in the store: locked, removed, and written with errors that say how to mend them."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from rtbuild.durable import write_atomically
 from rtbuild.errors import StoreError
+
+__all__ = ["lock_file", "remove_tree", "store_error", "store_errors", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Put `content` at `path`, making its folder; raises `OSError`. Not `durable`: a power cut may lose it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def lock_file(path: Path, operation: int) -> int | None:

@@ -15,12 +15,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rtbuild.digest import Key, Sha256
+from rtbuild.durable import write_atomically
 from rtbuild.errors import StoreError
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.collect import GcReport, Keep, collect
-from rtbuild.store.files import lock_file, store_errors, write_atomically
+from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.inspect import VerifyReport, sizes, verify
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation

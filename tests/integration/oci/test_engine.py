@@ -15,9 +15,11 @@ from rtbuild.engine import Engine, find_engine, layout_reference
 from rtbuild.errors import EngineError
 from rtbuild.oci.compare import compare_layers
 from rtbuild.oci.compress import DEFAULT, Compressor, gzip
+from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
-from rtbuild.oci.layout import CONFIG, MANIFEST, Descriptor, Layout, StoredImage, named, read_image
+from rtbuild.oci.layout import Layout, StoredImage, read_image
+from rtbuild.oci.names import named
 from rtbuild.platform import host_platform
 from rtbuild.recipe.model import ImageSettings, Removal
 from rtbuild.settings import load_settings

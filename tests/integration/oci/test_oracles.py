@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from rtbuild.oci.compress import Compressor, compress, gzip, zstd
+from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
-from rtbuild.oci.layout import CONFIG, MANIFEST, Descriptor, Layout, named
+from rtbuild.oci.layout import Layout
+from rtbuild.oci.names import named
 from rtbuild.oci.tar import END, member_header, padding
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
 import threading
 
 import pytest
 
+from rtbuild.amount import amount_text, size_text
 from rtbuild.cli.progress import Live, Plain, shown
-from rtbuild.cli.text import amount_text, short, size_text, table
+from rtbuild.cli.text import short, table
+from rtbuild.errors import BuildError
 from rtbuild.progress import Silent
 
 
@@ -53,6 +58,56 @@ def test_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
     with shown(quiet=False) as progress:
         progress.note("[red]not markup[/red]")
     assert capsys.readouterr() == ("", "[red]not markup[/red]\n")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(("error", "outcome"), [(BuildError("no"), "failed"), (KeyboardInterrupt(), "stopped")])
+def test_an_error_ends_what_had_begun(
+    terminal: bool,
+    error: BaseException,
+    outcome: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+
+    def work() -> None:
+        with shown(quiet=False) as progress:
+            progress.begin("layer python")
+            progress.begin("fetch", total=3, unit="files")
+            progress.begin("layer base-os")
+            progress.end("fetch", "done")
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    ended = [line for line in lines if ": " in line]
+    assert ended == ["fetch: done", f"layer python: {outcome}", f"layer base-os: {outcome}"]
+
+
+def test_what_has_not_ended_without_an_error_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(quiet=False) as progress:
+        progress.begin("fetch")
+    assert capsys.readouterr().err == "fetch ...\n"
+
+
+def test_the_error_counts_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    def work() -> None:
+        with shown(quiet=False) as progress:
+            progress.begin("layer python")
+            os.close(reading)
+            raise BuildError("no")
+
+    with pytest.raises(BuildError):
+        work()
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
 
 
 def test_live_lines_leave_what_ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,6 +233,15 @@ def test_all_problems_are_told_at_once(path: Path) -> None:
 def test_conflict_markers_of_a_merge(path: Path) -> None:
     error = refusal(path, lambda text: text.replace("[inputs]", "<<<<<<< ours\n[inputs]"))
     assert error.brief.startswith(f"{NAME}: is not valid TOML: ")
+    assert error.hint == "take the file from version control again, or make it anew with rtbuild lock --refresh"
+
+
+def test_a_lock_that_is_no_text(path: Path) -> None:
+    write_lock(path, locks.lock())
+    path.write_bytes(b"\xff")
+    with pytest.raises(LockError, match="is not UTF-8 text") as caught:
+        read_lock(path)
+    assert "version control" in (caught.value.hint or "")
 
 
 def test_a_lock_that_is_not_there(path: Path) -> None:

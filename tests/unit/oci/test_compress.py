@@ -99,7 +99,7 @@ def test_truncated_or_damaged_frames_are_refused(compressor: compress.Compressor
 
 def test_the_names_tell_what_the_bytes_depend_on() -> None:
     version = ".".join(map(str, zstandard.ZSTD_VERSION))
-    assert compress.compressor_name() == f"zstandard {zstandard.__version__} (libzstd {version}) level 3 frames 4 MiB"
+    assert compress.DEFAULT.name == f"zstandard {zstandard.__version__} (libzstd {version}) level 3 frames 4 MiB"
     assert compress.gzip().name == f"zlib {zlib.ZLIB_RUNTIME_VERSION} level 6 frames 4 MiB"
 
 

@@ -4,8 +4,8 @@ import json
 
 from rtbuild.digest import DiffId, Digest
 from rtbuild.oci.compress import LAYER_ZSTD
+from rtbuild.oci.descriptor import CONFIG, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
-from rtbuild.oci.layout import CONFIG, Descriptor
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings
 

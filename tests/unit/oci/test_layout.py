@@ -10,20 +10,12 @@ import pytest
 
 from rtbuild.digest import Digest, canonical_json
 from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.oci.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
 from rtbuild.oci.layer import LayerWriter, canonical_layer
-from rtbuild.oci.layout import (
-    CONFIG,
-    INDEX,
-    MANIFEST,
-    Descriptor,
-    Layout,
-    copy_image,
-    full_reference,
-    image_tar,
-    named,
-    read_image,
-)
+from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.names import full_reference, named
+from rtbuild.oci.transfer import copy_image, image_tar
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings
 from tests.fakes.layers import file, raw_layer

@@ -1,0 +1,89 @@
+"""Taking an image out of a layout: into another one, or into a tar for `docker load`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rtbuild.digest import canonical_json, hex_of
+from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.oci.descriptor import Descriptor, index_document
+from rtbuild.oci.entry import DIRECTORY, Entry
+from rtbuild.oci.layout import LAYOUT_FILE, Layout, image_of
+from rtbuild.oci.names import full_reference, named, names_of
+from rtbuild.oci.tar import END, member_header, padding
+
+
+def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
+    """Put the image into the layout at `destination`, made where needed, under `names`; other names there stay.
+
+    Blobs are hard links where the file system allows, else copies. Raises `StoreError` and `IntegrityError`.
+    """
+    target = Layout.create(destination)
+    image = image_of(layout, manifest)
+    for blob in (*image.layers, image.config, image.manifest):
+        _link_or_copy(layout, blob, target)
+    entries = named(manifest, names) or (manifest,)
+    taken = {names_of(entry)[-1] for entry in entries if names_of(entry)}
+    kept = [
+        found
+        for found in target.read_index()
+        if found.digest != manifest.digest and not taken.intersection(names_of(found)[-1:])
+    ]
+    target.write_index((*kept, *entries))
+    return target
+
+
+def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Iterator[bytes]:
+    """A tar of a layout with this image alone, for `docker load`; every blob is verified while it streams.
+
+    Beside the OCI index it has the `manifest.json` that Docker without the containerd image store needs.
+    """
+    image = image_of(layout, manifest)
+    blobs = {blob.digest: blob for blob in (*image.layers, image.config, image.manifest)}
+    legacy = [
+        {
+            "Config": _member(image.config),
+            "RepoTags": [full_reference(name) for name in names],
+            "Layers": [_member(blob) for blob in image.layers],
+        }
+    ]
+    yield member_header(Entry(path="blobs", type=DIRECTORY, mode=0o755))
+    yield member_header(Entry(path="blobs/sha256", type=DIRECTORY, mode=0o755))
+    for digest in sorted(blobs):
+        yield member_header(Entry(path=_member(blobs[digest]), size=blobs[digest].size))
+        yield from layout.read_blob(blobs[digest])
+        yield padding(blobs[digest].size)
+    documents = {
+        "index.json": index_document(named(manifest, names) or (manifest,)),
+        "manifest.json": canonical_json(legacy),
+        "oci-layout": LAYOUT_FILE,
+    }
+    for path, content in documents.items():
+        yield member_header(Entry(path=path, size=len(content))) + content + padding(len(content))
+    yield END
+
+
+def _member(blob: Descriptor) -> str:
+    return f"blobs/sha256/{hex_of(blob.digest)}"
+
+
+def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
+    source, path = layout.blob_path(blob.digest), target.blob_path(blob.digest)
+    temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(source, temporary)
+        temporary.replace(path)
+    except FileNotFoundError:
+        raise IntegrityError(f"{source}: the blob is missing") from None
+    except OSError as error:
+        raise StoreError(f"cannot write into {target.root}", details=str(error)) from None
