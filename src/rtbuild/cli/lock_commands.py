@@ -224,6 +224,7 @@ def need_text(need: Need) -> str:
     lines = [f"{need.name} {need.version} ({need.kind})"]
     if need.layer:
         lines.append(f"layer      {need.layer}")
+    lines += [f"patched    {name}: {title}" for name, title in need.patches]
     lines.append(f"because    {need.origin}" + (f": {' -> '.join(need.chain)}" if len(need.chain) > 1 else ""))
     if need.needed_by:
         names = textwrap.wrap(", ".join(need.needed_by), width=89, break_long_words=False, break_on_hyphens=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -19,7 +19,7 @@ class Need:
     """Why the lock holds a package. `kind` is `deb`, `python` or `python-build`.
 
     `chain` leads from a package that the recipes name to this one by the shortest way; `origin` says why its first is
-    there. `needed_by` are those that need the package directly.
+    there. `needed_by` are those that need the package directly. `patches` are the ids and titles of its patches.
     """
 
     kind: str
@@ -29,6 +29,7 @@ class Need:
     origin: str
     chain: tuple[str, ...]
     needed_by: tuple[str, ...]
+    patches: tuple[tuple[str, str], ...] = ()
 
 
 def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
@@ -49,8 +50,12 @@ def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
     python_origin = {one.name: "the release's requirements" if one.name in required else None for one in lock.pythons}
     python_origin |= {one.name: f"a package of the recipes, {one.path}" for one in lock.pythons if one.local}
     requires = {one.name: one.requires for one in lock.pythons}
+    titles = {patch.id: patch.title for patch in release.patches}
     needs += [
-        _need("python", one.name, one.version, one.layer, python_origin, requires)
+        replace(
+            _need("python", one.name, one.version, one.layer, python_origin, requires),
+            patches=tuple((patch.id, titles.get(patch.id, "not in the recipes any more")) for patch in one.patches),
+        )
         for one in lock.pythons
         if one.name == normal
     ]
