@@ -192,7 +192,7 @@ def _patches(python: Table, version: str) -> tuple[LockedPatch, ...]:
             item.wrong("id", f"{patch.id} is applied twice", hint="keep one of them")
         patches.append(patch)
     if patches and version != (expected := patched_version(version.partition("+")[0], len(patches))):
-        python.wrong("version", f"{version} has {len(patches)} patches, {expected} is expected", hint=_MEND)
+        python.wrong("version", f"{version} should be {expected}, by the number of its patches", hint=_MEND)
     return tuple(patches)
 
 
