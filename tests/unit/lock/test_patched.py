@@ -18,7 +18,7 @@ from rtbuild.lock.export import export_lock
 from rtbuild.lock.format import read_lock, write_lock
 from rtbuild.lock.model import Lock, LockedPatch
 from rtbuild.lock.patched import as_patched, as_published
-from rtbuild.lock.why import who_needs
+from rtbuild.lock.why import AppliedPatch, who_needs
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings, Patch, PythonLayer, Release, Support
 from tests.fakes import locks
@@ -168,7 +168,9 @@ def test_what_moved() -> None:
 
 def test_who_needs_it_is_told_of_its_patches() -> None:
     (need,) = who_needs(release(ONE), lock(ONE), "demo")
-    assert (need.version, need.patches) == ("1.0+astro.1", (("one", "Mend it"),))
+    assert (need.version, need.patches) == ("1.0+astro.1", (AppliedPatch(id="one", kind="product", title="Mend it"),))
+    (need,) = who_needs(release(), lock(ONE), "demo")
+    assert need.patches == (AppliedPatch(id="one", kind="", title=""),)
     (need,) = who_needs(release(ONE), lock(ONE), "other")
     assert need.patches == ()
 
