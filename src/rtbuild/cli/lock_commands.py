@@ -255,6 +255,8 @@ def patch_text(patch: AppliedPatch) -> str:
 def export(invocation: Invocation, release: str, form: Literal["requirements", "pylock"], platform: str | None) -> None:
     """Print the Python side of RELEASE's lock in a format that other tools read.
 
+    Packages that the release patches are there as they are published, since no index has the patched ones.
+
     \b
     Examples:
       rtbuild export 8.0 > requirements.txt
