@@ -9,15 +9,17 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@(?: .*)?\r?\Z")
-_MODE = re.compile(rb"(?:new|deleted) file mode 100(644|755)\Z")
+_MODE = re.compile(rb"(new|deleted) file mode 100(644|755)\Z")
+_COMMAND = b"diff -"
 _GIT = b"diff --git "
 _NOTHING = b"/dev/null"
 # What follows the blank depends on the language of whoever ran diff.
 _NO_NEWLINE = b"\\ "
 _BINARY = b"Binary files "
+_ONLY = b"Only in "
 # They would change more than text, or what this diff cannot say.
 _REFUSED = (
     (b"rename ", "renames a file"),
@@ -27,6 +29,7 @@ _REFUSED = (
     (b"old mode ", "changes the mode of a file"),
     (b"new mode ", "changes the mode of a file"),
     (b"GIT binary patch", "changes a file that is not text"),
+    (_ONLY, "names a file without its lines (diff -N shows them)"),
     (_BINARY, "changes a file that is not text"),
 )
 
@@ -70,6 +73,16 @@ class FileDiff:
     line: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What git says of a file above its hunks; nothing where another diff was at work."""
+
+    path: str = ""
+    created: bool = False
+    deleted: bool = False
+    executable: bool = False
+
+
 def read_diff(content: bytes) -> tuple[FileDiff, ...]:
     """The files that a diff changes, in its order, at least one and each once. Raises `DiffError`."""
     return _Reader(content).files()
@@ -89,7 +102,7 @@ class _Reader:
         while (line := self._peek()) is not None and not _begins_file(line):
             if line.startswith(b"@@ -"):
                 raise self._wrong("a hunk before the first file")
-            if line.startswith(_BINARY):
+            if line.startswith((_BINARY, _ONLY)):
                 self._refuse(line)
             self._next += 1
         while self._peek() is not None:
@@ -103,36 +116,60 @@ class _Reader:
 
     def _file(self) -> FileDiff:
         first = self._next + 1
-        named: str | None = None
-        mode: tuple[bytes, bytes] | None = None
+        header = _Header()
         if self._line().startswith(_GIT):
-            named = self._git_path()
-            while (line := self._peek()) is not None and not _begins_file(line):
-                self._refuse(line)
-                if match := _MODE.match(line):
-                    mode = (line[:3], match[1])
-                elif not line.startswith(b"index "):
-                    raise self._wrong("not a header of a file")
-                self._next += 1
-        created, deleted = mode is not None and mode[0] == b"new", mode is not None and mode[0] == b"del"
-        executable = created and mode is not None and mode[1] == b"755"
-        if named is not None and (line is None or line.startswith(_GIT)):
-            if mode is None:
-                raise DiffError(first, f"nothing is said of {named}")
-            return FileDiff(path=named, hunks=(), created=created, deleted=deleted, executable=executable, line=first)
+            header = self._git_header()
+            following = self._peek()
+            if following is None or following.startswith(_COMMAND):
+                return self._empty(header, first)
+        elif self._line().startswith(_COMMAND):
+            self._next += 1  # `diff -r` repeats its command for each file
         old, new = self._name(b"--- ", b"a/"), self._name(b"+++ ", b"b/")
         path = new or old
-        if path is None or (old and new and old != new) or (named and path != named):
+        if path is None or (old and new and old != new) or (header.path and path != header.path):
             raise DiffError(first, "the file has no name, or two")
-        if mode is not None and (created, deleted) != (old is None, new is None):
+        if (header.created or header.deleted) and (header.created, header.deleted) != (old is None, new is None):
             raise DiffError(first, f"{path} comes or goes in one line and not in another")
         hunks = self._hunks(path)
-        if (old is None and (len(hunks) > 1 or hunks[0].before)) or (
-            new is None and (len(hunks) > 1 or hunks[0].after)
-        ):
+        absent = [
+            *((one.before for one in hunks) if old is None else ()),
+            *((one.after for one in hunks) if new is None else ()),
+        ]
+        if any(absent) or len(absent) > 1:
             raise DiffError(hunks[0].line, f"{path} is not there on one side, and has lines on it")
         return FileDiff(
-            path=path, hunks=hunks, created=old is None, deleted=new is None, executable=executable, line=first
+            path=path,
+            hunks=hunks,
+            created=old is None,
+            deleted=new is None,
+            executable=header.executable,
+            line=first,
+        )
+
+    def _git_header(self) -> _Header:
+        header = _Header(path=self._git_path())
+        while (line := self._peek()) is not None and not _begins_file(line):
+            self._refuse(line)
+            if match := _MODE.match(line):
+                created = match[1] == b"new"
+                header = replace(
+                    header, created=created, deleted=not created, executable=created and match[2] == b"755"
+                )
+            elif not line.startswith(b"index "):
+                raise self._wrong("not a header of a file")
+            self._next += 1
+        return header
+
+    def _empty(self, header: _Header, line: int) -> FileDiff:
+        if not (header.created or header.deleted):
+            raise DiffError(line, f"nothing is said of {header.path}")
+        return FileDiff(
+            path=header.path,
+            hunks=(),
+            created=header.created,
+            deleted=header.deleted,
+            executable=header.executable,
+            line=line,
         )
 
     def _git_path(self) -> str:
@@ -241,7 +278,7 @@ class _Reader:
 
 
 def _begins_file(line: bytes) -> bool:
-    return line.startswith((_GIT, b"--- ", b"+++ "))
+    return line.startswith((_COMMAND, b"--- ", b"+++ "))
 
 
 def _all_end(lines: Sequence[bytes]) -> bool:

@@ -42,6 +42,11 @@ def test_lines_that_look_like_headers_are_lines() -> None:
     assert file.hunks[0].after == (b"++ b/z\n", b"@@ -1 +1 @@\n")
 
 
+def test_what_diff_says_of_a_folder() -> None:
+    text = f"diff -ru a/x.py b/x.py\n{FILE}{HUNK}diff -ru a/y.py b/y.py\n--- a/y.py\n+++ b/y.py\n{HUNK}"
+    assert [(file.path, file.line) for file in read_diff(text.encode())] == [("x.py", 1), ("y.py", 8)]
+
+
 def test_a_last_line_without_an_end() -> None:
     text = f"{FILE}@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n"
     (file,) = read_diff(text.encode())
@@ -113,6 +118,9 @@ def test_files_that_come_and_go_as_git_and_diff_say_it() -> None:
         ("diff --git a/x b/x\nindex 1..2 100644\nGIT binary patch\n", 3, "not text"),
         ("diff --git a/x b/x\nindex 1..2 100644\nBinary files a/x and b/x differ\n", 3, "not text"),
         ("Binary files a/x and b/x differ\n", 1, "not text"),
+        (f"Only in b: new.py\n{FILE}{HUNK}", 1, "names a file without its lines"),
+        (f"{FILE}{HUNK}Only in b: new.py\n", 7, "names a file without its lines"),
+        (f"{FILE}{HUNK}diff -ruN a/__init__.py b/__init__.py\n", 8, "expected a line that begins with '--- '"),
     ],
 )
 def test_what_is_no_diff(text: str, line: int, reason: str) -> None:
