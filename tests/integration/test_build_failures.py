@@ -19,9 +19,12 @@ import pytest
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.engine import processes
+from rtbuild.lock.format import write_lock
 from rtbuild.lock.model import DebArtifact
+from rtbuild.lock.patched import as_patched, as_published
 from tests.fakes.debian_archive import FakeDeb, Fault, serve_folder
 from tests.fakes.docker_command import FakeDocker
+from tests.fakes.patches import diff, write_patch
 from tests.integration.command_line import CommandLine, finish
 from tests.integration.conftest import SmallRelease
 from tests.integration.small import VERSION, lock_small_project
@@ -535,6 +538,44 @@ def test_a_package_whose_script_fails(small: SmallRelease, room: Path) -> None:
         "airflow": "cached",
     }
     assert document["matches_lock"] is None
+
+
+# --- a patch that does not fit ----------------------------------------------------------------------------------------
+
+
+def write_greeting_patch(small: SmallRelease, before: str, after: str) -> None:
+    """Patch the one module of the package `greeting`, and lock that."""
+    release = small.project.root / "recipes" / "releases" / f"{VERSION}.toml"
+    if "patches" not in release.read_text():
+        edit(release, r"^layers", 'patches = ["mend"]\nlayers')
+    record = 'title = "Mend it"\nkind = "product"\npackage = "greeting"\nversion = "1.0"\n'
+    write_patch(small.project.root, "mend", record, diff("greeting.py", before, after))
+    pythons = as_patched(as_published(small.lock.pythons), small.project.release(VERSION))
+    lock_small_project(small.project, replace(small.lock, pythons=pythons))
+
+
+def test_a_patch_that_does_not_fit(small: SmallRelease, room: Path) -> None:
+    mine = small.copy(room)
+    write_greeting_patch(mine, "version = '0.9'\n", "version = '1.1'\n")
+    answer = mine.command.run("build", VERSION)
+    assert answer.error() == "patch mend does not apply to greeting 1.0: greeting.py line 1"
+    assert "cause: line 1 should be \"version = '0.9'\\n\", and is \"version = '1.0'\\n\"\n" in answer.stderr
+    assert "       the patch asks for it in line 3 of recipes/patches/mend.patch\n" in answer.stderr
+    assert left_in(mine) == []
+
+    write_greeting_patch(mine, "version = '0.9'\n", "version = '1.0'\n")
+    answer = mine.command.run("build", VERSION)
+    assert answer.error() == "patch mend: upstream already contains it in greeting 1.0"
+    assert "hint: remove it from the release's patches\n" in answer.stderr
+
+    # Mended, it is built on what was fine; without a patch it is what it was.
+    write_greeting_patch(mine, "version = '1.0'\n", "version = '1.1'\n")
+    document = mine.command.run("build", VERSION, "--json").succeeded().document
+    states = {layer["name"]: layer["state"] for layer in document["layers"]}
+    assert states == {"base-os": "cached", "python": "cached", "airflow": "built"}
+    edit(mine.project.root / "recipes" / "releases" / f"{VERSION}.toml", r'^patches = \["mend"\]\n', "")
+    write_lock(mine.project.lock_path(VERSION, mine.lock.platform), mine.lock)
+    assert set(assert_builds(mine).values()) == {"cached"}
 
 
 def test_json_is_one_object_however_it_ends(small: SmallRelease, room: Path) -> None:

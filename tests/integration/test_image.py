@@ -62,6 +62,24 @@ def test_what_is_installed_is_what_the_lock_says(image: BuiltImage) -> None:
     }
 
 
+def test_a_patched_package_is_known_by_its_patched_version(image: BuiltImage) -> None:
+    """To pip, to whoever asks its metadata, and in what satisfies a pin of the version that it is made from."""
+    patched = {one.name: one for one in image.lock.pythons if one.patches}
+    assert patched["openlineage-airflow"].version == "0.23.0+astro.1"
+    code = (
+        "import importlib.metadata as metadata, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    files = metadata.files(name)\n"
+        "    assert all(file.locate().exists() for file in files), files\n"
+        "    print(name, metadata.version(name))\n"
+    )
+    said = run(image, "python", "-c", code, *patched)
+    assert dict(line.split() for line in said.splitlines()) == {name: one.version for name, one in patched.items()}
+    pins = [f"{name}=={one.published}" for name, one in patched.items()]
+    said = run(image, "pip", "install", "--no-index", "--no-deps", *pins)
+    assert said.count("Requirement already satisfied") == len(pins)
+
+
 def test_debian_packages_are_what_the_lock_says(image: BuiltImage) -> None:
     listed = run(image, "dpkg-query", "--show", "--showformat", "${Package} ${Version} ${db:Status-Status}\n")
     assert {tuple(line.split()) for line in listed.splitlines()} == {

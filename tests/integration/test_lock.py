@@ -82,7 +82,7 @@ def test_only_the_providers_of_the_recipe_are_locked(project: Project, cold: tup
 
 def test_no_release_candidate_is_locked(cold: tuple[Lock, float]) -> None:
     assert [
-        one.filename for one in cold[0].pythons if any(mark in one.version for mark in ("a", "b", "rc", "dev"))
+        one.filename for one in cold[0].pythons if any(mark in one.published for mark in ("a", "b", "rc", "dev"))
     ] == []
 
 

@@ -16,7 +16,7 @@ from rtbuild.errors import StaleLockError
 
 if TYPE_CHECKING:
     from rtbuild.lock.model import Lock
-    from rtbuild.lock.why import Need
+    from rtbuild.lock.why import AppliedPatch, Need
     from rtbuild.platform import Platform
     from rtbuild.project import Project
 
@@ -226,11 +226,19 @@ def need_text(need: Need) -> str:
     lines = [f"{need.name} {need.version} ({need.kind})"]
     if need.layer:
         lines.append(f"layer      {need.layer}")
+    lines += [patch_text(patch) for patch in need.patches]
     lines.append(f"because    {need.origin}" + (f": {' -> '.join(need.chain)}" if len(need.chain) > 1 else ""))
     if need.needed_by:
         names = textwrap.wrap(", ".join(need.needed_by), width=89, break_long_words=False, break_on_hyphens=False)
         lines.append("needed by  " + f"\n{' ' * 11}".join(names))
     return "\n".join(lines)
+
+
+def patch_text(patch: AppliedPatch) -> str:
+    """One patch of a package, for a reader."""
+    return f"patched    {patch.id} " + (
+        f"({patch.kind}): {patch.title}" if patch.kind else "(not in the recipes any more)"
+    )
 
 
 @click.command(short_help="Print the Python side for other tools.")
@@ -248,6 +256,8 @@ def need_text(need: Need) -> str:
 @click.pass_obj
 def export(invocation: Invocation, release: str, form: Literal["requirements", "pylock"], platform: str | None) -> None:
     """Print the Python side of RELEASE's lock in a format that other tools read.
+
+    Packages that the release patches are there as they are published, since no index has the patched ones.
 
     \b
     Examples:

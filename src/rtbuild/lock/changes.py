@@ -8,17 +8,21 @@ from pathlib import Path
 
 from rtbuild.errors import LockError
 from rtbuild.lock.format import read_lock
-from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
+from rtbuild.lock.model import DebArtifact, Lock, LockedPatch, PythonArtifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A package whose version or file moved; `before` is None for a new one, `after` for one that went."""
+    """A package whose version, file or patches moved; `before` is None for a new one, `after` for one that went.
+
+    `patched` says that only its patches did.
+    """
 
     kind: str
     name: str
     before: str | None
     after: str | None
+    patched: bool = False
 
     def __str__(self) -> str:
         if self.before is None:
@@ -26,7 +30,8 @@ class Move:
         if self.after is None:
             return f"- {self.name} {self.before} ({self.kind})"
         if self.before == self.after:
-            return f"~ {self.name} {self.after}: another file ({self.kind})"
+            what = "other patches" if self.patched else "another file"
+            return f"~ {self.name} {self.after}: {what} ({self.kind})"
         return f"~ {self.name} {self.before} -> {self.after} ({self.kind})"
 
 
@@ -46,7 +51,7 @@ def moved_packages(before: Lock | None, after: Lock) -> tuple[Move, ...]:
         new = _artifacts(after, kind)
         for name in sorted(old.keys() | new.keys()):
             one, other = old.get(name), new.get(name)
-            if one is None or other is None or one.sha256 != other.sha256:
+            if one is None or other is None or one.sha256 != other.sha256 or _patches(one) != _patches(other):
                 title = name[0]
                 moves.append(
                     Move(
@@ -54,9 +59,14 @@ def moved_packages(before: Lock | None, after: Lock) -> tuple[Move, ...]:
                         name=title,
                         before=one.version if one else None,
                         after=other.version if other else None,
+                        patched=one is not None and other is not None and one.sha256 == other.sha256,
                     )
                 )
     return tuple(moves)
+
+
+def _patches(artifact: DebArtifact | PythonArtifact) -> tuple[LockedPatch, ...]:
+    return artifact.patches if isinstance(artifact, PythonArtifact) else ()
 
 
 def _artifacts(lock: Lock, kind: str) -> dict[tuple[str, str], DebArtifact | PythonArtifact]:

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
 from rtbuild.lock.local import stale_local
 from rtbuild.lock.model import Lock
+from rtbuild.lock.patched import stale_patches
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import Release
 from rtbuild.recipe.names import normalized
@@ -62,7 +63,7 @@ def _missing(release: Release, lock: Lock) -> list[str]:
         for package in layer.packages
         if package.partition("=")[0] not in debs
     ]
-    pythons = {one.name: one.version for one in lock.pythons}
+    pythons = {one.name: one.published for one in lock.pythons}
     for text in (*release.requirements, *release.constraints):
         wanted = Requirement(text)
         name = normalized(wanted.name)
@@ -85,6 +86,7 @@ def _differing(release: Release, lock: Lock) -> list[str]:
         for name in sorted(({deb.layer for deb in lock.debs} | {one.layer for one in lock.pythons}) - layers)
     )
     found.extend(stale_local(lock.pythons, release))
+    found.extend(stale_patches(lock.pythons, release))
     newest = newest_input(lock.debs, lock.pythons)
     if lock.source_date_epoch != newest:
         found.append(f"source_date_epoch is {lock.source_date_epoch}, but the newest package is of {newest}")

@@ -86,8 +86,10 @@ def _python_fields(python: PythonArtifact) -> dict[str, Any]:
         "local": python.local,
         "layer": python.layer,
         "requires": python.requires,
+        # Last, because in TOML a table's own fields end where a table inside it begins.
+        "patches": [{"id": one.id, "sha256": one.sha256} for one in python.patches],
     }
-    for name in ("local", "layer", "requires"):
+    for name in ("local", "layer", "requires", "patches"):
         if not fields[name]:
             del fields[name]
     return _without_filename(fields)
@@ -109,7 +111,10 @@ def _tables(rows: Iterable[Mapping[str, Any]]) -> AoT:
 def _table(fields: Mapping[str, Any]) -> Table:
     table = tomlkit.table()
     for name, value in fields.items():
-        table.append(name, _lines(value) if isinstance(value, tuple) else value)
+        if isinstance(value, list):
+            table.append(name, _tables(value))
+        else:
+            table.append(name, _lines(value) if isinstance(value, tuple) else value)
     return table
 
 

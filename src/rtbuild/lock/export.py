@@ -21,6 +21,8 @@ def export_lock(lock: Lock, form: Format) -> str:
     A pylock file must say where its files are, and a lock does not: it expects them in one folder with the file itself.
     A package whose source lies in the recipes is a directory of the project there, so that is the folder to put it in;
     in a requirements file it is a comment, because pip takes no directory together with hashes.
+    A package that the release patches is there as its publisher has it, of that version, for no index has the other:
+    the image's own is named in a comment, and in `tool.rtbuild` of a pylock file.
     What building the sdists needs is in neither, because neither format can say it.
     """
     match form:
@@ -38,7 +40,9 @@ def _requirements(lock: Lock) -> str:
         if one.local:
             lines += [f"# {one.name}=={one.version} is on no index: pip install --no-deps ./{one.path}"]
             continue
-        lines += [f"{one.name}=={one.version} \\", f"    --hash=sha256:{one.sha256}"]
+        if one.patches:
+            lines.append(f"# the image has {one.name} {one.version}, patched: {', '.join(_patches(one))}")
+        lines += [f"{one.name}=={one.published} \\", f"    --hash=sha256:{one.sha256}"]
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +59,8 @@ def _pylock(lock: Lock) -> str:
 
 def _package(one: PythonArtifact) -> Package:
     hashes = {"sha256": str(one.sha256)}
-    name, version = canonicalize_name(one.name), Version(one.version)
+    name, version = canonicalize_name(one.name), Version(one.published)
+    tool = {"rtbuild": {"version": one.version, "patches": _patches(one)}} if one.patches else None
     if one.local:
         # PEP 751: no version, since what lies in the folder may be of another one by then.
         return Package(name=name, directory=PackageDirectory(path=one.path))
@@ -63,6 +68,10 @@ def _package(one: PythonArtifact) -> Package:
         wheel = PackageWheel(
             name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded
         )
-        return Package(name=name, version=version, wheels=[wheel])
+        return Package(name=name, version=version, wheels=[wheel], tool=tool)
     sdist = PackageSdist(name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded)
-    return Package(name=name, version=version, sdist=sdist)
+    return Package(name=name, version=version, sdist=sdist, tool=tool)
+
+
+def _patches(one: PythonArtifact) -> list[str]:
+    return [patch.id for patch in one.patches]

@@ -9,9 +9,19 @@ from pathlib import Path
 from rtbuild.digest import DiffId, Digest, Key, Sha256, parse_digest, parse_sha256
 from rtbuild.durable import write_atomically
 from rtbuild.errors import LockError
-from rtbuild.lock.model import VERSION, DebArtifact, EngineLock, ImageResult, LayerResult, Lock, PythonArtifact
+from rtbuild.lock.model import (
+    VERSION,
+    DebArtifact,
+    EngineLock,
+    ImageResult,
+    LayerResult,
+    Lock,
+    LockedPatch,
+    PythonArtifact,
+)
 from rtbuild.platform import PLATFORMS, parse_platform
-from rtbuild.recipe.names import debian_name, normalized
+from rtbuild.recipe.names import debian_name, normalized, plain_name
+from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 FOLDER = "runtime.lock"
@@ -150,6 +160,8 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
         local = field == "python" and item.boolean("local", False)
         if local and filename.endswith(".whl"):
             item.wrong("local", f"{filename} is a wheel, and a local package is an sdist")
+        version = item.string("version")
+        patches = _patches(item, version) if field == "python" else ()
         pythons.append(
             PythonArtifact(
                 filename=filename,
@@ -157,11 +169,12 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
                 size=item.integer("size", minimum=1),
                 sha256=item.parsed("sha256", parse_sha256, _NO_SHA256),
                 name=item.parsed("name", _python_name, ""),
-                version=item.string("version"),
+                version=version,
                 uploaded=item.moment("uploaded"),
                 layer=item.string("layer", ""),
                 requires=item.strings("requires", ()),
                 local=local,
+                patches=patches,
             )
         )
         item.finish()
@@ -171,6 +184,21 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
     names = [(group, one.name, one.requires) for group, one in zip(sets, pythons, strict=True)]
     _check_names(places, names, "requires")
     return tuple(pythons)
+
+
+def _patches(python: Table, version: str) -> tuple[LockedPatch, ...]:
+    patches: list[LockedPatch] = []
+    for item in python.tables("patches"):
+        patch = LockedPatch(
+            id=item.parsed("id", plain_name, ""), sha256=item.parsed("sha256", parse_sha256, _NO_SHA256)
+        )
+        item.finish()
+        if any(other.id == patch.id for other in patches):
+            item.wrong("id", f"{patch.id} is applied twice", hint="keep one of them")
+        patches.append(patch)
+    if patches and version != (expected := patched_version(version.partition("+")[0], len(patches))):
+        python.wrong("version", f"{version} should be {expected}, by the number of its patches", hint=_MEND)
+    return tuple(patches)
 
 
 def _path(item: Table) -> tuple[str, str]:

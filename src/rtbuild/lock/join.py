@@ -26,6 +26,7 @@ from rtbuild.lock.derived import (
 )
 from rtbuild.lock.local import renew_local
 from rtbuild.lock.model import DebArtifact, EngineLock, Lock, PythonArtifact
+from rtbuild.lock.patched import as_patched, as_published
 from rtbuild.lock.python import PythonResolution, resolve_python, resolver_identity
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
@@ -61,8 +62,8 @@ def resolve_lock(
     lock there is. `cache` is the folder that the resolver may keep files in; `keyring` replaces the Debian archive keys
     that come with rtbuild.
 
-    Raises `RecipeError` for a platform the release does not have, `LockError` for a malformed lock, `ResolutionError`,
-    `MirrorError` and `IntegrityError`.
+    Raises `RecipeError` for a platform the release does not have and for a patch whose package it does not have,
+    `LockError` for a malformed lock, `ResolutionError`, `MirrorError` and `IntegrityError`.
     """
     release.require_platform(platform)
     progress = progress or Silent()
@@ -87,8 +88,9 @@ def resolve_lock(
     python_version = target_python(release, debs)
     glibc = target_glibc(debs)
     asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
+    chosen = as_published(old.pythons) if old else ()
     if old and not python_names and _asked(old, PYTHON_QUESTION) == asked_of_python:
-        resolution = PythonResolution(pythons=renew_local(old.pythons, release), build_pythons=old.build_pythons)
+        resolution = PythonResolution(pythons=renew_local(chosen, release), build_pythons=old.build_pythons)
     else:
         resolution = resolve_python(
             release,
@@ -96,13 +98,13 @@ def resolve_lock(
             python_version,
             glibc,
             sources,
-            locked=old.pythons if old else (),
+            locked=chosen,
             locked_build=old.build_pythons if old else (),
             upgrade=python_names,
             cache=cache,
             progress=progress,
         )
-    pythons = _sorted_pythons(resolution.pythons)
+    pythons = as_patched(_sorted_pythons(resolution.pythons), release)
     questions = ((DEBIAN_QUESTION, asked_of_debian), (PYTHON_QUESTION, asked_of_python))
     lock = Lock(
         release=release.version,

@@ -39,12 +39,23 @@ class DebArtifact(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPatch:
+    """A patch of a locked package: its id, and the digest of its diff."""
+
+    id: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PythonArtifact(Artifact):
     """A wheel, or an sdist where the target has no wheel. `requires` are the names of locked packages that it needs,
     `uploaded` is when the index got it.
 
     A `local` one is an sdist that no mirror has: it is made from the source in the folder `path` of the project, and
     `uploaded` is the date of its files.
+
+    `patches` are applied to its wheel in the build, in their order. `version` is then the one that comes out
+    (`0.23.0+astro.1`), and everything else is still of the file that the index has, of version `published`.
     """
 
     name: str
@@ -53,6 +64,12 @@ class PythonArtifact(Artifact):
     layer: str
     requires: tuple[str, ...] = ()
     local: bool = False
+    patches: tuple[LockedPatch, ...] = ()
+
+    @property
+    def published(self) -> str:
+        """The version of the file, without what patches add."""
+        return self.version.partition("+")[0] if self.patches else self.version
 
     @property
     def is_wheel(self) -> bool:

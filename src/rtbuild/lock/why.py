@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,11 +15,21 @@ from rtbuild.recipe.model import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedPatch:
+    """A patch of a locked package; `kind` and `title` are empty where the recipes have it no more."""
+
+    id: str
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """Why the lock holds a package. `kind` is `deb`, `python` or `python-build`.
 
     `chain` leads from a package that the recipes name to this one by the shortest way; `origin` says why its first is
-    there. `needed_by` are those that need the package directly.
+    there. `needed_by` are those that need the package directly. `patches` are in the order in
+    which they are applied.
     """
 
     kind: str
@@ -29,6 +39,7 @@ class Need:
     origin: str
     chain: tuple[str, ...]
     needed_by: tuple[str, ...]
+    patches: tuple[AppliedPatch, ...] = ()
 
 
 def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
@@ -49,8 +60,12 @@ def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
     python_origin = {one.name: "the release's requirements" if one.name in required else None for one in lock.pythons}
     python_origin |= {one.name: f"a package of the recipes, {one.path}" for one in lock.pythons if one.local}
     requires = {one.name: one.requires for one in lock.pythons}
+    known = {patch.id: AppliedPatch(id=patch.id, kind=patch.kind, title=patch.title) for patch in release.patches}
     needs += [
-        _need("python", one.name, one.version, one.layer, python_origin, requires)
+        replace(
+            _need("python", one.name, one.version, one.layer, python_origin, requires),
+            patches=tuple(known.get(patch.id, AppliedPatch(id=patch.id, kind="", title="")) for patch in one.patches),
+        )
         for one in lock.pythons
         if one.name == normal
     ]

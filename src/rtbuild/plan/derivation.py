@@ -96,6 +96,7 @@ def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivati
         (f"{'package' if one.local else 'wheel'} {one.name}", _digest([one.sha256, uploaded_epoch(one)]))
         for one in pythons
     ]
+    inputs += [(f"patch {patch.id} of {one.name}", patch.sha256) for one in pythons for patch in one.patches]
     scripts: tuple[str, ...] = _PYTHON_SCRIPTS
     if not all(one.is_wheel for one in pythons):
         inputs += [(f"build wheel {one.name}", one.sha256) for one in lock.build_pythons]

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from packaging.version import Version
+
 from rtbuild.digest import Sha256
 from rtbuild.errors import RecipeError
 from rtbuild.platform import Platform
+from rtbuild.recipe.diff import FileDiff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,36 @@ class LocalPackage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A change to the wheel of a Python package, ahead of upstream or apart from it.
+
+    `kind` is `backport` (upstream has it in a later version), `product` (these images alone need it), `revert` (takes
+    back what upstream did) or `security`; `upstream` names the change there. It fits the one `version` of `package`,
+    whose name is normalised. `obsolete` is the first version that needs it no more. `sha256` is of the file that
+    `diffs` were read from.
+    """
+
+    id: str
+    title: str
+    kind: str
+    package: str
+    version: str
+    upstream: str | None
+    obsolete: str | None
+    sha256: Sha256
+    diffs: tuple[FileDiff, ...] = field(repr=False)
+
+    def misfit(self, version: str) -> tuple[str, str] | None:
+        """Why the patch is not for `version` of its package, and what to do; None where it is."""
+        if Version(version) == Version(self.version):
+            return None
+        text = f"is for {self.package} {self.version}, and the release has {version}"
+        if self.obsolete is not None and Version(version) >= Version(self.obsolete):
+            return text, f"{self.package} needs it no more since {self.obsolete}: remove it from the release's patches"
+        return text, "make another patch for that version, or remove this one from the release's patches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PythonLayer:
     """A layer of wheels. `roots` are the requirements whose closure it holds; empty `roots` means all the rest.
 
@@ -175,7 +208,7 @@ class Release:
     `requirements` are the direct Python requirements (PEP 508), Airflow with its extras first, local packages with
     their versions among them; `constraints` bind packages that nothing asks for directly; `build_constraints` do so for
     what building sdists needs.
-    `as_of` cuts the Python index at a moment (files uploaded before it count).
+    `as_of` cuts the Python index at a moment (files uploaded before it count). `patches` are applied in their order.
     `inputs` are the digests of what each recipe file says, by its path relative to the project.
     """
 
@@ -193,6 +226,7 @@ class Release:
     constraints: tuple[str, ...]
     build_constraints: tuple[str, ...]
     inputs: tuple[tuple[str, Sha256], ...]
+    patches: tuple[Patch, ...] = ()
 
     @property
     def series(self) -> str:

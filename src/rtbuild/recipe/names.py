@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -109,6 +110,11 @@ def constraint(text: str) -> Requirement:
     if parsed.extras:
         raise ValueError("a constraint cannot have extras")
     return parsed
+
+
+def is_pin(specifier: Specifier) -> bool:
+    """Whether it allows one version alone, but for local ones of it (PEP 440)."""
+    return specifier.operator == "==" and not specifier.version.endswith(".*")
 
 
 def normalized(name: str) -> str:

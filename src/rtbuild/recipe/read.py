@@ -14,7 +14,9 @@ from rtbuild.platform import Platform, parse_platform
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, read_image
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
-from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, PythonLayer, Release, Support
+from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
+from rtbuild.recipe.patches import FOLDER as PATCHES
+from rtbuild.recipe.patches import PatchFile, list_patches, read_patch
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
@@ -60,23 +62,29 @@ def read_release(root: Path, version: str) -> Release:
     own_requirements = [_airflow(airflow, extras, table), *_providers(table), *requirement_list(table, "packages")]
     own_constraints = requirement_list(table, "constraints", constraint=True)
     build_constraints = requirement_list(table, "build_constraints", constraint=True)
+    patch_ids = table.strings("patches", ())
     own_image = read_image(table.table("image"))
     table.finish()
     problems.raise_if_any()
 
     layer_files = [_layer(root, name, index, problems) for index, name in enumerate(layer_names)]
+    patch_files = [_patch(root, name, index, problems) for index, name in enumerate(patch_ids)]
     problems.raise_if_any()
     requirements = [*own_requirements, *(text for one in layer_files for text in one.requirements)]
     constraints = [*(text for one in layer_files for text in one.constraints), *own_constraints]
     layers = _inherit(layer_files, problems)
     _check_python(layers, requirements, constraints, problems)
+    patches = tuple(one.patch for one in patch_files)
+    _check_patches(patches, layers, [*requirements, *constraints], problems)
     problems.raise_if_any()
 
     parts: list[ImagePart] = [*(one.image for one in layer_files), own_image]
     values = {"version": version, "airflow": airflow, "python": python, "os": system}
     inputs = {file: input_digest(content)}
-    for one in layer_files:
-        inputs.update(one.inputs)
+    for layer_file in layer_files:
+        inputs.update(layer_file.inputs)
+    for patch_file in patch_files:
+        inputs.update(patch_file.inputs)
     return Release(
         version=version,
         airflow=airflow,
@@ -92,6 +100,7 @@ def read_release(root: Path, version: str) -> Release:
         constraints=tuple(constraints),
         build_constraints=build_constraints,
         inputs=tuple(sorted(inputs.items())),
+        patches=patches,
     )
 
 
@@ -132,6 +141,23 @@ def _layer(root: Path, name: str, index: int, problems: Problems) -> LayerFile:
         problems.add(f"layers[{index}]", f"there is no recipes/layers/{name}.toml", hint=hint)
         problems.raise_if_any()
     return read_layer(root, name)
+
+
+def _patch(root: Path, id: str, index: int, problems: Problems) -> PatchFile:
+    known = list_patches(root)
+    try:
+        names.plain_name(id)
+    except ValueError as error:
+        problems.add(f"patches[{index}]", f"{id!r}: {error}")
+        problems.raise_if_any()
+    if id not in known:
+        problems.add(
+            f"patches[{index}]",
+            f"there is no {PATCHES}/{id}.toml",
+            hint=f"known patches: {', '.join(known) or 'none'}",
+        )
+        problems.raise_if_any()
+    return read_patch(root, id)
 
 
 def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Layer, ...]:
@@ -184,6 +210,24 @@ def _check_python(
     if python_layers and [bool(layer.roots) for layer in python_layers].count(False) != 1:
         hint = "one Python layer, and only one, has neither 'roots' nor 'packages': it holds the rest"
         problems.add("layers", "it is not clear which Python layer holds the rest", hint=hint)
+
+
+def _check_patches(
+    patches: Sequence[Patch], layers: Sequence[Layer], requirements: Sequence[str], problems: Problems
+) -> None:
+    """What can be told before there is a lock: most packages that are patched are pinned."""
+    local = {package.name for layer in layers if isinstance(layer, PythonLayer) for package in layer.packages}
+    pins = {}
+    for text in requirements:
+        wanted = Requirement(text)
+        pins.update({names.normalized(wanted.name): one.version for one in wanted.specifier if names.is_pin(one)})
+    for index, patch in enumerate(patches):
+        place = f"patches[{index}]"
+        if patch.package in local:
+            hint = "change its source instead"
+            problems.add(place, f"{patch.id} is for {patch.package}, a package of the recipes", hint=hint)
+        elif patch.package in pins and (misfit := patch.misfit(pins[patch.package])):
+            problems.add(place, f"{patch.id} {misfit[0]}", hint=misfit[1])
 
 
 def _airflow(version: str, extras: Sequence[str], table: Table) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 from packaging.pylock import Pylock
 
+from rtbuild.lock.format import write_lock
 from rtbuild.lock.model import Lock
+from rtbuild.lock.patched import as_patched
 from rtbuild.project import Project
 from tests.fakes.command_line import AMD64, Run, answer
+from tests.fakes.patches import RECORD, write_patch
 from tests.fakes.projects import RELEASE, put
 
 HERE = ("--platform", "linux/amd64")
@@ -69,7 +73,28 @@ def test_why_a_debian_package(run: Run, lock: Lock) -> None:
         "origin": "recipe layer python",
         "chain": ["python3.9", "python3.9-minimal"],
         "needed_by": ["python3.9"],
+        "patches": [],
     }
+
+
+def test_why_a_patched_package(run: Run, lock: Lock, project: Project) -> None:
+    put(project.root / "recipes" / "releases" / "8.0.0.toml", 'patches = ["more", "again"]\n' + RELEASE)
+    write_patch(project.root, "more")
+    write_patch(project.root, "again", RECORD.replace("More", "Even more"))
+    release = project.release("8.0")
+    patched = replace(lock, inputs=release.inputs, pythons=as_patched(lock.pythons, release))
+    write_lock(project.lock_path("8.0.0", AMD64), patched)
+    assert run("why", "8.0", "apache-airflow-providers-http", *HERE).stdout.splitlines() == [
+        "apache-airflow-providers-http 4.3.0+astro.2 (python)",
+        "layer      providers",
+        "patched    more (product): More requests at once",
+        "patched    again (product): Even more requests at once",
+        "because    the release's requirements",
+    ]
+    assert run("lock", "8.0", "--check").exit_code == 0
+    put(project.root / "recipes" / "releases" / "8.0.0.toml", RELEASE)
+    text = run("why", "8.0", "apache-airflow-providers-http", *HERE).stdout
+    assert "patched    more (not in the recipes any more)\n" in text
 
 
 def test_why_what_is_asked_for_itself(run: Run, lock: Lock) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.errors import LockError, ResolutionError, UsageError
+from rtbuild.errors import LockError, RecipeError, ResolutionError, UsageError
 from rtbuild.fetch.http import Web
 from rtbuild.fetch.mirrors import SETTINGS, Mirror, Mirrors
 from rtbuild.fetch.remote import MirrorSources
@@ -25,6 +25,7 @@ from tests.fakes import locks
 from tests.fakes.debian_archive import BUILT, DebianArchive, FakeDeb, MirrorServer
 from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
 from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package
+from tests.fakes.patches import PATCH, RECORD, write_patch
 from tests.fakes.projects import put, write_project
 
 AMD64 = PLATFORMS["linux/amd64"]
@@ -355,3 +356,41 @@ def test_no_index_moves_a_local_package(gated: World) -> None:
         gated.resolve(upgrade={"Gate.Keeper": "2.0"})
     assert caught.value.brief == "gate-keeper is a package of the recipes, which no index moves"
     assert caught.value.hint == f"its version is in {FOLDER}/pyproject.toml"
+
+
+def test_patches_are_put_on_what_was_chosen(locked: World, first: Lock) -> None:
+    """Nothing is resolved for them, neither when they come nor when they go."""
+    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
+    write_patch(locked.project.root, "more")
+    http = "apache-airflow-providers-http"
+    assert any(line.startswith(f"{http}: the recipes patch it with more (") for line in locked.check())
+    patched = locked.resolve()
+    assert locked.index.requested == []
+    assert versions(patched) == {**versions(first), http: "4.3.0+astro.1"}
+    assert locked.check() == ()
+    assert locked.resolve() == patched
+    write_patch(locked.project.root, "more", text=PATCH.replace("LIMIT = 2", "LIMIT = 3"))
+    assert any("recipes/patches/more.patch has changed" in line for line in locked.check())
+    assert locked.resolve() != patched
+    assert locked.check() == ()
+    locked.change("releases/8.0.0", 'patches = ["more"]\n', "")
+    assert locked.resolve() == first
+
+
+def test_a_patched_package_is_resolved_with_the_version_that_it_has_on_the_index(locked: World) -> None:
+    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
+    write_patch(locked.project.root, "more")
+    locked.resolve()
+    moved = locked.resolve(upgrade={"spam": None})
+    assert locked.index.requested
+    assert versions(moved)["apache-airflow-providers-http"] == "4.3.0+astro.1"
+    assert locked.check() == ()
+
+
+def test_a_patch_for_what_is_not_chosen(locked: World) -> None:
+    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
+    write_patch(locked.project.root, "more", RECORD.replace("apache-airflow-providers-http", "spam"))
+    before = locked.project.lock_path("8.0.0", AMD64).read_bytes()
+    with pytest.raises(RecipeError, match=r"more is for spam 4\.3\.0, and the release has 1\.0"):
+        locked.resolve()
+    assert locked.project.lock_path("8.0.0", AMD64).read_bytes() == before

@@ -10,7 +10,7 @@ import pytest
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
 from rtbuild.errors import LockError
-from rtbuild.lock.model import DebArtifact, LayerResult, Lock, PythonArtifact
+from rtbuild.lock.model import DebArtifact, LayerResult, Lock, LockedPatch, PythonArtifact
 from rtbuild.plan import Plan, derive, plan_release
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import (
@@ -314,3 +314,18 @@ def test_a_package_of_the_recipes_is_named_as_one() -> None:
     planned = plan_release(recipe, locked("7"), records).layers[-1]
     assert (planned.name, planned.state, planned.reason) == ("gate", "build", "package gate-keeper changed")
     assert changed(keys(locked("6"), recipe), keys(locked("7"), recipe)) == {"gate"}
+
+
+def test_patches_are_inputs_of_their_layer_in_their_order() -> None:
+    def locked(*digits: str) -> Lock:
+        airflow, celery = lock().pythons
+        patches = tuple(LockedPatch(id=f"p{digit}", sha256=Sha256(digit * 64)) for digit in digits)
+        return lock(pythons=(airflow, replace(celery, patches=patches)))
+
+    recipe = release()
+    assert keys(locked()) == keys(lock())
+    assert changed(keys(locked()), keys(locked("6"))) == {"providers"}
+    assert changed(keys(locked("6", "7")), keys(locked("7", "6"))) == {"providers"}
+    records = Records(realised(recipe, locked("6"), PROVIDERS, output("6")))
+    planned = plan_release(recipe, locked("7"), records).layers[-1]
+    assert (planned.state, planned.reason) == ("build", "patch p7 of celery added, patch p6 of celery removed")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rtbuild.recipe.patches import FOLDER as PATCHES
+from rtbuild.recipe.patches import list_patches
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 
 ROOT = Path(__file__).parents[3]
@@ -32,3 +34,9 @@ def test_no_recipe_names_an_address() -> None:
     files = [path for path, name in found if not left_over.search(name)]
     assert files
     assert [str(path) for path in files if "://" in path.read_text(encoding="utf-8")] == []
+
+
+def test_every_patch_is_one_of_a_release() -> None:
+    used = {patch.id for version in list_releases(ROOT) for patch in read_release(ROOT, version).patches}
+    assert used == set(list_patches(ROOT))
+    assert {f"{name}.patch" for name in used} == {path.name for path in (ROOT / PATCHES).glob("*.patch")}

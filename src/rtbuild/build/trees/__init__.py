@@ -2,15 +2,16 @@
 
 from rtbuild.build.trees.cache import StoredTree
 from rtbuild.build.trees.conflicts import Claim, Conflict, find_conflicts
+from rtbuild.build.trees.made import MadeWheel
 from rtbuild.build.trees.realise import Tree, lock_conflicts, realise_trees
 from rtbuild.build.trees.root import tool_debs, unpack_debs
-from rtbuild.build.trees.sdists import BuiltWheel, realise_wheels
+from rtbuild.build.trees.sdists import realise_wheels
 from rtbuild.build.trees.tree import TreeFile, TreeIndex
 
 __all__ = [
-    "BuiltWheel",
     "Claim",
     "Conflict",
+    "MadeWheel",
     "StoredTree",
     "Tree",
     "TreeFile",

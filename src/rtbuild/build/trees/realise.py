@@ -14,6 +14,7 @@ from rtbuild.build.trees.cache import StoredTree, TreeCache
 from rtbuild.build.trees.compile import SCRIPT, CompileWork, compile_tasks, compile_wheels
 from rtbuild.build.trees.compiled import open_compiled
 from rtbuild.build.trees.conflicts import Conflict, WheelFiles, dropped_paths, find_conflicts
+from rtbuild.build.trees.patched import realise_patched
 from rtbuild.build.trees.root import tool_debs
 from rtbuild.build.trees.scheme import Scheme, debian_scheme
 from rtbuild.build.trees.sdists import realise_wheels
@@ -87,14 +88,15 @@ def realise_trees(
     """The trees of `layers` (default: all Python layers of `release`), by layer, bottom first, and then by package
     name.
 
-    Fetches nothing: the artifacts are in the store and verified. Makes what is missing, wheels of sdists first. `tools`
-    is a lock whose Python compiles, for instance that of the engine's own platform; it must be of the same source
-    version as `lock`'s. `jobs` is how many trees are composed at once (default: the processors here; modules are
-    compiled on all of the engine's). `log` gives the file for a container's log, by a word for what runs in it.
+    Fetches nothing: the artifacts are in the store and verified. Makes what is missing, wheels of sdists and patched
+    wheels first. `tools` is a lock whose Python compiles, for instance that of the engine's own platform; it must be of
+    the same source version as `lock`'s. `jobs` is how many trees are composed at once (default: the processors here;
+    modules are compiled on all of the engine's). `log` gives the file for a container's log, by a word for what runs in
+    it.
 
-    Raises `BuildError` for wheels that cannot be installed, for paths of several contents that the recipe does not
-    decide on and for a container that fails; `IntegrityError` for a damaged artifact; `EngineError`, `StoreError`,
-    `LockError`.
+    Raises `BuildError` for wheels that cannot be installed, for patches that do not apply, for paths of several
+    contents that the recipe does not decide on and for a container that fails; `IntegrityError` for a damaged artifact;
+    `EngineError`, `StoreError`, `LockError`.
     """
     progress = progress or Silent()
     log = log or partial(_log, store)
@@ -190,12 +192,13 @@ def _opened(
     progress: Progress,
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
-    built = realise_wheels(release, lock, store=store, engine=engine, log=log, progress=progress)
+    made = realise_wheels(release, lock, store=store, engine=engine, log=log, progress=progress)
+    made |= realise_patched(release, lock, made, store=store)
 
     def read(artifact: PythonArtifact) -> _Package:
         wheel, digest, label = store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename
-        if artifact.name in built:
-            one = built[artifact.name]
+        if artifact.name in made:
+            one = made[artifact.name]
             wheel, digest, label = one.path, one.sha256, one.filename
         if artifact.layer not in removals:
             raise LockError(

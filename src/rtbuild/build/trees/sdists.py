@@ -8,13 +8,13 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rtbuild.build.trees.compile import link_file, script_text
+from rtbuild.build.trees.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.build.trees.root import tool_debs, unpack_debs
-from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
+from rtbuild.digest import Key, canonical_json, sha256_bytes
 from rtbuild.engine import Engine
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import Lock, PythonArtifact
@@ -22,7 +22,6 @@ from rtbuild.plan.derivation import python_source_version, script_digest, upload
 from rtbuild.progress import Progress
 from rtbuild.recipe.model import Release
 from rtbuild.store import Store
-from rtbuild.store.files import store_errors, write_atomically
 
 SCRIPT = "build_wheels.py"
 
@@ -40,33 +39,22 @@ COPY --from=build /rtbuild/out /
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltWheel:
-    """The wheel that an sdist became. `path` is its file in the store, `filename` its real name."""
-
-    package: str
-    filename: str
-    path: Path
-    size: int
-    sha256: Sha256
-
-
 def realise_wheels(
     release: Release, lock: Lock, *, store: Store, engine: Engine, log: Callable[[str], Path], progress: Progress
-) -> dict[str, BuiltWheel]:
+) -> dict[str, MadeWheel]:
     """The wheels of the lock's sdists, by package; those that the store does not have are built, all in one container.
 
     The artifacts are in the store and verified. Raises `BuildError`, `EngineError`, `StoreError`, `IntegrityError`.
     """
     sdists = [artifact for artifact in lock.pythons if not artifact.is_wheel]
     keys = {sdist.name: _key(sdist, release, lock) for sdist in sdists}
-    found = {sdist.name: wheel for sdist in sdists if (wheel := _find(sdist.name, keys[sdist.name], store))}
+    found = {sdist.name: wheel for sdist in sdists if (wheel := find_wheel(sdist.name, keys[sdist.name], store))}
     missing = [sdist for sdist in sdists if sdist.name not in found]
     if missing:
         with store.exclusive("wheels of sdists", progress):
             for sdist in missing:
                 # Another process may have built it while this one waited.
-                if wheel := _find(sdist.name, keys[sdist.name], store):
+                if wheel := find_wheel(sdist.name, keys[sdist.name], store):
                     found[sdist.name] = wheel
             missing = [sdist for sdist in missing if sdist.name not in found]
             found |= _build(missing, keys, release, lock, store, engine, log, progress)
@@ -103,7 +91,7 @@ def _build(
     engine: Engine,
     log: Callable[[str], Path],
     progress: Progress,
-) -> dict[str, BuiltWheel]:
+) -> dict[str, MadeWheel]:
     if not sdists:
         return {}
     progress.begin(_TASK, total=len(sdists), unit="wheels")
@@ -190,43 +178,11 @@ def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
     return None
 
 
-# --- the store -------------------------------------------------------------------------------------------------------
-
-
-def _keep(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> BuiltWheel:
+def _keep(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> MadeWheel:
     wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
     if len(wheels) != 1:
         raise BuildError(
             f"{sdist.filename}: building it gave {len(wheels)} wheels",
             details=", ".join(one.name for one in wheels) or None,
         )
-    (wheel,) = wheels
-    target = store.trees / f"{key}.whl"
-    built = BuiltWheel(
-        package=sdist.name, filename=wheel.name, path=target, size=wheel.stat().st_size, sha256=sha256_file(wheel)
-    )
-    record = {"filename": built.filename, "size": built.size, "sha256": built.sha256}
-    with store_errors(f"write {target}"):
-        wheel.replace(target)
-        write_atomically(store.trees / f"{key}.json", canonical_json(record) + b"\n")
-    return built
-
-
-def _find(package: str, key: Key, store: Store) -> BuiltWheel | None:
-    """The wheel with this key, its bytes checked; None where it is absent or damaged."""
-    path = store.trees / f"{key}.whl"
-    try:
-        record = json.loads((store.trees / f"{key}.json").read_bytes())
-        wheel = BuiltWheel(
-            package=package,
-            filename=record["filename"],
-            path=path,
-            size=record["size"],
-            sha256=parse_sha256(record["sha256"]),
-        )
-        return wheel if sha256_file(path) == wheel.sha256 else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    except OSError:
-        with store_errors(f"read {path}"):
-            raise
+    return keep_wheel(sdist.name, key, wheels[0], wheels[0].name, store)

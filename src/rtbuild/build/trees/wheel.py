@@ -65,7 +65,7 @@ class Wheel(WheelSource):
         self.label = label
         self._archive = archive
         self._descriptor = descriptor
-        self._dist_info = _dist_info(label, archive)
+        self._dist_info = dist_info_folder(label, archive)
         distribution, _, version = self._dist_info.removesuffix(".dist-info").rpartition("-")
         super().__init__(distribution, version)
         destination = _Destination(label, scheme, canonicalize_name(distribution))
@@ -135,10 +135,7 @@ class Wheel(WheelSource):
             _check_path(self.label, info.filename)
             if "__pycache__" in info.filename.split("/"):
                 continue  # compiled by whoever built the wheel; installer would leave it out with a warning
-            mode = info.external_attr >> 16
-            # As pip decides it (pip._internal.utils.unpacking.zip_item_is_executable).
-            executable = bool(mode and stat.S_ISREG(mode) and mode & 0o111)
-            yield (info.filename, "", ""), cast(BinaryIO, _Member(self, info)), executable
+            yield (info.filename, "", ""), cast(BinaryIO, _Member(self, info)), is_executable(info)
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         # ZipFile.open costs more than the decompression of a usual module; offsets and sizes come from it all the same.
@@ -264,7 +261,14 @@ class _Destination(WheelDestination):
         self.record = f"{self._folders[scheme]}/{record_file_path}"
 
 
-def _dist_info(label: str, archive: zipfile.ZipFile) -> str:
+def is_executable(info: zipfile.ZipInfo) -> bool:
+    """As pip decides it (pip._internal.utils.unpacking.zip_item_is_executable)."""
+    mode = info.external_attr >> 16
+    return bool(mode and stat.S_ISREG(mode) and mode & 0o111)
+
+
+def dist_info_folder(label: str, archive: zipfile.ZipFile) -> str:
+    """The name of the wheel's .dist-info folder; raises `BuildError` where it has none, or several."""
     found = {name.split("/", 1)[0] for name in archive.namelist() if "/" in name}
     folders = sorted(name for name in found if name.endswith(".dist-info"))
     if len(folders) != 1 or "-" not in folders[0]:

@@ -14,12 +14,13 @@ import zstandard
 from rtbuild.build.trees import Tree, lock_conflicts, realise_trees
 from rtbuild.digest import sha256_file
 from rtbuild.errors import BuildError, IntegrityError, LockError
-from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
+from rtbuild.lock.model import DebArtifact, Lock, LockedPatch, PythonArtifact
 from rtbuild.oci.compress import gzip
 from rtbuild.platform import parse_platform
 from rtbuild.recipe.model import ImageSettings, PythonLayer, Release, Removal, Support
 from rtbuild.store import Store
 from tests.fakes.local_engine import LocalEngine, as_engine
+from tests.fakes.patches import diff, patch
 from tests.fakes.wheels import folder, make_deb, make_wheel
 
 PYTHON = "3.11"
@@ -268,3 +269,25 @@ def test_tools_of_a_rebuild_of_the_same_source_will_do(desk: Desk) -> None:
     other = replace(desk.lock, debs=(replace(desk.deb, version="3.11.2-6"),))
     assert set(states(desk.realise(tools=other)).values()) == {"built"}
     assert set(states(desk.realise()).values()) == {"cached"}
+
+
+def test_the_tree_of_a_patched_wheel_is_compiled_and_named_anew(desk: Desk) -> None:
+    before = {tree.package: tree.key for tree in desk.realise()}
+    mend = patch(diff("alpha/__init__.py", "x = 1\n", "x = 2\n"), package="alpha")
+    alpha = next(one for one in desk.pythons if one.name == "alpha")
+    patched = replace(alpha, version="1.0+astro.1", patches=(LockedPatch(id="mend", sha256=mend.sha256),))
+    desk.pythons = [one if one is not alpha else patched for one in desk.pythons]
+    trees = desk.realise(replace(RELEASE, patches=(mend,)))
+    assert states(trees) == {"alpha": "built", "beta": "cached", "able": "cached"}
+    assert {tree.package for tree in trees if tree.key != before[tree.package]} == {"alpha"}
+    tree = trees[0]
+    assert f"{LIBRARY}/alpha-1.0+astro.1.dist-info/METADATA" in paths(tree)
+    assert not any("alpha-1.0.dist-info" in path for path in paths(tree))
+    assert f"{LIBRARY}/alpha/__pycache__/__init__.cpython-311.pyc" in paths(tree)
+    with tree.frames.open("rb") as stream:
+        content = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
+    assert b"x = 2\n" in content
+    assert b"x = 1\n" not in content
+    # Without its patch it is what it was.
+    desk.pythons = [one if one is not patched else alpha for one in desk.pythons]
+    assert {tree.package: tree.key for tree in desk.realise()} == before

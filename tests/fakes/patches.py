@@ -1,0 +1,65 @@
+"""Patches, as text and on disk."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.recipe.diff import read_diff
+from rtbuild.recipe.model import Patch
+from tests.fakes.projects import put
+
+PATCH = """\
+Why it is done, for people.
+
+--- a/http/hooks.py
++++ b/http/hooks.py
+@@ -1,3 +1,3 @@
+ import json
+-LIMIT = 1
++LIMIT = 2
+ # end
+"""
+
+RECORD = """
+title = "More requests at once"
+kind = "product"
+package = "apache-airflow-providers-http"
+version = "4.3.0"
+"""
+
+
+def diff(path: str, before: str | None, after: str | None) -> str:
+    """The unified diff of a file whose lines all have an end; None where there is no such file."""
+    return "".join(
+        difflib.unified_diff(
+            (before or "").splitlines(keepends=True),
+            (after or "").splitlines(keepends=True),
+            "/dev/null" if before is None else f"a/{path}",
+            "/dev/null" if after is None else f"b/{path}",
+        )
+    )
+
+
+def patch(text: str | bytes, *, id: str = "mend", package: str = "demo", version: str = "1.0") -> Patch:
+    """A patch of that diff."""
+    content = text.encode() if isinstance(text, str) else text
+    return Patch(
+        id=id,
+        title="Mend it",
+        kind="product",
+        package=package,
+        version=version,
+        upstream=None,
+        obsolete=None,
+        sha256=sha256_bytes(content),
+        diffs=read_diff(content),
+    )
+
+
+def write_patch(root: Path, id: str, record: str = RECORD, text: str = PATCH) -> None:
+    """Write a patch into the project at `root`; `record` gets the digest of `text`."""
+    put(root / "recipes" / "patches" / f"{id}.patch", text)
+    digest = f'sha256 = "{sha256_bytes(text.encode())}"\n'
+    put(root / "recipes" / "patches" / f"{id}.toml", record if "sha256" in record else record + digest)
