@@ -9,14 +9,13 @@ with ContainerDaemon(folder / "docker.sock") as daemon:
 from __future__ import annotations
 
 import json
-import socketserver
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.docker_socket import SocketDaemon, SocketHandler
 
 CONTAINER = "c" * 64
 EXEC = "e" * 64
@@ -34,11 +33,11 @@ class Script:
     """What the daemon answers instead of starting it."""
 
 
-class ContainerDaemon:
+class ContainerDaemon(SocketDaemon):
     """What the daemon was asked, and what it is to do."""
 
     def __init__(self, socket: Path) -> None:
-        self.host = f"unix://{socket}"
+        super().__init__(socket, _Handler)
         self.script = Script()
         self.calls: list[str] = []
         self.created: dict[str, Any] = {}
@@ -46,21 +45,10 @@ class ContainerDaemon:
         """How the container ended; None while it runs."""
         self.started = threading.Event()
         self.ended = threading.Event()
-        self._server = _Server(str(socket), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
-    def __enter__(self) -> ContainerDaemon:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def let_go(self) -> None:
         self.started.set()
         self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def end(self, code: int) -> None:
         """The container's command ends."""
@@ -69,34 +57,19 @@ class ContainerDaemon:
         self.ended.set()
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-
-    def __init__(self, path: str, daemon: ContainerDaemon) -> None:
-        self.daemon = daemon
-        super().__init__(path, _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16  # one who only asks whether anybody is there goes away after the first line
-    server: _Server
-
-    def do_GET(self) -> None:
-        daemon, verb = self.server.daemon, self._verb()
-        if verb == "_ping":
-            self._answer(200, b"OK", "text/plain")
-        elif verb == "version":
-            self._json(200, {"ApiVersion": "1.45", "MinAPIVersion": "1.24"})
-        elif "/exec/" in self.path:
-            self._json(200, {"ExitCode": daemon.script.exit_code})
+class _Handler(SocketHandler):
+    def get(self) -> None:
+        daemon: ContainerDaemon = self.server.daemon
+        verb = self._verb()
+        if "/exec/" in self.path:
+            self.json(200, {"ExitCode": daemon.script.exit_code})
         elif verb == "logs":
             frames = b"".join(_frame(stream, content) for stream, content in daemon.script.output)
-            self._answer(200, frames, "application/vnd.docker.multiplexed-stream")
+            self.answer(200, frames, "application/vnd.docker.multiplexed-stream")
         else:
             # The SDK looks at a container's configuration to know whether it has a terminal
             state = {"Running": daemon.code is None, "ExitCode": daemon.code or 0}
-            self._json(200, {"State": state, "Config": {"Tty": False}})
+            self.json(200, {"State": state, "Config": {"Tty": False}})
 
     def do_POST(self) -> None:
         daemon, verb = self.server.daemon, self._verb()
@@ -104,41 +77,41 @@ class _Handler(BaseHTTPRequestHandler):
         if verb == "create":
             document = json.loads(content)
             if document["Image"] != "one":
-                self._json(404, {"message": f"No such image: {document['Image']}"})
+                self.json(404, {"message": f"No such image: {document['Image']}"})
                 return
             daemon.calls.append("create")
             daemon.created = document
-            self._json(201, {"Id": CONTAINER, "Warnings": []})
+            self.json(201, {"Id": CONTAINER, "Warnings": []})
         elif verb == "attach":
             self._hijack(until=daemon.ended, after=daemon.started)
         elif verb == "exec":
             daemon.calls.append(f"exec {' '.join(json.loads(content)['Cmd'])}")
-            self._json(201, {"Id": EXEC})
+            self.json(201, {"Id": EXEC})
         elif "/exec/" in self.path:
             self._hijack(until=daemon.ended if daemon.script.hangs else None)
         elif verb == "start":
             daemon.calls.append("start")
             if daemon.script.refuses:
-                self._json(400, {"message": daemon.script.refuses})
+                self.json(400, {"message": daemon.script.refuses})
                 return
             daemon.started.set()
             if not daemon.script.hangs:
                 daemon.end(daemon.script.exit_code)
-            self._json(204, None)
+            self.json(204, None)
         elif verb == "wait":
             daemon.ended.wait()
-            self._json(200, {"StatusCode": daemon.code})
+            self.json(200, {"StatusCode": daemon.code})
         else:
             query = parse_qs(urlsplit(self.path).query)
             daemon.calls.append(" ".join([verb, *(value for values in query.values() for value in values)]))
             daemon.end(143 if verb == "stop" else 137)
-            self._json(204, None)
+            self.json(204, None)
 
     def do_DELETE(self) -> None:
         daemon = self.server.daemon
         daemon.calls.append("remove")
         daemon.end(137)
-        self._json(204, None)
+        self.json(204, None)
 
     def _verb(self) -> str:
         return urlsplit(self.path).path.rpartition("/")[2]
@@ -157,22 +130,6 @@ class _Handler(BaseHTTPRequestHandler):
         if until:
             until.wait()
         self.close_connection = True
-
-    def _json(self, status: int, value: object) -> None:
-        self._answer(status, b"" if value is None else json.dumps(value).encode(), "application/json")
-
-    def _answer(self, status: int, content: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        if status != 204:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def address_string(self) -> str:
-        return "client"
-
-    def log_message(self, format: str, *args: object) -> None: ...
 
 
 def _frame(stream: int, content: bytes) -> bytes:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.endpoint import Endpoint, environment
@@ -40,6 +40,29 @@ exec "$@"
 """
 """python-on-whales does not tell its child's pid: this shell notes its own, brings the user's builders (if any) into
 the buildx folder of this call, and becomes docker."""
+
+
+class BuildOptions(TypedDict, total=False):
+    """How something is built; one of `output` and `output_local` must be given. None is as what is left out."""
+
+    title: str
+    """What errors call the build."""
+    dockerfile: Path | None
+    """The context's own Dockerfile, where nothing is said."""
+    contexts: Mapping[str, Path | str] | None
+    """Named build contexts: folders, or references from `layout_reference`."""
+    output: Path | None
+    """The folder of an OCI layout that gets the image."""
+    output_local: Path | None
+    """The folder that gets the last stage's files."""
+    target: str | None
+    platform: Platform | None
+    build_args: Mapping[str, str] | None
+    """They appear in logs: no secrets there."""
+    timeout: float | None
+    """In seconds."""
+    on_line: Callable[[str], None] | None
+    """Called with each line of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +101,17 @@ def build(
     *,
     scratch: Path,
     log: Path,
-    title: str = "build",
-    dockerfile: Path | None = None,
-    contexts: Mapping[str, Path | str] | None = None,
-    output: Path | None = None,
-    output_local: Path | None = None,
-    target: str | None = None,
-    platform: Platform | None = None,
-    build_args: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    on_line: Callable[[str], None] | None = None,
+    **options: Unpack[BuildOptions],
 ) -> BuildOutcome:
-    """Build `context` and write the image into `output` (an OCI layout folder) or the last stage's files into
-    `output_local`, one of which must be given.
-
-    `contexts` are named build contexts: folders, or references from `layout_reference`. Everything is sent to the
-    engine anew, whatever it was sent before. `timeout` is in seconds. `log` gets the whole log, `on_line` each line of
-    it. `title` names the build in errors. Build arguments appear in logs: no secrets there.
+    """Build `context`, all of which is sent to the engine anew, whatever it was sent before. `log` gets the whole log.
 
     In `scratch`, where a store has its temporary folders, the build has one of its own; the next who opens the store
     removes what a killed process left.
 
     Raises `BuildError` with the log's end when the build fails, `EngineError` when the engine does, `StoreError`.
     """
+    output, output_local = options.get("output"), options.get("output_local")
+    platform, title = options.get("platform"), options.get("title", "build")
     if (output is None) == (output_local is None):
         raise ValueError("one of output and output_local must be given")
     destination = output or output_local
@@ -115,10 +126,10 @@ def build(
         client = _client(endpoint, own)
         arguments: dict[str, Any] = {
             "builder": endpoint.builder,
-            "build_contexts": {name: str(where) for name, where in (contexts or {}).items()},
-            "build_args": dict(build_args or {}),
-            "file": dockerfile,
-            "target": target,
+            "build_contexts": {name: str(where) for name, where in (options.get("contexts") or {}).items()},
+            "build_args": dict(options.get("build_args") or {}),
+            "file": options.get("dockerfile"),
+            "target": options.get("target"),
             "platforms": [platform.name] if platform else None,
             "network": "none",
             "cache": False,
@@ -128,7 +139,15 @@ def build(
             "stream_logs": True,
             "output": _layout_output(output) if output else {"type": "local", "dest": str(output_local)},
         }
-        _follow(endpoint, lambda: client.buildx.build(context, **arguments), running, log, title, timeout, on_line)
+        _follow(
+            endpoint,
+            lambda: client.buildx.build(context, **arguments),
+            running,
+            log,
+            title,
+            options.get("timeout"),
+            options.get("on_line"),
+        )
     manifest, size = _exported(output, title) if output else (None, 0)
     return BuildOutcome(manifest=manifest, manifest_size=size, seconds=time.monotonic() - begun, log=log)
 

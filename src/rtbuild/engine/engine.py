@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Unpack
 
 from rtbuild.digest import Digest
 from rtbuild.engine import containers, images
-from rtbuild.engine.build import BuildOutcome, build
+from rtbuild.engine.build import BuildOptions, BuildOutcome, build
 from rtbuild.engine.containers import Container, ContainerOptions, RunOutcome
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.images import ImageFacts
@@ -47,41 +47,11 @@ class Engine:
             f"`cat /usr/lib/binfmt.d/qemu-{platform.machine}.conf > /proc/sys/fs/binfmt_misc/register`",
         )
 
-    def build(
-        self,
-        context: Path,
-        *,
-        log: Path,
-        title: str = "build",
-        dockerfile: Path | None = None,
-        contexts: Mapping[str, Path | str] | None = None,
-        output: Path | None = None,
-        output_local: Path | None = None,
-        target: str | None = None,
-        platform: Platform | None = None,
-        build_args: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> BuildOutcome:
-        """See `rtbuild.engine.build.build`."""
-        if platform is not None:
+    def build(self, context: Path, *, log: Path, **options: Unpack[BuildOptions]) -> BuildOutcome:
+        """See `rtbuild.engine.build.build`; raises `EngineError` for a platform that the engine cannot run."""
+        if (platform := options.get("platform")) is not None:
             self.require_platform(platform)
-        return build(
-            self.endpoint,
-            context,
-            scratch=self.scratch,
-            log=log,
-            title=title,
-            dockerfile=dockerfile,
-            contexts=contexts,
-            output=output,
-            output_local=output_local,
-            target=target,
-            platform=platform,
-            build_args=build_args,
-            timeout=timeout,
-            on_line=on_line,
-        )
+        return build(self.endpoint, context, scratch=self.scratch, log=log, **options)
 
     def load(self, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
         """See `rtbuild.engine.images.load`."""
