@@ -104,6 +104,8 @@ class Places:
                 self.clean()
                 raise self._start_error("ended as soon as it was started", offset)
             if time.monotonic() > deadline:
+                processes.end_processes([pid], grace=_STOP_SECONDS)  # it may not have come as far as its pid file
+                processes.reap(pid)
                 self.clean()
                 raise self._start_error(f"did not answer within {timeout:g} s", offset)
             time.sleep(0.05)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from rtbuild.engine import engine_status, private_engine, start_engine, stop_engine
 from rtbuild.engine.private import packages_digest
+from rtbuild.engine.processes import start_time
 from rtbuild.errors import EngineError, IntegrityError
 from rtbuild.platform import PLATFORMS, host_platform
 from tests.fakes.engine_packages import engine_packages
@@ -119,11 +119,10 @@ def test_only_the_last_start_is_quoted(tmp_path: Path) -> None:
 
 @as_root
 def test_a_daemon_that_never_answers_is_ended(tmp_path: Path) -> None:
-    lock, packages = engine_packages(tmp_path / "debs", "exec sleep 600")
+    lock, packages = engine_packages(tmp_path / "debs", f"echo $$ > {tmp_path}/pid; exec sleep 600")
     with pytest.raises(EngineError, match=r"did not answer within 0.5 s"):
         start_engine(lock, packages, tmp_path / "engines", timeout=0.5)
-    left = subprocess.run(["pgrep", "-f", f"{tmp_path}/engines"], capture_output=True, text=True, check=False)
-    assert left.stdout == ""
+    assert start_time(int((tmp_path / "pid").read_text())) is None
 
 
 @as_root

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def stubborn() -> Iterator[subprocess.Popen[bytes]]:
     """A shell that ignores SIGTERM, with a child that does so too."""
     script = "trap '' TERM; sleep 600 & echo ready; wait; sleep 600"
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_family_that_ignores_the_request_is_killed(stubborn: subprocess.Popen[bytes]) -> None:
