@@ -16,7 +16,7 @@ from typing import Any
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
 from rtbuild.durable import write_atomically
 from rtbuild.lock.model import Lock
-from rtbuild.store.files import remove_tree
+from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
 
 
@@ -74,14 +74,14 @@ def collect(root: Path, keep: Keep) -> GcReport:
         elif record is not None:
             sweep.remove("realisation", realisations / "by-key" / f"{key}.json")
     blobs |= _reachable(root / "layout", keep.manifests)
-    for path in _entries(root / "artifacts"):
+    for path in entries(root / "artifacts"):
         if path.name not in keep.artifacts:
             sweep.remove("artifact", path)
-    for path in _entries(root / "partial"):
+    for path in entries(root / "partial"):
         if path.name not in keep.artifacts:
             sweep.remove("partial", path)
     _sweep_layout(root / "layout", blobs, sweep)
-    for path in _entries(root / "trees"):
+    for path in entries(root / "trees"):
         # A hidden name is what a killed process was about to write.
         if path.name.startswith(".") or (keep.trees is not None and path.name.partition(".")[0] not in keep.trees):
             sweep.remove("tree", path)
@@ -103,8 +103,8 @@ def _occupied(path: Path, seen: set[tuple[int, int]]) -> int:
             seen.add((status.st_dev, status.st_ino))
         total = status.st_blocks * 512
         if path.is_dir() and not path.is_symlink():
-            with os.scandir(path) as entries:
-                children = [Path(entry.path) for entry in entries]
+            with os.scandir(path) as found:
+                children = [Path(entry.path) for entry in found]
             total += sum(_occupied(child, seen) for child in children)
     except FileNotFoundError:
         return 0
@@ -133,7 +133,7 @@ def _sweep_layout(layout: Path, blobs: set[Digest], sweep: _Sweep) -> None:
         kept = [entry for entry in content["manifests"] if isinstance(entry, dict) and entry.get("digest") in blobs]
         if kept != content["manifests"]:
             write_atomically(index, json.dumps({**content, "manifests": kept}).encode())
-    for path in _entries(layout / "blobs" / "sha256"):
+    for path in entries(layout / "blobs" / "sha256"):
         if f"sha256:{path.name}" not in blobs:
             sweep.remove("blob", path)
 
@@ -176,10 +176,3 @@ def _json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except FileNotFoundError:
-        return []

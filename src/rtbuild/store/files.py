@@ -1,4 +1,4 @@
-"""Files in the store: locked, removed, and written with errors that say how to mend them."""
+"""Files in the store: locking, listing and removing them, and errors that say how to mend what went wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtbuild.durable import write_atomically
 from rtbuild.errors import StoreError
-
-__all__ = ["lock_file", "remove_tree", "store_error", "store_errors", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -39,6 +36,14 @@ def lock_file(path: Path, operation: int) -> int | None:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in `folder`, sorted by name; nothing where there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def remove_tree(path: Path) -> None:

@@ -13,6 +13,7 @@ from rtbuild.digest import Sha256, canonical_json, parse_sha256, sha256_bytes
 from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
+from rtbuild.store.files import entries
 from rtbuild.store.realisations import read_realisation, recorded_keys
 from rtbuild.store.temporary import TEMPORARY
 
@@ -93,12 +94,12 @@ def _bad_realisations(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _trees(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Each wheel tree and each wheel made from an sdist, with the record beside it; the record twice where it is alone.
+    """Each wheel tree and each wheel that was made, with the record beside it; the record twice where it is alone.
 
     A file without a record is what a killed process left: nothing uses it, and the next build writes it anew.
     """
-    files = {path.name.partition(".")[0]: path for path in _entries(folder) if path.suffix != ".json"}
-    for record in _entries(folder):
+    files = {path.name.partition(".")[0]: path for path in entries(folder) if path.suffix != ".json"}
+    for record in entries(folder):
         if record.suffix == ".json" and _HEX.match(record.stem):
             yield files.get(record.stem, record), record
 
@@ -118,7 +119,7 @@ def _problem(file: Path, record: Path) -> str | None:
 def _promised(record: Path) -> Sha256:
     """The sha256 of the file that a record tells of. Raises `ValueError`, `KeyError` or `TypeError` for no record."""
     content = json.loads(record.read_bytes())
-    if "frames" not in content:  # a wheel made from an sdist
+    if "frames" not in content:  # a wheel that was made, from an sdist or with patches
         return parse_sha256(content["sha256"])
     own = content.pop("sha256")
     if content["key"] != record.stem or sha256_bytes(canonical_json(content)) != own:
@@ -126,14 +127,8 @@ def _promised(record: Path) -> Sha256:
     return parse_sha256(content["frames"]["sha256"])
 
 
-def _entries(folder: Path) -> list[Path]:
-    with suppress(FileNotFoundError):
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    return []
-
-
 def _named(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if _HEX.match(path.name)]
+    return [path for path in entries(folder) if _HEX.match(path.name)]
 
 
 def _size(path: Path) -> int:

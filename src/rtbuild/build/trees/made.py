@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_file
+from rtbuild.durable import write_atomically
 from rtbuild.store import Store
-from rtbuild.store.files import store_errors, write_atomically
+from rtbuild.store.files import store_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
