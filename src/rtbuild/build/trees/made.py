@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_file
 from rtbuild.durable import write_atomically
+from rtbuild.progress import Progress
 from rtbuild.store import Store
 from rtbuild.store.files import store_errors
 
@@ -27,11 +28,21 @@ class MadeWheel:
     sha256: Sha256
 
 
-def find_wheel(package: str, key: Key, store: Store) -> MadeWheel | None:
-    """The wheel with this key, its bytes checked; None where it is absent or damaged. Raises `StoreError`."""
+def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> MadeWheel | None:
+    """The wheel with this key, its bytes checked; None where it is absent, and where it is damaged, which is told.
+
+    Raises `StoreError`.
+    """
     path = store.trees / f"{key}.whl"
     try:
-        record = json.loads((store.trees / f"{key}.json").read_bytes())
+        text = (store.trees / f"{key}.json").read_bytes()
+    except FileNotFoundError:
+        return None  # a wheel without a record is what a killed process leaves
+    except OSError:
+        with store_errors(f"read {path}"):
+            raise
+    try:
+        record = json.loads(text)
         wheel = MadeWheel(
             package=package,
             filename=record["filename"],
@@ -39,12 +50,15 @@ def find_wheel(package: str, key: Key, store: Store) -> MadeWheel | None:
             size=record["size"],
             sha256=parse_sha256(record["sha256"]),
         )
-        return wheel if sha256_file(path) == wheel.sha256 else None
+        if sha256_file(path) == wheel.sha256:
+            return wheel
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        pass
     except OSError:
         with store_errors(f"read {path}"):
             raise
+    progress.note(f"the wheel of {package} in the store was damaged and is made again")
+    return None
 
 
 def keep_wheel(package: str, key: Key, wheel: Path, filename: str, store: Store) -> MadeWheel:

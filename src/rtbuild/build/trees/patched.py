@@ -26,6 +26,7 @@ from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import Lock, PythonArtifact
 from rtbuild.lock.patched import patches_of
+from rtbuild.progress import Progress
 from rtbuild.recipe.model import Patch, Release
 from rtbuild.recipe.names import normalized
 from rtbuild.store import Store
@@ -42,7 +43,7 @@ _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
 def realise_patched(
-    release: Release, lock: Lock, made: Mapping[str, MadeWheel], *, store: Store
+    release: Release, lock: Lock, made: Mapping[str, MadeWheel], *, store: Store, progress: Progress
 ) -> dict[str, MadeWheel]:
     """The wheels of the lock's packages that have patches, by package; made where the store does not have them.
 
@@ -59,7 +60,7 @@ def realise_patched(
         path = base.path if base else store.artifact_path(artifact.sha256)
         filename = base.filename if base else artifact.filename
         key = _key(artifact, base.sha256 if base else artifact.sha256)
-        wheel = find_wheel(artifact.name, key, store)
+        wheel = find_wheel(artifact.name, key, store, progress)
         if wheel is None:
             with store.temporary("patched") as folder:
                 target = folder / "wheel"

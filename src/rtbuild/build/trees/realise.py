@@ -193,7 +193,7 @@ def _opened(
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
     made = realise_wheels(release, lock, store=store, engine=engine, log=log, progress=progress)
-    made |= realise_patched(release, lock, made, store=store)
+    made |= realise_patched(release, lock, made, store=store, progress=progress)
 
     def read(artifact: PythonArtifact) -> _Package:
         wheel, digest, label = store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename

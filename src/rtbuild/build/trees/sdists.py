@@ -19,7 +19,7 @@ from rtbuild.engine import Engine
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import Lock, PythonArtifact
 from rtbuild.plan.derivation import python_source_version, script_digest, uploaded_epoch
-from rtbuild.progress import Progress
+from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Release
 from rtbuild.store import Store
 
@@ -48,13 +48,13 @@ def realise_wheels(
     """
     sdists = [artifact for artifact in lock.pythons if not artifact.is_wheel]
     keys = {sdist.name: _key(sdist, release, lock) for sdist in sdists}
-    found = {sdist.name: wheel for sdist in sdists if (wheel := find_wheel(sdist.name, keys[sdist.name], store))}
+    found = {one.name: wheel for one in sdists if (wheel := find_wheel(one.name, keys[one.name], store, progress))}
     missing = [sdist for sdist in sdists if sdist.name not in found]
     if missing:
         with store.exclusive("wheels of sdists", progress):
             for sdist in missing:
                 # Another process may have built it while this one waited.
-                if wheel := find_wheel(sdist.name, keys[sdist.name], store):
+                if wheel := find_wheel(sdist.name, keys[sdist.name], store, Silent()):
                     found[sdist.name] = wheel
             missing = [sdist for sdist in missing if sdist.name not in found]
             found |= _build(missing, keys, release, lock, store, engine, log, progress)

@@ -23,6 +23,7 @@ from rtbuild.digest import Sha256, sha256_file
 from rtbuild.errors import BuildError, IntegrityError, StaleLockError
 from rtbuild.lock.model import Lock, LockedPatch, PythonArtifact
 from rtbuild.platform import PLATFORMS
+from rtbuild.progress import Silent
 from rtbuild.recipe.model import ImageSettings, Patch, Release, Support
 from rtbuild.recipe.patches import patched_version
 from rtbuild.store import Store
@@ -44,11 +45,22 @@ MEND = diff("demo/__init__.py", "x = 1\n", "x = 2\n")
 INFO = "demo-1.0+astro.1.dist-info"
 
 
+class Notes(Silent):
+    """Keeps what it is told that belongs to no task."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
 class Desk:
     """A store with one wheel, and a release that patches it."""
 
     def __init__(self, folder: Path, **options: object) -> None:
         self.folder = folder
+        self.notes = Notes()
         self.store = Store.open(folder / "store")
         self.artifact = self.keep(**options)
 
@@ -75,7 +87,8 @@ class Desk:
         self, *patches: Patch, made: dict[str, MadeWheel] | None = None, known: Sequence[Patch] | None = None
     ) -> dict[str, MadeWheel]:
         lock = self.lock(self.locked(patches))
-        return realise_patched(release(*(patches if known is None else known)), lock, made or {}, store=self.store)
+        recipes = release(*(patches if known is None else known))
+        return realise_patched(recipes, lock, made or {}, store=self.store, progress=self.notes)
 
     def lock(self, artifact: PythonArtifact) -> Lock:
         return locks.lock(pythons=(artifact, locks.wheel("other", "2.0")))
@@ -171,10 +184,12 @@ def test_what_is_made_is_kept_and_made_again_where_it_is_damaged(desk: Desk) -> 
     before = wheel.path.stat()
     assert desk.realise(patch(MEND))["demo"] == wheel
     assert wheel.path.stat().st_ino == before.st_ino
+    assert desk.notes.texts == []
     whole = wheel.path.read_bytes()
     wheel.path.write_bytes(whole[:-1])
     assert desk.realise(patch(MEND))["demo"] == wheel
     assert wheel.path.read_bytes() == whole
+    assert desk.notes.texts == ["the wheel of demo in the store was damaged and is made again"]
 
 
 def test_another_patch_makes_another_wheel(desk: Desk) -> None:
