@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,8 @@ from rtbuild.lock.format import read_lock, write_lock
 from rtbuild.lock.model import Lock, LockedPatch
 from rtbuild.lock.patched import as_patched, as_published
 from rtbuild.lock.why import AppliedPatch, who_needs
-from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import ImageSettings, Patch, PythonLayer, Release, Support
-from tests.fakes import locks
+from rtbuild.recipe.model import Patch, PythonLayer, Release
+from tests.fakes import locks, releases
 from tests.fakes.patches import diff, patch
 
 ONE = patch(diff("demo.py", "1\n", "2\n"), id="one")
@@ -30,23 +28,8 @@ PYTHONS = (locks.wheel("demo"), locks.wheel("other", "2.0", requires=("demo",)))
 
 
 def release(*patches: Patch) -> Release:
-    return Release(
-        version="8.0.0",
-        airflow="2.6.0",
-        python="3.9",
-        os="Debian",
-        released="2023-04-30",
-        as_of=datetime(2023, 5, 2, tzinfo=UTC),
-        platforms=(PLATFORMS["linux/amd64"],),
-        support=Support(status="stable"),
-        layers=(PythonLayer(name="providers", title="", roots=()),),
-        image=ImageSettings(),
-        requirements=("demo==1.0", "other"),
-        constraints=(),
-        build_constraints=(),
-        inputs=(),
-        patches=patches,
-    )
+    layers = (PythonLayer(name="providers", title="", roots=()),)
+    return releases.release(layers=layers, requirements=("demo==1.0", "other"), patches=patches)
 
 
 def lock(*patches: Patch) -> Lock:

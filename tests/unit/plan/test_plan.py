@@ -16,18 +16,16 @@ from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import (
     DebianLayer,
     FilesLayer,
-    ImageSettings,
     InstalledFile,
     Layer,
     PythonLayer,
     Release,
     Removal,
     Suite,
-    Support,
     User,
 )
 from rtbuild.store import Realisation
-from tests.fakes import locks
+from tests.fakes import locks, releases
 
 AMD64, ARM64 = PLATFORMS["linux/amd64"], PLATFORMS["linux/arm64"]
 BASE = DebianLayer(
@@ -44,22 +42,7 @@ PROVIDERS = PythonLayer(name="providers", title="Providers", roots=())
 
 
 def release(*layers: Layer) -> Release:
-    return Release(
-        version="8.0.0",
-        airflow="2.6.0",
-        python="3.9",
-        os="Debian 11",
-        released="2023-04-30",
-        as_of=datetime(2023, 5, 2, tzinfo=UTC),
-        platforms=(AMD64, ARM64),
-        support=Support(status="stable"),
-        layers=layers or (BASE, PYTHON, AIRFLOW, PROVIDERS),
-        image=ImageSettings(),
-        requirements=(),
-        constraints=(),
-        build_constraints=(),
-        inputs=(),
-    )
+    return releases.release(layers=layers or (BASE, PYTHON, AIRFLOW, PROVIDERS))
 
 
 def deb(

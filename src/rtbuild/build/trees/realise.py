@@ -103,7 +103,9 @@ def realise_trees(
     scheme = debian_scheme(release.python)
     wanted = [layer.name for layer in (release.python_layers if layers is None else layers)]
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="trees") as pool:
-        packages = _packages(release, lock, scheme, pool, store=store, engine=engine, log=log, progress=progress)
+        # Of all layers, because what a package leaves to another depends on the others.
+        opened = _opened(release, lock, scheme, pool, store=store, engine=engine, log=log, progress=progress)
+        packages = _decided(opened, release, scheme)
         cache = TreeCache(store.trees, compressor)
         python = python_source_version(release, lock)
         keys = {
@@ -160,19 +162,8 @@ def lock_conflicts(
 # --- what there is to do ---------------------------------------------------------------------------------------------
 
 
-def _packages(
-    release: Release,
-    lock: Lock,
-    scheme: Scheme,
-    pool: ThreadPoolExecutor,
-    *,
-    store: Store,
-    engine: Engine,
-    log: Callable[[str], Path],
-    progress: Progress,
-) -> list[_Package]:
-    """The packages of all Python layers, because what one leaves to another depends on the others."""
-    packages = _opened(release, lock, scheme, pool, store=store, engine=engine, log=log, progress=progress)
+def _decided(packages: Sequence[_Package], release: Release, scheme: Scheme) -> list[_Package]:
+    """Packages of all Python layers, each without what it leaves to another."""
     dropped = dropped_paths(_conflicts(packages, release, scheme), release.python_layers)
     return [
         replace(package, excluded=package.excluded | dropped.get(package.artifact.name, frozenset()))

@@ -10,7 +10,6 @@ import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,13 @@ from rtbuild.build.trees.wheel import open_wheel
 from rtbuild.digest import Sha256, sha256_file
 from rtbuild.errors import BuildError, IntegrityError, StaleLockError
 from rtbuild.lock.model import Lock, LockedPatch, PythonArtifact
-from rtbuild.platform import PLATFORMS
 from rtbuild.progress import Silent
-from rtbuild.recipe.model import ImageSettings, Patch, Release, Support
+from rtbuild.recipe.model import Patch
 from rtbuild.recipe.patches import patched_version
 from rtbuild.store import Store
 from tests.fakes import locks
 from tests.fakes.patches import diff, patch
+from tests.fakes.releases import release
 from tests.fakes.wheels import EXECUTABLE, make_wheel
 
 FILES = {
@@ -87,7 +86,7 @@ class Desk:
         self, *patches: Patch, made: dict[str, MadeWheel] | None = None, known: Sequence[Patch] | None = None
     ) -> dict[str, MadeWheel]:
         lock = self.lock(self.locked(patches))
-        recipes = release(*(patches if known is None else known))
+        recipes = release(patches=tuple(patches if known is None else known))
         return realise_patched(recipes, lock, made or {}, store=self.store, progress=self.notes)
 
     def lock(self, artifact: PythonArtifact) -> Lock:
@@ -98,26 +97,6 @@ class Desk:
             self.realise(*patches)
         assert list((self.store.root / "tmp").iterdir()) == []
         return caught.value
-
-
-def release(*patches: Patch) -> Release:
-    return Release(
-        version="8.0.0",
-        airflow="2.6.0",
-        python="3.9",
-        os="Debian",
-        released="2023-04-30",
-        as_of=datetime(2023, 5, 2, tzinfo=UTC),
-        platforms=(PLATFORMS["linux/amd64"],),
-        support=Support(status="stable"),
-        layers=(),
-        image=ImageSettings(),
-        requirements=(),
-        constraints=(),
-        build_constraints=(),
-        inputs=(),
-        patches=patches,
-    )
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from rtbuild.errors import BuildError, IntegrityError, LockError
 from rtbuild.lock.model import DebArtifact, Lock, LockedPatch, PythonArtifact
 from rtbuild.oci.compress import gzip
 from rtbuild.platform import parse_platform
-from rtbuild.recipe.model import ImageSettings, PythonLayer, Release, Removal, Support
+from rtbuild.recipe.model import PythonLayer, Release, Removal
 from rtbuild.store import Store
+from tests.fakes import releases
 from tests.fakes.local_engine import LocalEngine, as_engine
 from tests.fakes.patches import diff, patch
 from tests.fakes.wheels import folder, make_deb, make_wheel
@@ -104,22 +105,7 @@ def layer(name: str, **options: object) -> PythonLayer:
 
 
 def release(*layers: PythonLayer) -> Release:
-    return Release(
-        version="8.0.0",
-        airflow="2.6.0",
-        python=PYTHON,
-        os="Debian",
-        released="2023-04-30",
-        as_of=UPLOADED,
-        platforms=(parse_platform("linux/amd64"),),
-        support=Support(status="stable"),
-        layers=layers,
-        image=ImageSettings(),
-        requirements=(),
-        constraints=(),
-        build_constraints=(),
-        inputs=(),
-    )
+    return releases.release(python=PYTHON, as_of=UPLOADED, layers=layers)
 
 
 RELEASE = release(layer("lower"), layer("upper"))

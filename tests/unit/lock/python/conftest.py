@@ -16,7 +16,8 @@ from rtbuild.lock.model import PythonArtifact
 from rtbuild.lock.python import PythonResolution, resolve_python
 from rtbuild.lock.python.target import Target, target_for
 from rtbuild.platform import PLATFORMS, Platform
-from rtbuild.recipe.model import ImageSettings, PythonLayer, Release, Support
+from rtbuild.recipe.model import PythonLayer, Release
+from tests.fakes import releases
 from tests.fakes.package_index import PackageIndex
 
 AMD64 = PLATFORMS["linux/amd64"]
@@ -76,21 +77,13 @@ def release(
     layers: Sequence[PythonLayer] = (REST,),
     as_of: datetime = AS_OF,
 ) -> Release:
-    return Release(
+    return releases.release(
         version="1.0.0",
-        airflow="2.6.0",
-        python="3.9",
-        os="Debian 11",
-        released="2023-04-30",
         as_of=as_of,
-        platforms=(AMD64, ARM64),
-        support=Support(status="stable"),
         layers=tuple(layers),
-        image=ImageSettings(),
         requirements=requirements,
         constraints=tuple(constraints),
         build_constraints=tuple(build_constraints),
-        inputs=(),
     )
 
 
