@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from rtbuild.engine import Engine
+from rtbuild.engine import Engine, Mount
 from rtbuild.project import Project
 from rtbuild.settings import Settings
 from tests.fakes.token_issuer import AUDIENCE, Issuer, jwk_site, silent_site
@@ -454,18 +455,36 @@ def test_without_configuration_airflows_own_login_stays(runtime: Runtime, databa
     }
 
 
-def test_a_volume_over_airflows_home_hides_the_configuration(runtime: Runtime, database: Server, keys: Keys) -> None:
-    """As docs/how-to/webserver-behind-a-platform.md says, which also says what to do about it."""
+def test_a_volume_over_airflows_home_does_not_bring_back_the_login(
+    runtime: Runtime, database: Server, keys: Keys
+) -> None:
+    """As docs/how-to/webserver-behind-a-platform.md says."""
     env = airflow_env(
         database.url,
         AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt",
         AIRFLOW__ASTRONOMER__JWT_AUDIENCE=AUDIENCE,
     )
     tells = 'python -c "from airflow.www.app import create_app; print(type(create_app().appbuilder.sm).__name__)"'
-    restores = 'cp /usr/local/share/astro-runtime-webserver_config.py "$AIRFLOW_HOME/webserver_config.py"'
-    said = runtime.run(["sh", "-ec", f"{tells}; {restores}; {tells}"], env, tmpfs={"/usr/local/airflow": "mode=1777"})
+    hides = 'rm "$AIRFLOW_HOME/webserver_config.py"'
+    volume = {"/usr/local/airflow": "mode=1777"}
+    said = runtime.run(["sh", "-ec", f"{tells}; {hides}; {tells}"], env, tmpfs=volume)
     managers = [line for line in said.text.splitlines() if line.endswith("SecurityManager")]
-    assert managers == ["AirflowSecurityManager", "TokenSecurityManager"]
+    assert managers == ["TokenSecurityManager", "AirflowSecurityManager"]
+
+
+def test_no_webserver_starts_where_the_configuration_cannot_be_put_back(
+    runtime: Runtime, database: Server, tmp_path: Path
+) -> None:
+    said = runtime.engine.run(
+        runtime.reference,
+        ["airflow", "webserver"],
+        env=airflow_env(database.url, AIRFLOW__ASTRONOMER__JWT_AUDIENCE=AUDIENCE),
+        mounts=[Mount(source=tmp_path, target="/usr/local/airflow")],
+        network="host",
+        timeout=60,
+    )
+    assert said.exit_code == 1
+    assert "error: tokens are configured, and /usr/local/airflow has no webserver_config.py" in said.stderr.decode()
 
 
 def test_nothing_of_a_token_is_in_the_logs(site: Webserver, issuer: Issuer) -> None:
