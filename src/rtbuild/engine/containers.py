@@ -277,6 +277,7 @@ def _exec(client: Any, process: str, timeout: float | None, reference: str) -> t
     import urllib3.exceptions
 
     written: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray()}
+    late = False
     begun = time.monotonic()
     address = f"{client.api.base_url}/v{client.api.api_version}/exec/{process}/start"
     with client.api.post(
@@ -285,14 +286,10 @@ def _exec(client: Any, process: str, timeout: float | None, reference: str) -> t
         if not answer.ok:
             raise EngineError(f"{reference}: the command cannot be started", details=answer.text)
         try:
-            while header := answer.raw.read(_HEADER.size):
+            while not late and (header := answer.raw.read(_HEADER.size)):
                 stream, size = _HEADER.unpack(header)
                 written[stream] += answer.raw.read(size)
                 late = timeout is not None and time.monotonic() > begun + timeout
-                if late:
-                    break
-            else:
-                late = False
         except urllib3.exceptions.TimeoutError:
             late = True
     stdout, stderr = bytes(written[_STDOUT]), bytes(written[_STDERR])

@@ -97,12 +97,7 @@ def record_results(
 
 def _open(path: Path, hint: str) -> tuple[Table, Problems]:
     name = _name_of(path)
-    try:
-        content = parse_toml(path, name, LockError, hint=hint)
-    except LockError as error:
-        if error.hint is None and error.__cause__ is None:  # no TOML, as after a merge with conflicts
-            error.hint = _MEND
-        raise
+    content = parse_toml(path, name, LockError, hint=hint, mend=_MEND)  # no TOML, as after a merge with conflicts
     problems = Problems(name, LockError, hint=_MEND)
     table = Table(content, problems)
     version = table.integer("version")

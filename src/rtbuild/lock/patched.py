@@ -25,7 +25,6 @@ def as_patched(pythons: Sequence[PythonArtifact], release: Release) -> tuple[Pyt
     Raises `RecipeError` for a patch whose package or version was not chosen.
     """
     chosen = {one.name: one for one in pythons}
-    patches: dict[str, list[LockedPatch]] = {}
     for index, patch in enumerate(release.patches):
         place = f"recipes/releases/{release.version}.toml: patches[{index}]: {patch.id}"
         if patch.package not in chosen:
@@ -33,25 +32,23 @@ def as_patched(pythons: Sequence[PythonArtifact], release: Release) -> tuple[Pyt
             raise RecipeError(f"{place} is for {patch.package}, which the release does not have", hint=hint)
         if misfit := patch.misfit(chosen[patch.package].version):
             raise RecipeError(f"{place} {misfit[0]}", hint=misfit[1])
-        patches.setdefault(patch.package, []).append(LockedPatch(id=patch.id, sha256=patch.sha256))
+    wanted = _wanted(release)
     return tuple(
-        replace(one, version=patched_version(one.version, len(found)), patches=tuple(found)) if found else one
+        replace(one, version=patched_version(one.version, len(found)), patches=found)
         for one in pythons
-        for found in (patches.get(one.name, []),)
+        for found in (wanted.get(one.name, ()),)
     )
 
 
 def stale_patches(pythons: Iterable[PythonArtifact], release: Release) -> list[str]:
     """A line for each package whose locked patches are not those of `release`, and for each patch without its
     package."""
-    wanted: dict[str, list[LockedPatch]] = {}
-    for patch in release.patches:
-        wanted.setdefault(patch.package, []).append(LockedPatch(id=patch.id, sha256=patch.sha256))
-    found = {one.name: list(one.patches) for one in pythons}
+    wanted = _wanted(release)
+    found = {one.name: one.patches for one in pythons}
     return [
-        f"{name}: the recipes patch it with {_ids(wanted.get(name, []))}, the lock with {_ids(found.get(name, []))}"
+        f"{name}: the recipes patch it with {_ids(wanted.get(name, ()))}, the lock with {_ids(found.get(name, ()))}"
         for name in sorted(wanted.keys() | found.keys())
-        if wanted.get(name, []) != found.get(name, [])
+        if wanted.get(name, ()) != found.get(name, ())
     ]
 
 
@@ -69,6 +66,14 @@ def patches_of(artifact: PythonArtifact, release: Release) -> tuple[Patch, ...]:
             )
         patches.append(patch)
     return tuple(patches)
+
+
+def _wanted(release: Release) -> dict[str, tuple[LockedPatch, ...]]:
+    """The patches that the recipes name for each package that has any, in their order."""
+    wanted: dict[str, tuple[LockedPatch, ...]] = {}
+    for patch in release.patches:
+        wanted[patch.package] = (*wanted.get(patch.package, ()), LockedPatch(id=patch.id, sha256=patch.sha256))
+    return wanted
 
 
 def _ids(patches: Iterable[LockedPatch]) -> str:

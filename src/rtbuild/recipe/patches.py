@@ -31,11 +31,6 @@ class PatchFile:
     inputs: tuple[tuple[str, Sha256], ...]
 
 
-def list_patches(root: Path) -> tuple[str, ...]:
-    """The patches that have a record in the project at `root`, by id."""
-    return tuple(sorted(path.stem for path in (root / FOLDER).glob("*.toml") if not path.name.startswith(".")))
-
-
 def read_patch(root: Path, id: str) -> PatchFile:
     """Read the patch `id` of the project at `root`; raises `RecipeError` with every problem of a file."""
     file = f"{FOLDER}/{id}.toml"

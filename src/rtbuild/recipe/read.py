@@ -15,8 +15,7 @@ from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, read_image
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
-from rtbuild.recipe.patches import FOLDER as PATCHES
-from rtbuild.recipe.patches import PatchFile, list_patches, read_patch
+from rtbuild.recipe.patches import PatchFile, read_patch
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
@@ -37,6 +36,11 @@ def list_releases(root: Path) -> tuple[str, ...]:
 def list_engines(root: Path) -> tuple[str, ...]:
     """The engines that have a recipe, by name."""
     return tuple(sorted(_stems(root / "recipes" / "engines")))
+
+
+def list_patches(root: Path) -> tuple[str, ...]:
+    """The patches that have a record, by id."""
+    return tuple(sorted(_stems(root / "recipes" / "patches")))
 
 
 def read_release(root: Path, version: str) -> Release:
@@ -135,29 +139,27 @@ def _stems(folder: Path) -> list[str]:
 
 
 def _layer(root: Path, name: str, index: int, problems: Problems) -> LayerFile:
-    known = _stems(root / "recipes" / "layers")
-    if name not in known:
-        hint = f"known layers: {', '.join(sorted(known)) or 'none'}"
-        problems.add(f"layers[{index}]", f"there is no recipes/layers/{name}.toml", hint=hint)
-        problems.raise_if_any()
+    _require_known(root, "layers", name, index, problems)
     return read_layer(root, name)
 
 
 def _patch(root: Path, id: str, index: int, problems: Problems) -> PatchFile:
-    known = list_patches(root)
     try:
         names.plain_name(id)
     except ValueError as error:
         problems.add(f"patches[{index}]", f"{id!r}: {error}")
         problems.raise_if_any()
-    if id not in known:
-        problems.add(
-            f"patches[{index}]",
-            f"there is no {PATCHES}/{id}.toml",
-            hint=f"known patches: {', '.join(known) or 'none'}",
-        )
-        problems.raise_if_any()
+    _require_known(root, "patches", id, index, problems)
     return read_patch(root, id)
+
+
+def _require_known(root: Path, kind: str, name: str, index: int, problems: Problems) -> None:
+    """Stop at a name that has no file; `kind` is the release's field and the folder of such files."""
+    known = _stems(root / "recipes" / kind)
+    if name not in known:
+        hint = f"known {kind}: {', '.join(sorted(known)) or 'none'}"
+        problems.add(f"{kind}[{index}]", f"there is no recipes/{kind}/{name}.toml", hint=hint)
+        problems.raise_if_any()
 
 
 def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Layer, ...]:

@@ -200,8 +200,11 @@ class Table:
         return neutral
 
 
-def parse_toml(path: Path, name: str, error: type[RtbuildError], *, hint: str | None = None) -> dict[str, Any]:
-    """The content of a TOML file; raises `error` where it is missing (with `hint`), unreadable, or not TOML."""
+def parse_toml(
+    path: Path, name: str, error: type[RtbuildError], *, hint: str | None = None, mend: str | None = None
+) -> dict[str, Any]:
+    """The content of a TOML file; raises `error` where it is missing (with the hint `hint`), unreadable, or not TOML
+    (with the hint `mend`)."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -209,10 +212,10 @@ def parse_toml(path: Path, name: str, error: type[RtbuildError], *, hint: str | 
     except OSError as cause:
         raise error(f"{name}: cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
-        raise error(f"{name}: is not UTF-8 text (byte {cause.start})") from None
+        raise error(f"{name}: is not UTF-8 text (byte {cause.start})", hint=mend) from None
     except tomllib.TOMLDecodeError as cause:
         text = str(cause)
-        raise error(f"{name}: is not valid TOML: {text[0].lower()}{text[1:]}") from None
+        raise error(f"{name}: is not valid TOML: {text[0].lower()}{text[1:]}", hint=mend) from None
 
 
 def _kind_of(value: object) -> str:

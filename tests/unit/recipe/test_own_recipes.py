@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtbuild.recipe.patches import FOLDER as PATCHES
-from rtbuild.recipe.patches import list_patches
-from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
+from rtbuild.recipe.read import list_engines, list_patches, list_releases, read_engine, read_release
 
 ROOT = Path(__file__).parents[3]
 

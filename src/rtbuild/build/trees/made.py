@@ -34,29 +34,24 @@ def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> Made
     Raises `StoreError`.
     """
     path = store.trees / f"{key}.whl"
-    try:
-        text = (store.trees / f"{key}.json").read_bytes()
-    except FileNotFoundError:
-        return None  # a wheel without a record is what a killed process leaves
-    except OSError:
-        with store_errors(f"read {path}"):
-            raise
-    try:
-        record = json.loads(text)
-        wheel = MadeWheel(
-            package=package,
-            filename=record["filename"],
-            path=path,
-            size=record["size"],
-            sha256=parse_sha256(record["sha256"]),
-        )
-        if sha256_file(path) == wheel.sha256:
-            return wheel
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        pass
-    except OSError:
-        with store_errors(f"read {path}"):
-            raise
+    with store_errors(f"read {path}"):
+        try:
+            text = (store.trees / f"{key}.json").read_bytes()
+        except FileNotFoundError:
+            return None  # a wheel without a record is what a killed process leaves
+        try:
+            record = json.loads(text)
+            wheel = MadeWheel(
+                package=package,
+                filename=record["filename"],
+                path=path,
+                size=record["size"],
+                sha256=parse_sha256(record["sha256"]),
+            )
+            if sha256_file(path) == wheel.sha256:
+                return wheel
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass
     progress.note(f"the wheel of {package} in the store was damaged and is made again")
     return None
 

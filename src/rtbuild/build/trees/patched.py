@@ -9,7 +9,6 @@ import csv
 import re
 import zipfile
 import zlib
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -21,7 +20,7 @@ from packaging.version import InvalidVersion, Version
 
 from rtbuild.build.trees.apply import PatchedFile, apply_patch
 from rtbuild.build.trees.made import MadeWheel, find_wheel, keep_wheel
-from rtbuild.build.trees.wheel import dist_info_folder, is_executable
+from rtbuild.build.trees.wheel import dist_info_folder, is_executable, record_hash
 from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import Lock, PythonArtifact
@@ -144,8 +143,7 @@ class _Writer:
             while piece := stream.read(_PIECE):
                 state.update(piece)
                 member.write(piece)
-        digest = urlsafe_b64encode(state.digest()).decode().rstrip("=")
-        self._rows.append((path, f"sha256={digest}", str(size)))
+        self._rows.append((path, record_hash(state.digest()), str(size)))
 
     def finish(self, record: str) -> None:
         """The RECORD comes last, as wheels should have it (PEP 427)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import fnmatch
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from io import StringIO
 from typing import Protocol
 
 from rtbuild.build.trees.scheme import Scheme
-from rtbuild.build.trees.wheel import Part, Wheel
+from rtbuild.build.trees.wheel import Part, Wheel, record_hash
 from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import IntegrityError
 from rtbuild.oci.entry import Entry
@@ -98,8 +97,7 @@ def compose_tree(
         if path.endswith(".pyc"):
             rows.append((_in_record(path, library), "", ""))
         else:
-            encoded = urlsafe_b64encode(digest.digest()).decode().rstrip("=")
-            rows.append((_in_record(path, library), f"sha256={encoded}", str(size)))
+            rows.append((_in_record(path, library), record_hash(digest.digest()), str(size)))
 
     for path, mode, read in sorted(_contents(wheel, compiled or _NOTHING, scheme, frozenset(excluded))):
         add(path, mode, *read())

@@ -9,6 +9,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from configparser import Error as ConfigError
 from contextlib import contextmanager
@@ -259,6 +260,11 @@ class _Destination(WheelDestination):
     def finalize_installation(self, scheme: SchemeName, record_file_path: str, records: object) -> None:
         """RECORD needs the contents' hashes, so it is made where they are read."""
         self.record = f"{self._folders[scheme]}/{record_file_path}"
+
+
+def record_hash(digest: bytes) -> str:
+    """A sha256 as RECORD has it (PEP 376, PEP 427)."""
+    return f"sha256={urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def is_executable(info: zipfile.ZipInfo) -> bool:
