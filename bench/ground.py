@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bench.memory import MemoryWatch
 from rtbuild import Lock, Project, Release, Settings, Silent, Store, fetch_artifacts, host_platform, load_settings
 from rtbuild.build.provide import open_engine
 from rtbuild.engine import Engine
+from rtbuild.engine.containers import ContainerOptions
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "8.0.0"
@@ -93,6 +94,20 @@ class Ground:
         store = self.new_store()
         self.build(store)
         return store
+
+    @cached_property
+    def image(self) -> str:
+        """The release in the engine, without triggers: the name of its image."""
+        self.build(self.warm_store, "--load")
+        return f"{self.settings.repository}:{RELEASE}-base"
+
+    def inside(self, image: str, command: Sequence[str], **options: Unpack[ContainerOptions]) -> str:
+        """What a command says in a new container; raises `BenchError` where it fails, or takes twenty minutes."""
+        outcome = self.engine.run(image, command, timeout=1200, **options)
+        if outcome.exit_code:
+            told = outcome.stderr.decode(errors="replace")[-4000:]
+            raise BenchError(f"{image}: {command[0]}: exit code {outcome.exit_code}\n{told}")
+        return outcome.text
 
     def build(self, store: Path, *options: str, project: Path = ROOT, watch: bool = False) -> Run:
         """`rtbuild build` into `store`."""

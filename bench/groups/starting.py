@@ -16,21 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 
-from bench.ground import RELEASE, BenchError, Ground
+from bench.ground import Ground
 from bench.measure import Measure, load_average
 from bench.rival import Rival
-from rtbuild.engine import Engine, Mount
+from rtbuild.engine import Mount
 
-_PATIENCE = 600.0
 _UNCOMPILED = """\
 FROM {reference}
 RUN ["/bin/sh", "-c", "find /usr/local/lib -name __pycache__ -type d -prune -exec rm -rf {{}} +"]
 """
 _DATABASE = "/prepared/airflow.db"
-# What our image says of itself, and nobody says of the rival's. There is no account
-# there either, so both get a name and a home.
+# What our image says of itself, and nobody says of the rival's. There is no account there either, so both get a name
+# and a home.
 _ENVIRONMENT = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW_HOME": "/tmp/airflow",
@@ -77,20 +75,18 @@ class Start:
     used: float
 
 
-Work = Callable[[Engine, str, Mount], Start]
+Work = Callable[[Ground, str, Mount], Start]
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """All three images in turns."""
-    engine = ground.engine
-    ground.build(ground.warm_store, "--load")
-    ours = f"{ground.settings.repository}:{RELEASE}-base"
+    ours = ground.image
     pip = rival.image()
     with rival.derived(_UNCOMPILED.format(reference=pip)) as uncompiled:
         theirs = {"the Dockerfile's image, compiled by pip": pip, "the same without .pyc": uncompiled}
-        prepared = _prepare(engine, ours, ground.folder)
+        prepared = _prepare(ground, ours)
         for image in (ours, *theirs.values()):
-            _version(engine, image, prepared)  # so that the files of all three have been read
+            _version(ground, image, prepared)  # so that the files of all three have been read
         works: dict[str, Work] = {
             "`airflow version` in a new container": _version,
             "webserver until it is healthy": _until_healthy,
@@ -100,7 +96,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
             starts: dict[str, list[Start]] = {image: [] for image in (ours, *theirs.values())}
             for _ in range(ground.runs(5)):
                 for image, found in starts.items():
-                    found.append(work(engine, image, prepared))
+                    found.append(work(ground, image, prepared))
             for kind, image in theirs.items():
                 for name, value in ((title, attrgetter("passed")), (f"{title}: processor", attrgetter("used"))):
                     yield Measure(
@@ -113,34 +109,30 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
                     )
 
 
-def _version(engine: Engine, image: str, prepared: Mount) -> Start:
+def _version(ground: Ground, image: str, prepared: Mount) -> Start:
     """`docker run`, container and all."""
     begun = time.monotonic()
-    said = _inside(engine, image, _VERSION)
+    said = _inside(ground, image, _VERSION)
     return Start(passed=time.monotonic() - begun, used=int(said.split()[-1]) / 1000)
 
 
-def _until_healthy(engine: Engine, image: str, prepared: Mount) -> Start:
+def _until_healthy(ground: Ground, image: str, prepared: Mount) -> Start:
     """From the webserver's start to its first good answer, as the container's own clock has it."""
-    passed, used = _inside(engine, image, _HEALTHY, mount=prepared).split()[-2:]
+    passed, used = _inside(ground, image, _HEALTHY, mount=prepared).split()[-2:]
     return Start(passed=int(passed) / 1000, used=int(used) / 1000)
 
 
-def _prepare(engine: Engine, reference: str, folder: Path) -> Mount:
+def _prepare(ground: Ground, image: str) -> Mount:
     """A folder with an initialised database: making it takes longer than what is to be measured."""
-    source = folder / "prepared"
+    source = ground.folder / "prepared"
     source.mkdir(exist_ok=True)
     os.chmod(source, 0o777)  # the image's user writes there
     script = f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:///{_DATABASE} airflow db init"
-    _inside(engine, reference, script, mount=Mount(source=source, target="/prepared", read_only=False))
+    _inside(ground, image, script, mount=Mount(source=source, target="/prepared", read_only=False))
     return Mount(source=source, target="/prepared")
 
 
-def _inside(engine: Engine, image: str, script: str, *, mount: Mount | None = None) -> str:
+def _inside(ground: Ground, image: str, script: str, *, mount: Mount | None = None) -> str:
     """What `script` says in a new container, as a user who owns nothing in the rival's image."""
     mounts = [mount] if mount else []
-    command = ("sh", "-c", script)
-    outcome = engine.run(image, command, timeout=_PATIENCE, user="50000:0", env=_ENVIRONMENT, mounts=mounts)
-    if outcome.exit_code:
-        raise BenchError(f"{image}: exit code {outcome.exit_code}\n{outcome.stderr.decode(errors='replace')[-4000:]}")
-    return outcome.text
+    return ground.inside(image, ("sh", "-c", script), user="50000:0", env=_ENVIRONMENT, mounts=mounts)

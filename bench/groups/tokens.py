@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ground import RELEASE, BenchError, Ground
+from bench.ground import Ground
 from bench.measure import Measure, Table, load_average
 from bench.rival import Rival
-from rtbuild.engine import Engine, Mount
+from rtbuild.engine import Mount
 from tests.fakes.token_issuer import AUDIENCE, Issuer
 from tests.integration.servers import postgresql
 from tests.integration.webserver import airflow_env
@@ -41,11 +41,10 @@ class Cost:
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure | Table]:
     """A request with a token against one with a login, page by page; the rival is Airflow's own security manager."""
-    engine = ground.engine
-    ground.build(ground.warm_store, "--load")
+    image = ground.image
     requests = 40 if ground.quick else 200
     load = load_average()
-    costs = _measure(engine, f"{ground.settings.repository}:{RELEASE}-base", requests)
+    costs = _measure(ground, image, requests)
     for page, cost in costs.items():
         yield Measure(
             name=f"request of {page} with a token",
@@ -65,7 +64,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure | Table]:
     yield table
 
 
-def _measure(engine: Engine, reference: str, requests: int) -> dict[str, Cost]:
+def _measure(ground: Ground, image: str, requests: int) -> dict[str, Cost]:
     """The cost of each page, from one process in a container of the image; raises `BenchError` where that fails."""
     issuer = Issuer("RS256")
     job = {
@@ -77,19 +76,14 @@ def _measure(engine: Engine, reference: str, requests: int) -> dict[str, Cost]:
     }
     with postgresql() as database:
         for command in (["airflow", "db", "init"], ["python", "/inside.py", json.dumps(job)]):
-            said = engine.run(
-                reference,
+            said = ground.inside(
+                image,
                 command,
                 env=airflow_env(database.url, AIRFLOW__LOGGING__LOGGING_LEVEL="ERROR"),
                 mounts=[Mount(source=_INSIDE, target="/inside.py")],
                 network="host",
-                timeout=1200,
             )
-            if said.exit_code:
-                raise BenchError(
-                    f"{command[0]}: exit code {said.exit_code}\n{said.stderr.decode(errors='replace')[-4000:]}"
-                )
-    times: dict[str, dict[str, list[float]]] = json.loads(said.text.splitlines()[-1])
+    times: dict[str, dict[str, list[float]]] = json.loads(said.splitlines()[-1])
     return {
         page: Cost(**{name: statistics.median(found) for name, found in kinds.items()}) for page, kinds in times.items()
     }
