@@ -36,6 +36,7 @@ from pysequoia import SignatureMode, Tsk, sign
 
 from rtbuild.fetch.sources import Answer, Wanted
 from rtbuild.recipe.model import Suite
+from tests.fakes.serving import serving
 
 BUILT = 1_600_000_000
 """The time in the ar headers of the packages made here, unless one says otherwise."""
@@ -274,15 +275,11 @@ def serve_folder(root: Path) -> Iterator[MirrorServer]:
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     Handler.mirror = MirrorServer(root, f"http://127.0.0.1:{httpd.server_port}")
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield Handler.mirror
-    finally:
-        Handler.mirror._stopped.set()
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
+    with serving(httpd):
+        try:
+            yield Handler.mirror
+        finally:
+            Handler.mirror._stopped.set()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rtbuild.errors import RecipeError
+from rtbuild.recipe.read import read_release
+
 BASE_OS = """
 kind = "debian"
 title = "A small system"
@@ -118,3 +123,11 @@ def put(path: Path, text: str) -> None:
     """Write `text` to `path`, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def refusal(root: Path, version: str = "8.0.0") -> RecipeError:
+    """The error of a release that cannot be read; what it says first is one line."""
+    with pytest.raises(RecipeError) as caught:
+        read_release(root, version)
+    assert "\n" not in caught.value.brief
+    return caught.value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.fakes.serving import serving
 
 AUDIENCE = "deployment.example"
 MISSING = object()
@@ -132,16 +133,11 @@ def jwk_site(issuers: Sequence[Issuer] = (), *, port: int = 0) -> Iterator[JwkSi
         def log_message(self, *_args: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        site = JwkSite(server.server_port)
-        site.show(*issuers)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    site = JwkSite(server.server_port)
+    site.show(*issuers)
+    with serving(server):
+        yield site
 
 
 class SilentSite:
@@ -168,12 +164,7 @@ def silent_site(port: int = 0) -> Iterator[SilentSite]:
     class Listener(ThreadingTCPServer):
         allow_reuse_address = True
 
-    with Listener(("127.0.0.1", port), Handler) as server:
-        site = SilentSite(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Listener(("127.0.0.1", port), Handler)
+    site = SilentSite(server.server_address[1])
+    with serving(server):
+        yield site

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import subprocess
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from rtbuild.engine import Engine
+from tests.fakes.serving import serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +135,5 @@ def private_index(wheels: Path, user: str, password: str) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(server):
+        yield f"127.0.0.1:{server.server_port}"

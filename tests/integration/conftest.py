@@ -21,6 +21,7 @@ from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store import Store
 from tests.integration.airflow_versions import VERSIONS
+from tests.integration.child_projects import Builder
 from tests.integration.command_line import CommandLine, artifacts_of, as_chosen, lend
 from tests.integration.small import VERSION, write_small_project
 from tests.integration.told import Told
@@ -74,6 +75,14 @@ def image(project: Project, settings: Settings, engine: Engine, lock: Lock) -> I
     reference = f"{settings.repository}:8.0.0"
     yield BuiltImage(engine=engine, reference=reference, result=result, lock=lock)
     engine.remove_image(reference)
+
+
+@pytest.fixture(scope="module")
+def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    """Builds users' projects on the image, and removes what came out."""
+    builder = Builder(engine=image.engine, folder=tmp_path_factory.mktemp("projects"))
+    yield builder
+    builder.clear()
 
 
 @pytest.fixture(scope="session")

@@ -58,13 +58,6 @@ class AstroProject:
 
 
 @pytest.fixture(scope="module")
-def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    builder = Builder(engine=image.engine, folder=tmp_path_factory.mktemp("projects"))
-    yield builder
-    builder.clear()
-
-
-@pytest.fixture(scope="module")
 def connected(builder: Builder, image: BuiltImage, project: Project, settings: Settings) -> str:
     """The image with its own triggers, where apt and pip know the archives, the index and the authorities that this
     machine knows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,13 +36,6 @@ BUILT = (
 )
 """Spellings with which whole projects are built; the image's script alone is tried on all of them."""
 SCRIPT = "/usr/local/libexec/astro-runtime/install-requirements"
-
-
-@pytest.fixture(scope="module")
-def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    builder = Builder(engine=image.engine, folder=tmp_path_factory.mktemp("projects"))
-    yield builder
-    builder.clear()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from rtbuild.engine import Mount
+from tests.fakes.serving import serving
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, Deployment, local_environment
 from tests.integration.servers import postgresql
@@ -54,14 +54,9 @@ def service() -> Iterator[tuple[Service, str]]:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield state, f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
+        yield state, f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize("environment", [{}, {"OPENLINEAGE_URL": "http://127.0.0.1:1"}], ids=["without", "with"])

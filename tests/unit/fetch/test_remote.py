@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, Fault, serve_folder
 from tests.fakes.package_index import PackageIndex, make_wheel
+from tests.fakes.serving import serving
 
 SUITE = Suite(archive="debian", suite="stable")
 
@@ -274,11 +274,5 @@ def tagged_server(content: bytes, tag: str, *, busy: int = 0) -> Iterator[tuple[
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}", statuses
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,23 +8,15 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.errors import RecipeError
 from rtbuild.recipe.model import LocalPackage
 from rtbuild.recipe.read import read_release
 from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package, write_project_with_package
-from tests.fakes.projects import RELEASE, put
+from tests.fakes.projects import RELEASE, put, refusal
 
 
 def read(root: Path) -> LocalPackage:
     (package,) = read_release(root, "8.0.0").packages
     return package
-
-
-def refusal(root: Path) -> RecipeError:
-    with pytest.raises(RecipeError) as caught:
-        read_release(root, "8.0.0")
-    assert "\n" not in caught.value.brief
-    return caught.value
 
 
 def test_what_a_package_says_of_itself(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.errors import RecipeError
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.read import read_release
 from tests.fakes.patches import PATCH, RECORD, write_patch
-from tests.fakes.projects import PROVIDERS, RELEASE, put, write_project
+from tests.fakes.projects import PROVIDERS, RELEASE, put, refusal, write_project
 
 NAMED = 'patches = ["more"]\n' + RELEASE
 
@@ -21,13 +20,6 @@ def root(tmp_path: Path) -> Path:
     """A project whose release has one patch."""
     write_patch(tmp_path, "more")
     return write_project(tmp_path, release=NAMED)
-
-
-def refusal(root: Path) -> RecipeError:
-    with pytest.raises(RecipeError) as caught:
-        read_release(root, "8.0.0")
-    assert "\n" not in caught.value.brief
-    return caught.value
 
 
 def test_a_patch_is_read_with_its_release(root: Path) -> None:

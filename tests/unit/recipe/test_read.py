@@ -13,14 +13,7 @@ from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, PythonLayer, Suite
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 from tests.fakes import projects
-from tests.fakes.projects import put, write_project
-
-
-def refusal(root: Path, version: str = "8.0.0") -> RecipeError:
-    """The error of a release that cannot be read."""
-    with pytest.raises(RecipeError) as caught:
-        read_release(root, version)
-    return caught.value
+from tests.fakes.projects import put, refusal, write_project
 
 
 def test_a_release_is_put_together_from_its_file_and_its_layers(tmp_path: Path) -> None:
