@@ -9,7 +9,20 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.ground import ROOT, BenchError, Ground, open_ground
-from bench.groups import bump, cold, debian, fetching, layers, locking, starting, tokens, trees, verifying, warm
+from bench.groups import (
+    bump,
+    cold,
+    debian,
+    fetching,
+    layers,
+    locking,
+    reading,
+    starting,
+    tokens,
+    trees,
+    verifying,
+    warm,
+)
 from bench.measure import Measure, Table
 from bench.report import page
 from bench.rival import Rival, versions
@@ -27,6 +40,7 @@ GROUPS: dict[str, Group] = {
     "verify": verifying.run,
     "fetch": fetching.run,
     "lock": locking.run,
+    "read": reading.run,
     "start": starting.run,
     "security-manager": tokens.run,
 }

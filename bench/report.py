@@ -42,6 +42,8 @@ _RIVALS = """\
   the addresses, checks size and sha256 while bytes arrive, and makes each file durable.
 - **lock**: `uv pip compile` with hashes, for the Python side alone. rtbuild's lock also chooses the Debian packages
   from signed indexes, looks for each file on the mirrors, and locks what building the sdists needs.
+- **a lock**: `tomllib.loads` of the same file, in one process. rtbuild also checks each field and each reference.
+- **an index**: python-debian's `Packages.iter_paragraphs` without apt's library, from the same bytes, unpacked by both.
 - **start-up**: the Dockerfile's image with the same packages, as pip compiled them, and the same without `__pycache__`,
   as `pip install --no-compile` leaves it: its user cannot write there, so each start compiles anew.
 - **a request with a token**: Airflow's own security manager, with a session that a login began before. Both webservers

@@ -4,7 +4,7 @@
     archive.publish("bookworm", [FakeDeb(name="hello", depends="libc6"), FakeDeb(name="libc6")])
     sources = FolderSources({"debian": [archive.root]})               # a `Sources` without a network
     with archive.serve() as server:                                   # the same over HTTP on 127.0.0.1
-        server.misbehave("*/hello_*.deb", Fault.TRUNCATED)
+        server.misbehave("*/hello_*.deb", Fault.TRUNCATED_TWICE)
         ... server.url ...
     archive.key.certificate                                           # what a client must trust
 
@@ -230,7 +230,7 @@ class Fault(Enum):
     STALLED = "the headers, then nothing for a minute"
     NOT_FOUND = "status 404"
     UNAVAILABLE_TWICE = "status 503 for the first two requests of each path"
-    TRUNCATED = "the connection ends after half of the content"
+    TRUNCATED_TWICE = "the first two connections of each path end after half of the content"
     NO_RANGES = "ranges are ignored: status 200 and the whole file"
 
 
@@ -320,14 +320,14 @@ class _Handler(BaseHTTPRequestHandler):
             extra["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         self._headers(status, len(part), "application/octet-stream", extra)
         if body:
-            self._send(part, fault)
+            self._send(part, None if fault is Fault.TRUNCATED_TWICE and earlier >= 2 else fault)
         return None
 
     def _send(self, content: bytes, fault: Fault | None) -> None:
         try:
             if fault is Fault.STALLED:
                 self.mirror._stopped.wait(60)
-            elif fault is Fault.TRUNCATED:
+            elif fault is Fault.TRUNCATED_TWICE:
                 self.wfile.write(content[: len(content) // 2])
                 self.close_connection = True
             elif fault is Fault.SLOW:

@@ -109,6 +109,10 @@ class Deployment:
             return None
         return dict(answer.json()) if answer.status_code == 200 else None
 
+    def statuses(self) -> dict[str, str]:
+        """The status of each part that the webserver knows of; empty while it does not answer."""
+        return {part: said["status"] for part, said in (self.health() or {}).items()}
+
     def api(self, method: str, path: str, body: object = None) -> httpx.Response:
         """An answer of the REST API to the user that the webserver made at its start."""
         return httpx.request(

@@ -187,7 +187,7 @@ def ended(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
     if process.poll() is None:
         process.send_signal(stop)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.integration
 INSIDE = Path(__file__).parent / "inside" / "executors"
 DAY = "2023-05-01T00:00:00+00:00"
 READ_PODS = "python /inside/read_pods.py"
+HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy"}
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +85,9 @@ def run_to_success(airflow: Deployment, run: str, *, where: str) -> None:
     assert airflow.result("waits", run, "where") == where
     log = airflow.task_log("waits", run, "wait")
     assert "Pausing task as DEFERRED" in log, log
-    health = airflow.health() or {}
-    assert {part: said["status"] for part, said in health.items()} == {
-        "metadatabase": "healthy",
-        "scheduler": "healthy",
-    }
+    # Waited for: Airflow 2.6.0 stores each heartbeat one beat of 5 s late and calls a scheduler unhealthy after 10.5 s,
+    # which one that is busy for half a second too long is until its next beat.
+    airflow.until("everything is healthy", lambda: airflow.statuses() == HEALTHY)
     assert f"waits/{run}/wait/-1/1" in airflow.containers["triggerer"].logs()
 
 

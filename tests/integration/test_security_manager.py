@@ -398,7 +398,7 @@ def test_keys_of_a_server_with_the_file_behind_it(
         AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt",
         AIRFLOW__ASTRONOMER__JWT_AUDIENCE=AUDIENCE,
         AIRFLOW__ASTRONOMER__HOUSTON_JWK_URL=f"http://127.0.0.1:{port}/keys",
-        AIRFLOW__ASTRONOMER__HOUSTON_URL_TIMEOUT="2",
+        AIRFLOW__ASTRONOMER__HOUSTON_URL_TIMEOUT="6",
         # Where Airflow has one of its own for sessions, it is the default
         **({} if runtime.airflow >= (2, 3) else runtime.token_backend()),
     )
@@ -408,23 +408,23 @@ def test_keys_of_a_server_with_the_file_behind_it(
         def status(who: Issuer, **options: Any) -> int:
             return site.get("/robots.txt", who.token("rotating", **options)).status_code
 
-        def until_good(who: Issuer, seconds: float = 30) -> None:
-            deadline = time.monotonic() + seconds
+        def until_good(who: Issuer) -> None:
+            deadline = time.monotonic() + 120
             while status(who) != 200:
                 assert time.monotonic() < deadline, site.container.logs()
                 time.sleep(0.2)
 
         assert (status(issuer), status(first)) == (200, 403), "the server is down: the file counts"
         with silent_site(port) as silent:
-            deadline, slowest = time.monotonic() + 30, 0.0
+            deadline, slowest = time.monotonic() + 120, 0.0
             while not silent.waited:
                 assert time.monotonic() < deadline, site.container.logs()
                 begun = time.monotonic()
                 assert status(issuer) == 200
                 slowest = max(slowest, time.monotonic() - begun)
                 time.sleep(0.2)
-        assert 1.5 < silent.waited[0] < 8, "houston_url_timeout"
-        assert slowest < 1.5, "no request waits for a server that failed before"
+        assert 5.5 < silent.waited[0] < 60, "houston_url_timeout"
+        assert slowest < 5.5, "no request waits for a server that failed before"
         with jwk_site(port=port) as server:
             server.show_one(first)
             until_good(first)
@@ -436,9 +436,9 @@ def test_keys_of_a_server_with_the_file_behind_it(
             until_good(second)
             assert status(first) == 200
             server.show(second)
-            asked = server.asked
+            asked, begun = server.asked, time.monotonic()
             assert {status(issuer, headers={"kid": f"unknown-{n}"}) for n in range(20)} == {403}
-            assert server.asked <= asked + 1
+            assert server.asked <= asked + 1 + (time.monotonic() - begun) // 10
         assert status(second) == 200, "the server is down again: what it said counts for five minutes"
         assert_refused(site.get("/home", issuer.token("nobody")))
         assert_nothing_told(site)

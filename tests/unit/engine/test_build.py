@@ -200,9 +200,9 @@ def test_a_missing_docker_is_an_error_of_the_engine(folder: Path) -> None:
 def test_a_build_that_takes_too_long_is_ended_with_all_its_children(folder: Path) -> None:
     endpoint = docker(folder, f"echo begun >&2; sleep 600 & echo $! > {folder}/child; wait; wait")
     begun = time.monotonic()
-    with pytest.raises(BuildError, match=r"slow: gave up after 0.5 s") as caught:
-        build(endpoint, folder / "context", log=folder / "log", title="slow", output=folder / "layout", timeout=0.5)
-    assert time.monotonic() - begun < 15
+    with pytest.raises(BuildError, match=r"slow: gave up after 3 s") as caught:
+        build(endpoint, folder / "context", log=folder / "log", title="slow", output=folder / "layout", timeout=3)
+    assert time.monotonic() - begun < 60
     assert caught.value.details == "begun"
     assert start_time(int((folder / "child").read_text())) is None
 
@@ -213,7 +213,7 @@ def test_builds_can_be_interrupted_from_another_thread(folder: Path) -> None:
     ready = threading.Event()
 
     def interrupt() -> None:
-        ready.wait(10)
+        ready.wait(60)
         counts.append(interrupt_builds())
 
     thread = threading.Thread(target=interrupt)

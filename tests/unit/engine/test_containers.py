@@ -90,8 +90,8 @@ def test_a_command_that_takes_too_long_is_killed_and_what_it_wrote_is_told(
     daemon: ContainerDaemon, endpoint: Endpoint
 ) -> None:
     daemon.script = Script(output=[(2, b"still waiting")], hangs=True)
-    with pytest.raises(EngineError, match=r"one: the command did not end within 0\.2 s") as caught:
-        run(endpoint, "one", timeout=0.2)
+    with pytest.raises(EngineError, match=r"one: the command did not end within 1 s") as caught:
+        run(endpoint, "one", timeout=1)
     assert caught.value.details == "still waiting"
     assert daemon.calls == ["create", "start", "kill", "remove"]
 
@@ -120,11 +120,11 @@ def test_leaving_the_block_by_an_error_removes_the_container_too(daemon: Contain
 def test_waiting_for_a_container_has_an_end(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     daemon.script = Script(output=[(1, b"busy")], hangs=True)
     with running(endpoint, "one") as container:
-        with pytest.raises(EngineError, match=r"one: the container did not end within 0\.2 s") as caught:
-            container.wait(0.2)
+        with pytest.raises(EngineError, match=r"one: the container did not end within 1 s") as caught:
+            container.wait(1)
         assert caught.value.details == "busy"
         daemon.end(7)
-        assert container.wait(5) == 7
+        assert container.wait(60) == 7
 
 
 def test_a_second_command_that_takes_too_long_leaves_the_container_running(
@@ -132,14 +132,14 @@ def test_a_second_command_that_takes_too_long_leaves_the_container_running(
 ) -> None:
     daemon.script = Script(output=[(1, b"thinking")], hangs=True)
     with running(endpoint, "one") as container:
-        with pytest.raises(EngineError, match=r"did not end within 0\.2 s") as caught:
-            container.exec(["think"], timeout=0.2)
+        with pytest.raises(EngineError, match=r"did not end within 1 s") as caught:
+            container.exec(["think"], timeout=1)
         assert caught.value.details == "thinking"
         assert container.exit_code is None
 
 
 def test_what_ended_can_be_started_again(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     with running(endpoint, "one") as container:
-        assert container.wait(5) == 0
+        assert container.wait(60) == 0
         container.start()
     assert daemon.calls == ["create", "start", "start", "remove"]

@@ -120,8 +120,8 @@ def test_only_the_last_start_is_quoted(tmp_path: Path) -> None:
 @as_root
 def test_a_daemon_that_never_answers_is_ended(tmp_path: Path) -> None:
     lock, packages = engine_packages(tmp_path / "debs", f"echo $$ > {tmp_path}/pid; exec sleep 600")
-    with pytest.raises(EngineError, match=r"did not answer within 0.5 s"):
-        start_engine(lock, packages, tmp_path / "engines", timeout=0.5)
+    with pytest.raises(EngineError, match=r"did not answer within 3 s"):
+        start_engine(lock, packages, tmp_path / "engines", timeout=3)
     assert start_time(int((tmp_path / "pid").read_text())) is None
 
 

@@ -31,7 +31,7 @@ def stubborn() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_family_that_ignores_the_request_is_killed(stubborn: subprocess.Popen[bytes]) -> None:
     (child,) = processes.descendants(stubborn.pid)
     processes.end_family(stubborn.pid, grace=0.2)
-    assert stubborn.wait(5) == -9
+    assert stubborn.wait(60) == -9
     assert processes.start_time(child) is None
 
 
@@ -40,12 +40,12 @@ def test_a_willing_process_is_not_killed() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         processes.end_family(process.pid, grace=10)
-        assert process.wait(5) == 7
+        assert process.wait(60) == 7
 
 
 def test_a_zombie_is_no_process() -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes.start_time(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert processes.start_time(pid) is None
@@ -76,10 +76,10 @@ def test_another_user_s_process_is_known_by_its_command_line(stubborn: subproces
         os.seteuid(0)
 
 
-def test_ending_nothing_is_quick() -> None:
+def test_ending_nothing_does_not_wait() -> None:
     begun = time.monotonic()
-    processes.end_processes([2**22 + 1], grace=30)
-    assert time.monotonic() - begun < 1
+    processes.end_processes([2**22 + 1], grace=60)
+    assert time.monotonic() - begun < 30
 
 
 def test_mounts_are_listed_deepest_first_and_unmounted(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_second_writer_waits_and_then_finds_it_done(tmp_path: Path) -> None:
         time.sleep(0.15)
         assert outcome == []
         partial.commit()
-    thread.join(5)
+    thread.join(60)
     assert outcome == [None]
     assert list((tmp_path / "partial").iterdir()) == []
 

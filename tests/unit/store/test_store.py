@@ -28,6 +28,13 @@ class Notes(Silent):
     def note(self, text: str) -> None:
         self.texts.append(text)
 
+    def wait(self) -> None:
+        """Until there is one."""
+        deadline = time.monotonic() + 60
+        while not self.texts:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
 
 def realisation(layer: str = "airflow", blob: bytes = b"layer") -> Realisation:
     digest = Digest("sha256:" + sha256_bytes(blob))
@@ -129,11 +136,9 @@ def test_exclusive_lets_one_in_and_says_that_it_waits(tmp_path: Path) -> None:
     with store.exclusive("build 8.0.0 linux/amd64", Silent()), store.exclusive("another", Silent()):
         thread = threading.Thread(target=second)
         thread.start()
-        deadline = time.monotonic() + 5
-        while not notes.texts and time.monotonic() < deadline:
-            time.sleep(0.01)
+        notes.wait()
         order.append("first")
-    thread.join(5)
+    thread.join(60)
     assert order == ["first", "second"]
     assert notes.texts == ["waiting for another piece of work, which is busy with build 8.0.0 linux/amd64"]
 
@@ -165,12 +170,13 @@ def test_a_lock_goes_with_its_process_and_garbage_waits_for_it(tmp_path: Path) -
     with holder(tmp_path) as process:
         collected = threading.Thread(target=lambda: store.gc(Keep(), notes))
         collected.start()
+        notes.wait()
         collected.join(0.3)
         assert collected.is_alive()
         assert store.has_artifact(artifact)
         assert notes.texts == ["waiting until no other process uses the store"]
         process.send_signal(signal.SIGKILL)
-    collected.join(5)
+    collected.join(60)
     assert not store.has_artifact(artifact)
     with store.exclusive("build", notes):
         pass
