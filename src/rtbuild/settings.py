@@ -22,6 +22,7 @@ from rtbuild.errors import UsageError
 
 FILE_NAME = "rtbuild.toml"
 PREFIX = "RTBUILD_"
+_HELP = "docs/reference/settings.md says what each setting takes"
 _CI_PREFIX = "RTBUILD_CI_"  # for the scripts that run rtbuild in CI, not for rtbuild
 
 
@@ -98,9 +99,10 @@ def _from_file(file: Path) -> dict[str, object]:
         with file.open("rb") as stream:
             content = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not a TOML file", details=str(error)) from None
+        raise UsageError(f"{file}: not a TOML file", details=str(error), hint=_HELP) from None
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+        hint = "settings are read from the nearest rtbuild.toml upwards"
+        raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=hint) from None
     return {key: _parse(key, value, file.parent, f"{file}: {key}", list(_KINDS)) for key, value in content.items()}
 
 
@@ -126,13 +128,17 @@ def _parse(name: str, value: object, folder: Path, where: str, known: list[str])
     try:
         return _KINDS[name](value, folder)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UsageError(f"{where}: {error}", hint=_HELP) from None
 
 
 def _path(value: object, folder: Path) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError("must be the name of a folder")
-    return Path(os.path.normpath(folder / Path(value).expanduser()))
+    try:
+        expanded = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"must be the name of a folder, not {str(value)!r}: no home of that user is known") from error
+    return Path(os.path.normpath(folder / expanded))
 
 
 def _text(value: object, folder: Path) -> str:

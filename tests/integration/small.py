@@ -39,6 +39,9 @@ _AIRFLOW = """
 kind = "python"
 title = "Something small that is called Airflow"
 requirements = ["greeting"]
+
+[image]
+on_build = ["RUN python3 -m greeting"]
 """
 
 

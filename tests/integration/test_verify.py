@@ -70,17 +70,41 @@ def test_a_lock_that_records_another_layer(small: SmallRelease, room: Path) -> N
     assert "the store does not hold the layer that the lock records" in answer.stdout
     assert re.findall(r"^  equal   (\S+)", answer.stdout, re.MULTILINE) == ["base-os", "airflow"]
     # The image is the one that the lock records, and still: a wrong digest in the lock is not reproduced.
-    assert answer.stdout.splitlines()[-1] == "NOT REPRODUCIBLE"
+    heading, mismatch = answer.stdout.splitlines()[-2:]
+    assert heading == "NOT REPRODUCIBLE:"
+    assert mismatch.startswith("  layer python (of the same inputs): sha256:")
 
 
-def test_a_lock_that_records_another_image(small: SmallRelease, room: Path) -> None:
+def test_a_lock_that_records_other_images(small: SmallRelease, room: Path) -> None:
     mine = small.copy(room)
     put_into_lock(mine, r"(\[image\].*?id = \"sha256:)[0-9a-f]{64}", r"\g<1>" + "0" * 64)
+    put_into_lock(mine, r"(\[image-base\].*?manifest = \"sha256:)[0-9a-f]{64}", r"\g<1>" + "1" * 64)
     answer = mine.command.run("build", VERSION, "--json")  # everything is in the store
     assert answer.code == 3
     assert answer.document["matches_lock"] is False
-    (mismatch,) = answer.document["mismatches"]
-    assert mismatch == f"image ID: {small.answer['image_id']}, the lock says sha256:{'0' * 64}"
+    assert answer.document["mismatches"] == [
+        f"image ID: {small.answer['image_id']}, the lock says sha256:{'0' * 64}",
+        f"base manifest digest: {small.answer['image_base']['manifest']}, the lock says sha256:{'1' * 64}",
+    ]
+
+
+def test_a_lock_that_records_another_base_image(small: SmallRelease, room: Path) -> None:
+    mine = small.copy(room)
+    put_into_lock(mine, r"(\[image-base\].*?id = \"sha256:)[0-9a-f]{64}", r"\g<1>" + "0" * 64)
+    answer = mine.command.run("verify", VERSION)
+    assert answer.code == 3
+    assert answer.stdout.splitlines()[-2:] == [
+        "NOT REPRODUCIBLE:",
+        f"  base image ID: {small.answer['image_base']['id']}, the lock says sha256:{'0' * 64}",
+    ]
+
+
+def test_against_what_build_wrote(small: SmallRelease, room: Path) -> None:
+    """The image with ONBUILD triggers is compared, though the one without them lies beside it."""
+    small.command.run("build", VERSION, "--output", str(room / "image")).succeeded()
+    answer = small.command.run("verify", VERSION, "--against", str(room / "image"), "--json").succeeded()
+    assert answer.document["expected_image_id"] == small.answer["image_id"]
+    assert answer.document["mismatches"] == []
 
 
 def test_against_an_image_with_a_changed_byte_and_one_more_file(small: SmallRelease, room: Path) -> None:

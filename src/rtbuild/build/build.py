@@ -75,17 +75,15 @@ def build(
         with store_errors(f"build in {store.root}"):
             layers, realisations = work.realise()
         images = compose_images(work.layout, recipe, lock, realisations)
-        image = images[0]
-        result = _result(recipe, lock, target, image, layers, compressor)
+        result = _result(lock, images, layers, compressor)
         if record:
             record_results(
                 project.lock_path(recipe.version, target),
                 tuple(layer.result() for layer in layers),
                 result.image_result(),
-                None if len(images) == 1 else images[1].result(compressor.name),
+                result.image_base,
             )
-            lock = project.read_lock(recipe.version, target)
-            result = _result(recipe, lock, target, image, layers, compressor)
+            result = _result(project.read_lock(recipe.version, target), images, layers, compressor)
         publish(work.layout, images, settings.repository, target)
         if output is not None:
             for one in images:
@@ -110,20 +108,18 @@ def _require_fresh(project: Project, recipe: Release, lock: Lock) -> None:
 
 
 def _result(
-    recipe: Release,
-    lock: Lock,
-    platform: Platform,
-    image: Image,
-    layers: tuple[BuiltLayer, ...],
-    compressor: Compressor,
+    lock: Lock, images: tuple[Image, ...], layers: tuple[BuiltLayer, ...], compressor: Compressor
 ) -> BuildResult:
-    matches, mismatches = compare_with_lock(layers, image.result(compressor.name), lock.layers, lock.image)
+    image, *others = (image.result(compressor.name) for image in images)
+    image_base = others[0] if others else None
+    matches, mismatches = compare_with_lock(layers, image, image_base, lock)
     return BuildResult(
-        release=recipe.version,
-        platform=str(platform),
+        release=lock.release,
+        platform=str(lock.platform),
         image_id=image.id,
-        manifest_digest=image.manifest.digest,
+        manifest_digest=image.manifest,
         compressor=compressor.name,
+        image_base=image_base,
         matches_lock=matches,
         mismatches=mismatches,
         layers=layers,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from packaging.requirements import Requirement
 
-from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
+from rtbuild.errors import ResolutionError
+from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input, target_python
 from rtbuild.lock.local import stale_local
 from rtbuild.lock.model import Lock
 from rtbuild.lock.patched import stale_patches
@@ -87,6 +89,10 @@ def _differing(release: Release, lock: Lock) -> list[str]:
     )
     found.extend(stale_local(lock.pythons, release))
     found.extend(stale_patches(lock.pythons, release))
+    with suppress(ResolutionError):  # that Python is not there is told by name
+        python = target_python(release, lock.debs)
+        if lock.python != python:
+            found.append(f"python_version is {lock.python}, but the locked packages bring {python}")
     newest = newest_input(lock.debs, lock.pythons)
     if lock.source_date_epoch != newest:
         found.append(f"source_date_epoch is {lock.source_date_epoch}, but the newest package is of {newest}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC
 
@@ -71,8 +72,13 @@ def target_glibc(debs: Iterable[DebArtifact]) -> tuple[int, int]:
     """The C library's version among `debs` (`(2, 31)`), which says what wheels may ask for (PEP 600)."""
     for deb in debs:
         if deb.name == "libc6":
-            major, minor = upstream_version(deb.version).split(".")[:2]
-            return int(major), int(minor)
+            parts = re.match(r"(\d+)\.(\d+)", upstream_version(deb.version))
+            if parts is None:
+                raise ResolutionError(
+                    f"libc6 {deb.version}: not a version of the GNU C library",
+                    hint="a lock edited by hand? rtbuild lock --refresh makes it anew",
+                )
+            return int(parts[1]), int(parts[2])
     raise ResolutionError("no Debian package brings the C library", hint="a Debian layer has to need libc6")
 
 

@@ -20,7 +20,7 @@ from rtbuild.lock.model import (
     PythonArtifact,
 )
 from rtbuild.platform import PLATFORMS, parse_platform
-from rtbuild.recipe.names import debian_name, normalized, plain_name
+from rtbuild.recipe.names import debian_name, debian_version, normalized, plain_name, python_version
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
@@ -38,7 +38,7 @@ def read_lock(path: Path, *, hint: str = _MEND) -> Lock:
     lock = Lock(
         release=table.string("release"),
         platform=table.parsed("platform", parse_platform, _ANY_PLATFORM),
-        python=table.string("python_version"),
+        python=table.parsed("python_version", python_version, ""),
         as_of=table.moment("as_of"),
         source_date_epoch=table.integer("source_date_epoch", minimum=1),
         inputs=_inputs(table),
@@ -54,6 +54,8 @@ def read_lock(path: Path, *, hint: str = _MEND) -> Lock:
         table.wrong("python-build", f"is missing, but {sdists[0]} has to be built", hint=hint)
     if (lock.image or lock.image_base) and not lock.layers:
         table.wrong("layers", "is missing, but the image's results are there", hint=hint)
+    if (lock.layers or lock.image_base) and not lock.image:
+        table.wrong("image", "is missing, but the results of its layers are there", hint=hint)
     table.finish()
     problems.raise_if_any()
     return lock
@@ -98,7 +100,7 @@ def record_results(
 def _open(path: Path, hint: str) -> tuple[Table, Problems]:
     name = _name_of(path)
     content = parse_toml(path, name, LockError, hint=hint, mend=_MEND)  # no TOML, as after a merge with conflicts
-    problems = Problems(name, LockError, hint=_MEND)
+    problems = Problems(name, LockError, hint=_MEND, by_hand=False)
     table = Table(content, problems)
     version = table.integer("version")
     if version != VERSION and table.has("version"):
@@ -131,7 +133,7 @@ def _debs(table: Table) -> tuple[DebArtifact, ...]:
                 size=item.integer("size", minimum=1),
                 sha256=item.parsed("sha256", parse_sha256, _NO_SHA256),
                 name=item.parsed("name", debian_name, ""),
-                version=item.string("version"),
+                version=item.parsed("version", debian_version, ""),
                 architecture=item.string("architecture"),
                 archive=item.string("archive"),
                 suite=item.string("suite"),
@@ -155,7 +157,7 @@ def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifac
         local = field == "python" and item.boolean("local", False)
         if local and filename.endswith(".whl"):
             item.wrong("local", f"{filename} is a wheel, and a local package is an sdist")
-        version = item.string("version")
+        version = item.parsed("version", python_version, "")
         patches = _patches(item, version) if field == "python" else ()
         pythons.append(
             PythonArtifact(
@@ -257,4 +259,5 @@ def _write(path: Path, text: str) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as cause:
-        raise LockError(f"{_name_of(path)}: cannot be written: {cause.strerror}") from cause
+        hint = f"may you write into {path.parent}?"
+        raise LockError(f"{_name_of(path)}: cannot be written: {cause.strerror}", hint=hint) from cause

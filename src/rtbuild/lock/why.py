@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -83,7 +84,10 @@ def who_needs(release: Release, lock: Lock, name: str) -> tuple[Need, ...]:
         if one.name == normal
     ]
     if not needs:
-        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {name!r}")
+        names = {deb.name for deb in lock.debs} | {one.name for one in (*lock.pythons, *lock.build_pythons)}
+        near = difflib.get_close_matches(normal, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "the lock file lists what there is, by name"
+        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {name!r}", hint=hint)
     return tuple(needs)
 
 

@@ -16,7 +16,7 @@ from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
 from rtbuild.recipe.packages import input_digests, read_packages
-from rtbuild.recipe.table import Problems, Table, parse_toml
+from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, near_name, parse_toml
 
 _MODE = re.compile(r"0[0-7]{3,4}\Z")
 
@@ -35,7 +35,7 @@ class LayerFile:
 def read_layer(root: Path, name: str) -> LayerFile:
     """Read the layer `name` of the project at `root`; raises `RecipeError` with every problem of the file."""
     file = f"recipes/layers/{name}.toml"
-    content = parse_toml(root / file, file, RecipeError)
+    content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     installed = _InstalledFiles(root, name)
@@ -114,7 +114,7 @@ def read_suites(table: Table) -> tuple[Suite, ...]:
                 item.wrong(
                     f"architectures[{index}]",
                     f"unknown architecture {architecture!r}",
-                    hint=f"known ones: {', '.join(sorted(known))}",
+                    hint=near_name(architecture, known, "ones"),
                 )
         suite = Suite(
             archive=item.parsed("archive", names.plain_name, ""),
@@ -202,6 +202,10 @@ def _absolute(table: Table, name: str) -> str:
     return path
 
 
+def _files_below(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
 class _InstalledFiles:
     """The `files`, `copies`, `links` and `directories` of one layer; sources lie in `recipes/layers/<name>/`."""
 
@@ -253,7 +257,8 @@ class _InstalledFiles:
         try:
             digest = sha256_bytes((self._root / file).read_bytes())
         except OSError as error:
-            item.wrong("source", f"{file} cannot be read: {error.strerror}")
+            hint = near_name(name, _files_below(self._root / self._folder), f"files of {self._folder}/")
+            item.wrong("source", f"{file} cannot be read: {error.strerror}", hint=hint)
             return None, None
         if (file, digest) not in self.inputs:
             self.inputs.append((file, digest))

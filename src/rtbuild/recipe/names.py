@@ -63,8 +63,15 @@ def debian_request(text: str) -> str:
     """A Debian package's name, or `name=version` as apt-get spells it."""
     name, equals, version = text.partition("=")
     debian_name(name)
-    if equals and not _DEBIAN_VERSION.match(version):
-        raise ValueError("not a Debian version after the equals sign")
+    if equals:
+        debian_version(version)
+    return text
+
+
+def debian_version(text: str) -> str:
+    """The version of a Debian package (Debian Policy 5.6.12)."""
+    if not _DEBIAN_VERSION.match(text):
+        raise ValueError("not a Debian version")
     return text
 
 

@@ -13,7 +13,7 @@ from rtbuild.recipe import names
 from rtbuild.recipe.diff import DiffError, FileDiff, read_diff
 from rtbuild.recipe.layers import input_digest
 from rtbuild.recipe.model import Patch
-from rtbuild.recipe.table import Problems, Table, parse_toml
+from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
 
 FOLDER = "recipes/patches"
 KINDS = ("backport", "product", "revert", "security")
@@ -34,7 +34,7 @@ class PatchFile:
 def read_patch(root: Path, id: str) -> PatchFile:
     """Read the patch `id` of the project at `root`; raises `RecipeError` with every problem of a file."""
     file = f"{FOLDER}/{id}.toml"
-    content = parse_toml(root / file, file, RecipeError)
+    content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     title = table.string("title")
@@ -85,7 +85,7 @@ def _read_diffs(root: Path, id: str, sha256: Sha256) -> tuple[FileDiff, ...]:
     except FileNotFoundError:
         raise RecipeError(f"{file}: there is no such file", hint=f"{FOLDER}/{id}.toml stands for it") from None
     except OSError as error:
-        raise RecipeError(f"{file}: cannot be read: {error.strerror}") from error
+        raise RecipeError(f"{file}: cannot be read: {error.strerror}", hint="may you read the file?") from error
     found = sha256_bytes(content)
     if found != sha256:
         hint = f'if that is meant, write sha256 = "{found}" into {FOLDER}/{id}.toml'

@@ -10,13 +10,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from rtbuild.errors import RecipeError, UsageError
-from rtbuild.platform import Platform, parse_platform
+from rtbuild.platform import PLATFORMS, Platform, parse_platform
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, read_image
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
 from rtbuild.recipe.patches import PatchFile, read_patch
-from rtbuild.recipe.table import Problems, Table, parse_toml
+from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, near_name, parse_toml
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
 STATUSES = ("stable", "lts", "yanked")
@@ -50,7 +50,7 @@ def read_release(root: Path, version: str) -> Release:
     """
     file = f"recipes/releases/{version}.toml"
     known = ", ".join(list_releases(root)) or "none"
-    content = parse_toml(root / file, file, RecipeError, hint=f"known releases: {known}")
+    content = parse_toml(root / file, file, RecipeError, hint=f"known releases: {known}", mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
 
@@ -112,7 +112,7 @@ def read_engine(root: Path, name: str) -> EngineRecipe:
     """Read the recipe of the private engine `name`; raises `RecipeError`."""
     file = f"recipes/engines/{name}.toml"
     known = ", ".join(list_engines(root)) or "none"
-    content = parse_toml(root / file, file, RecipeError, hint=f"known engines: {known}")
+    content = parse_toml(root / file, file, RecipeError, hint=f"known engines: {known}", mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     title = table.string("title")
@@ -157,7 +157,7 @@ def _require_known(root: Path, kind: str, name: str, index: int, problems: Probl
     """Stop at a name that has no file; `kind` is the release's field and the folder of such files."""
     known = _stems(root / "recipes" / kind)
     if name not in known:
-        hint = f"known {kind}: {', '.join(sorted(known)) or 'none'}"
+        hint = near_name(name, known, kind)
         problems.add(f"{kind}[{index}]", f"there is no recipes/{kind}/{name}.toml", hint=hint)
         problems.raise_if_any()
 
@@ -177,13 +177,16 @@ def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Laye
             problems.add(place, f"the Debian layer {layer.name} stands above a {kind}", hint="list it before")
         if layer.parent is None:
             if below:
-                problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest one")
+                hint = f'write parent = "{next(reversed(below))}" in recipes/layers/{layer.name}.toml'
+                problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest one", hint=hint)
+            if not layer.suites:
+                hint = f"write [[suite]] in recipes/layers/{layer.name}.toml"
+                problems.add(place, f"the layer {layer.name} names no suite", hint=hint)
         elif layer.parent not in below:
-            problems.add(place, f"the parent {layer.parent!r} of {layer.name} does not stand below it")
+            hint = f"list {layer.parent} before {layer.name}, or name another in recipes/layers/{layer.name}.toml"
+            problems.add(place, f"the parent {layer.parent!r} of {layer.name} does not stand below it", hint=hint)
         else:
             layer = replace(layer, suites=layer.suites or below[layer.parent].suites)
-        if not layer.suites:
-            problems.add(place, f"the layer {layer.name} names no suite", hint=f"recipes/layers/{layer.name}.toml")
         below[layer.name] = layer
         layers.append(layer)
     return tuple(layers)
@@ -208,7 +211,8 @@ def _check_python(
     for layer in python_layers:
         for root in layer.roots:
             if names.normalized(Requirement(root).name) not in seen:
-                problems.add("layers", f"{layer.name} holds {root!r}, which nothing requires")
+                hint = f"require it in the release, or take it out of recipes/layers/{layer.name}.toml"
+                problems.add("layers", f"{layer.name} holds {root!r}, which nothing requires", hint=hint)
     if python_layers and [bool(layer.roots) for layer in python_layers].count(False) != 1:
         hint = "one Python layer, and only one, has neither 'roots' nor 'packages': it holds the rest"
         problems.add("layers", "it is not clear which Python layer holds the rest", hint=hint)
@@ -260,13 +264,14 @@ def _providers(table: Table) -> list[str]:
 
 def _platforms(table: Table) -> tuple[Platform, ...]:
     platforms = []
-    for index, name in enumerate(table.strings("platforms")):
+    names_found = table.strings("platforms")
+    for index, name in enumerate(names_found):
         try:
             platforms.append(parse_platform(name))
         except UsageError as error:
             table.wrong(f"platforms[{index}]", error.brief, hint=error.hint)
-    if table.has("platforms") and not platforms:
-        table.wrong("platforms", "names no platform")
+    if table.has("platforms") and not names_found:
+        table.wrong("platforms", "names no platform", hint=f"known platforms: {', '.join(PLATFORMS)}")
     return tuple(platforms)
 
 

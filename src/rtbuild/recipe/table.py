@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,11 @@ from typing import Any, TypeVar
 from rtbuild.errors import RtbuildError
 
 T = TypeVar("T")
+
+RECIPE_HELP = "docs/reference/recipes.md says what each field takes"
+"""The hint for a problem of a recipe that has none of its own."""
+
+_FIRST_MOMENT = datetime.fromtimestamp(0, UTC)  # dates become seconds since then, in file headers too
 
 _KINDS: dict[type, str] = {
     str: "a string",
@@ -26,14 +31,26 @@ _KINDS: dict[type, str] = {
     datetime: "a date and time",
     date: "a date",
 }
+_EXAMPLES: dict[type, str] = {
+    str: '{} = "text"',
+    bool: "{} = true",
+    int: "{} = 1",
+    list: '{} = ["one", "another"]',
+    dict: "[{}]",
+    datetime: "{} = 2023-05-02T00:00:00Z",
+}
+_EXAMPLE_OF_TABLES = "[[{}]]"
 
 
 class Problems:
     """What is wrong with one file. `file` is its name as the user knows it (relative to the project); `hint` is for
-    problems that have none of their own."""
+    problems that have none of their own. `by_hand` is False for a file that nobody should mend in an editor."""
 
-    def __init__(self, file: str, error: type[RtbuildError], *, hint: str | None = None) -> None:
+    def __init__(
+        self, file: str, error: type[RtbuildError], *, hint: str | None = RECIPE_HELP, by_hand: bool = True
+    ) -> None:
         self.file = file
+        self.by_hand = by_hand
         self._error = error
         self._hint = hint
         self._found: list[tuple[str, str | None]] = []
@@ -106,18 +123,25 @@ class Table:
 
     def moment(self, name: str) -> datetime:
         """A date and time with its offset, in UTC."""
-        value = self._get(name, datetime, datetime.fromtimestamp(0, UTC), required=True)
+        value = self._get(name, datetime, _FIRST_MOMENT, required=True)
         if value.tzinfo is None:
             self.wrong(name, "has no time zone", hint="write it in UTC: 2023-05-02T00:00:00Z")
             return value.replace(tzinfo=UTC)
-        return value.astimezone(UTC)
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            self.wrong(name, f"{value.isoformat()} is no moment in UTC")
+            return _FIRST_MOMENT
+        if value < _FIRST_MOMENT:
+            self.wrong(name, f"{value.isoformat()} is before 1970")
+        return value
 
     def strings(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
         """A list of strings, none of them empty or twice."""
         values = self.words(name, default)
         for index, value in enumerate(values):
             if value in values[:index]:
-                self.wrong(f"{name}[{index}]", f"{value!r} is listed twice")
+                self.wrong(f"{name}[{index}]", f"{value!r} is listed twice", hint="keep one of them")
         return values
 
     def words(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -128,7 +152,8 @@ class Table:
             if isinstance(value, str) and value:
                 good.append(value)
             else:
-                self.wrong(f"{name}[{index}]", f"expected a string, found {_kind_of(value)}")
+                hint = self._example(name, list)
+                self.wrong(f"{name}[{index}]", f"expected a string, found {_kind_of(value)}", hint=hint)
         return tuple(good)
 
     def parsed(self, name: str, parse: Callable[[str], T], neutral: T) -> T:
@@ -157,13 +182,14 @@ class Table:
 
     def tables(self, name: str, *, required: bool = False) -> list[Table]:
         """A list of tables; empty where the optional field is missing."""
-        values: list[Any] = self._get(name, list, [], required=required)
+        values: list[Any] = self._get(name, list, [], required=required, example=_EXAMPLE_OF_TABLES)
         found = []
         for index, value in enumerate(values):
             if isinstance(value, dict):
                 found.append(Table(value, self.problems, f"{self.at(name)}[{index}]"))
             else:
-                self.wrong(f"{name}[{index}]", f"expected a table, found {_kind_of(value)}")
+                hint = self._example(name, list, _EXAMPLE_OF_TABLES)
+                self.wrong(f"{name}[{index}]", f"expected a table, found {_kind_of(value)}", hint=hint)
         return found
 
     def string_items(self) -> tuple[tuple[str, str], ...]:
@@ -181,23 +207,38 @@ class Table:
             return
         for name in self._content:
             if name not in self._known:
-                near = difflib.get_close_matches(name, self._known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(sorted(self._known))}"
-                self.wrong(name, "unknown field", hint=hint)
+                self.wrong(name, "unknown field", hint=near_name(name, self._known, "fields"))
 
-    def _get(self, name: str, kind: type[T], neutral: T, *, required: bool) -> T:
+    def _get(self, name: str, kind: type[T], neutral: T, *, required: bool, example: str | None = None) -> T:
         self._known.add(name)
         try:
             value = self._content[name]
         except KeyError:
             if required:
-                self.wrong(name, f"is missing, {_KINDS[kind]} is expected")
+                hint = self._example(name, kind, example)
+                self.wrong(name, f"is missing, {_KINDS[kind]} is expected", hint=hint)
             return neutral
         # bool is a subclass of int, datetime of date: only the very type is right.
         if type(value) is kind:
             return value
-        self.wrong(name, f"expected {_KINDS[kind]}, found {_kind_of(value)}")
+        hint = self._example(name, kind, example)
+        self.wrong(name, f"expected {_KINDS[kind]}, found {_kind_of(value)}", hint=hint)
         return neutral
+
+    def _example(self, name: str, kind: type, example: str | None = None) -> str | None:
+        """How the field is spelt, where a person should mend it."""
+        if not self.problems.by_hand:
+            return None
+        # Only a heading carries the names of the tables around it.
+        heading = kind is dict or example is not None
+        return f"write it as {(example or _EXAMPLES[kind]).format(self.at(name) if heading else name)}"
+
+
+def near_name(name: str, known: Iterable[str], kind: str) -> str:
+    """The hint for a name that is none of the `kind` that are known: the one that was meant, else all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known {kind}: {', '.join(known) or 'none'}"
 
 
 def parse_toml(
@@ -210,7 +251,7 @@ def parse_toml(
     except FileNotFoundError:
         raise error(f"{name}: there is no such file", hint=hint) from None
     except OSError as cause:
-        raise error(f"{name}: cannot be read: {cause.strerror}") from cause
+        raise error(f"{name}: cannot be read: {cause.strerror}", hint="may you read the file?") from cause
     except UnicodeDecodeError as cause:
         raise error(f"{name}: is not UTF-8 text (byte {cause.start})", hint=mend) from None
     except tomllib.TOMLDecodeError as cause:

@@ -36,11 +36,13 @@ class VerifiedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What rebuilding gave. `manifest_equal` is None where another compressor wrote the expected blobs."""
+    """What rebuilding gave. `manifest_equal` is None where another compressor wrote the expected blobs; `mismatches`
+    says all that differs, a line each, the image without ONBUILD triggers included."""
 
     release: str
     platform: str
     reproducible: bool
+    mismatches: tuple[str, ...]
     expected_image_id: Digest
     image_id: Digest
     expected_manifest_digest: Digest | None
@@ -69,7 +71,10 @@ def describe(report: VerifyReport, *, most: int | None = _SHOWN) -> str:
     if report.manifest_equal is None:
         manifest += " (another compressor wrote the one that is expected, so this does not count)"
     lines.append(f"manifest digest  {manifest}")
-    lines.append("reproducible" if report.reproducible else "NOT REPRODUCIBLE")
+    if report.reproducible:
+        lines.append("reproducible")
+    else:
+        lines += ["NOT REPRODUCIBLE:", *(f"  {mismatch}" for mismatch in report.mismatches)]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from rtbuild.errors import LockError, UsageError
 from rtbuild.lock.model import ImageResult, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_image
+from rtbuild.oci.names import is_called
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.project import Project
@@ -35,8 +36,9 @@ def verify(
     """Rebuild `release` in an empty store, without the engine's cache, and compare with the lock.
 
     Artifacts that the user's store has are taken from there, each hashed again before it is used; everything else is
-    made anew. `against` is a folder with an OCI image layout to compare with instead of the lock. `report` is a folder
-    that gets the report as text and JSON, and the layers that differ.
+    made anew. `against` is a folder with an OCI image layout to compare with instead of the lock: its image with the
+    release's version for a tag, or the only one it has. `report` is a folder that gets the report as text and JSON, and
+    the layers that differ.
 
     Raises `LockError` where the lock records nothing to compare with, and what `build` raises.
     """
@@ -45,7 +47,7 @@ def verify(
     target = platform or host_platform()
     version = project.resolve(release)
     lock = project.read_lock(version, target)
-    other = _image_in(against, target) if against else None
+    other = _image_in(against, version, target) if against else None
     if lock.image is None and other is None:
         raise LockError(
             f"{project.relative(project.lock_path(version, target))}: records no digests to verify",
@@ -88,14 +90,16 @@ def changed_blobs(fresh: Store, result: BuildResult, layers: tuple[VerifiedLayer
     return found
 
 
-def _image_in(folder: Path, platform: Platform) -> tuple[Layout, StoredImage]:
+def _image_in(folder: Path, version: str, platform: Platform) -> tuple[Layout, StoredImage]:
     if not folder.is_dir():
         raise UsageError(
             f"{folder} is not a folder", hint="--against takes an OCI image layout, as build --output writes"
         )
     layout = Layout.open(folder)
     os_name, architecture = platform.name.split("/")
-    return layout, read_image(layout, platform=(os_name, architecture))
+    # `build --output` writes the image without ONBUILD triggers beside the release's own.
+    tagged = any(is_called(found, version) for found in layout.read_index())
+    return layout, read_image(layout, version if tagged else None, platform=(os_name, architecture))
 
 
 def _compare(
@@ -173,18 +177,19 @@ def _report(
         expected_id, expected_manifest = image.id, image.manifest.digest
         # a layout does not say which compressor wrote it, so other bytes prove nothing
         manifest_equal = True if expected_manifest == result.manifest_digest else None
+        mismatches = _mismatches(layers, image.id, result.image_id)
     else:
         recorded: ImageResult | None = lock.image
         assert recorded is not None  # looked at before anything was built
         expected_id, expected_manifest = recorded.id, recorded.manifest
         same_compressor = recorded.compressor == result.compressor
         manifest_equal = recorded.manifest == result.manifest_digest if same_compressor else None
+        mismatches = result.mismatches
     return VerifyReport(
         release=result.release,
         platform=result.platform,
-        reproducible=(
-            all(layer.equal for layer in layers) and expected_id == result.image_id and manifest_equal is not False
-        ),
+        reproducible=not mismatches,
+        mismatches=mismatches,
         expected_image_id=expected_id,
         image_id=result.image_id,
         expected_manifest_digest=expected_manifest,
@@ -193,3 +198,11 @@ def _report(
         layers=layers,
         seconds=seconds,
     )
+
+
+def _mismatches(layers: tuple[VerifiedLayer, ...], expected: Digest, found: Digest) -> tuple[str, ...]:
+    """What differs from an image that is no lock's, a line each."""
+    lines = [f"layer {layer.name}: {layer.found}, expected {layer.expected}" for layer in layers if not layer.equal]
+    if found != expected:
+        lines.append(f"image ID: {found}, expected {expected}")
+    return tuple(lines)

@@ -22,6 +22,7 @@ RESULT = BuildResult(
     image_id=Digest("sha256:" + "1" * 64),
     manifest_digest=Digest("sha256:" + "2" * 64),
     compressor="zstd",
+    image_base=None,
     matches_lock=True,
     mismatches=(),
     layers=(

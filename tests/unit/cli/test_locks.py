@@ -105,7 +105,10 @@ def test_why_what_is_asked_for_itself(run: Run, lock: Lock) -> None:
 def test_why_what_is_not_there(run: Run, lock: Lock) -> None:
     result = run("why", "8.0", "emacs", *HERE)
     assert result.exit_code == 1
-    assert result.stderr == "error: the lock of 8.0.0 for linux/amd64 has no package 'emacs'\n"
+    assert result.stderr.splitlines() == [
+        "error: the lock of 8.0.0 for linux/amd64 has no package 'emacs'",
+        "hint: the lock file lists what there is, by name",
+    ]
 
 
 def test_export_as_requirements(run: Run, lock: Lock) -> None:

@@ -60,6 +60,16 @@ def test_a_lock_that_fits(world: Locked) -> None:
     assert world.check() == ()
 
 
+def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
+    minimal = locks.deb("libpython3.9-minimal", "3.9.2-1", layer="python")
+    lock = replace(world.lock, debs=(*world.lock.debs, minimal))
+    path = world.project.lock_path("8.0.0", AMD64)
+    write_lock(path, lock)
+    assert world.check() == ()
+    write_lock(path, replace(lock, python="3.9.3"))
+    assert world.check() == ("python_version is 3.9.3, but the locked packages bring 3.9.2",)
+
+
 def test_check_without_a_lock(world: Locked) -> None:
     world.project.lock_path("8.0.0", AMD64).unlink()
     assert world.check() == ("there is no lock of 8.0.0 for linux/amd64",)

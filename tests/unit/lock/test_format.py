@@ -82,13 +82,17 @@ def test_results_are_recorded_in_place_of_older_ones(path: Path) -> None:
     write_lock(path, locks.lock())
     layers = [LayerResult(name="python", key=Key("5" * 64), diff_id=DiffId(Digest("sha256:" + "6" * 64)), size=7)]
     image = ImageResult(id=Digest("sha256:" + "7" * 64), manifest=Digest("sha256:" + "8" * 64), compressor="gzip")
-    record_results(path, layers, None, image)
-    assert read_lock(path) == replace(locks.lock(), layers=tuple(layers), image=None, image_base=image)
+    record_results(path, layers, image, None)
+    assert read_lock(path) == replace(locks.lock(), layers=tuple(layers), image=image, image_base=None)
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{1,8}(-[a-z0-9]{1,4})?", fullmatch=True)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="/\\"), min_size=1, max_size=20)
+DEBIAN_VERSIONS = st.from_regex(r"([1-9]:)?[0-9][A-Za-z0-9.+~]{0,6}(-[0-9a-z.+~]{1,4})?", fullmatch=True)
+VERSIONS = st.from_regex(
+    r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}((a|b|rc)[0-9])?(\.post[0-9])?(\+[a-z0-9]{1,4})?", fullmatch=True
+)
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
@@ -100,7 +104,7 @@ def any_lock(draw: st.DrawFn) -> Lock:
     debs = [
         replace(
             locks.deb(name, depends=draw(some)),
-            version=draw(TEXTS),
+            version=draw(DEBIAN_VERSIONS),
             size=draw(st.integers(1, 2**40)),
             sha256=Sha256(draw(HEX)),
             built=draw(st.integers(1, 2**33)),
@@ -111,7 +115,7 @@ def any_lock(draw: st.DrawFn) -> Lock:
     pythons = [
         replace(
             locks.wheel(name, requires=draw(some)),
-            version=draw(TEXTS),
+            version=draw(VERSIONS),
             filename=draw(TEXTS),
             uploaded=draw(MOMENTS),
             layer=draw(st.sampled_from(["", "airflow", "providers"])),
@@ -127,7 +131,6 @@ def any_lock(draw: st.DrawFn) -> Lock:
         debs=tuple(debs),
         pythons=tuple(pythons),
         build_pythons=builds,
-        image=draw(st.sampled_from([None, locks.lock().image])),
         image_base=draw(st.sampled_from([None, locks.lock().image])),
     )
 
@@ -168,6 +171,11 @@ def test_a_digit_of_a_hash_that_is_none(path: Path) -> None:
         ("diff_id = ", "diff = ", "layers.base-os.diff_id: is missing, a string is expected"),
         ("[inputs]", "[outputs]", "inputs: is missing, a table is expected"),
         ("2023-05-02T00:00:00Z", '"yesterday"', "as_of: expected a date and time, found a string"),
+        ("2023-05-02T00:00:00Z", "9999-12-31T23:59:59-01:00", "as_of: 9999-12-31T23:59:59-01:00 is no moment in UTC"),
+        ("2023-05-02T00:00:00Z", "1969-12-31T23:59:59Z", "as_of: 1969-12-31T23:59:59+00:00 is before 1970"),
+        ('python_version = "3.9.2"', 'python_version = "3,9"', "python_version: '3,9': not a version (PEP 440)"),
+        ('version = "2.31-13+deb11u1"', 'version = "banana"', "deb[1].version: 'banana': not a Debian version"),
+        ('version = "2.6.0"', 'version = "banana"', "python[0].version: 'banana': not a version (PEP 440)"),
     ],
 )
 def test_a_bad_field_is_named(path: Path, old: str, new: str, problem: str) -> None:
@@ -197,6 +205,11 @@ def test_an_sdist_without_what_builds_it(path: Path) -> None:
 def test_the_image_without_its_layers(path: Path) -> None:
     error = refusal(path, lambda text: text[: text.index("[layers")] + text[text.index("[[deb]]") :])
     assert error.brief == f"{NAME}: layers: is missing, but the image's results are there"
+
+
+def test_the_layers_without_their_image(path: Path) -> None:
+    error = refusal(path, lambda text: text[: text.index("[image]")] + text[text.index("[layers") :])
+    assert error.brief == f"{NAME}: image: is missing, but the results of its layers are there"
 
 
 @pytest.mark.parametrize(

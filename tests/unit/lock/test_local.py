@@ -51,7 +51,9 @@ def artifact(release: Release) -> PythonArtifact:
 def lock_of(release: Release, artifact: PythonArtifact) -> Lock:
     tools = (locks.wheel("setuptools", layer=""),)
     pythons = (artifact, locks.wheel("spam"))
-    return locks.lock(pythons=pythons, build_pythons=tools, inputs=release.inputs, as_of=release.as_of, image=None)
+    return locks.lock(
+        pythons=pythons, build_pythons=tools, inputs=release.inputs, as_of=release.as_of, layers=(), image=None
+    )
 
 
 def test_its_bytes_are_known(release: Release) -> None:

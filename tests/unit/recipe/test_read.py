@@ -140,9 +140,19 @@ SERIES = "a Python series such as 3.9 is expected; its patch comes from the Debi
 
 RELEASE_TROUBLE = [
     pytest.param(
-        'airflow = "2.6.0"', 'airflw = "2.6.0"', "airflow: is missing, a string is expected", None, id="missing"
+        'airflow = "2.6.0"',
+        'airflw = "2.6.0"',
+        "airflow: is missing, a string is expected",
+        'write it as airflow = "text"',
+        id="missing",
     ),
-    pytest.param('python = "3.9"', "python = 3.9", "python: expected a string, found a number", None, id="type"),
+    pytest.param(
+        'python = "3.9"',
+        "python = 3.9",
+        "python: expected a string, found a number",
+        'write it as python = "text"',
+        id="type",
+    ),
     pytest.param('airflow = "2.6.0"', 'airflow = "two"', "airflow: 'two': not a version (PEP 440)", None, id="version"),
     pytest.param(
         'python = "3.9"',
@@ -238,13 +248,17 @@ RELEASE_TROUBLE = [
         id="parent later",
     ),
     pytest.param(
-        '"airflow", "providers"', '"airflow", "airflow"', "layers[3]: 'airflow' is listed twice", None, id="layer twice"
+        '"airflow", "providers"',
+        '"airflow", "airflow"',
+        "layers[3]: 'airflow' is listed twice",
+        "keep one of them",
+        id="layer twice",
     ),
     pytest.param(
         '"providers"]',
         '"provider"]',
         "layers[3]: there is no recipes/layers/provider.toml",
-        "known layers: airflow, base-os, providers, python",
+        "did you mean 'providers'?",
         id="layer missing",
     ),
     pytest.param(
@@ -270,6 +284,7 @@ def test_trouble_in_a_release(tmp_path: Path, old: str, new: str, problem: str, 
     error = refusal(write_project(tmp_path, release=projects.RELEASE.replace(old, new)))
     assert error.brief.startswith(f"recipes/releases/8.0.0.toml: {problem}")
     assert "\n" not in error.brief
+    assert error.hint
     assert hint is None or error.hint == hint
 
 
@@ -368,6 +383,7 @@ def test_trouble_in_a_layer(tmp_path: Path, old: str, new: str, problem: str, hi
     error = refusal(write_project(tmp_path, base_os=projects.BASE_OS.replace(old, new)))
     assert error.brief.startswith(f"recipes/layers/base-os.toml: {problem}")
     assert "\n" not in error.brief
+    assert error.hint
     assert hint is None or error.hint == hint
 
 
@@ -486,7 +502,7 @@ def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     assert error.details is not None
     assert error.details.splitlines() == [
         f"recipes/releases/8.0.0.toml: python: 'three': {SERIES}",
-        "recipes/releases/8.0.0.toml: os: is missing, a string is expected",
+        'recipes/releases/8.0.0.toml: os: is missing, a string is expected (write it as os = "text")',
         "recipes/releases/8.0.0.toml: imgae: unknown field (did you mean 'image'?)",
     ]
 

@@ -24,6 +24,7 @@ REPORT = VerifyReport(
     release="8.0.0",
     platform="linux/amd64",
     reproducible=False,
+    mismatches=("layer python: sha256:3, expected sha256:2",),
     expected_image_id=Digest("sha256:a"),
     image_id=Digest("sha256:b"),
     expected_manifest_digest=Digest("sha256:c"),
@@ -40,12 +41,17 @@ def test_differences_are_named_by_file_and_cut_with_a_count() -> None:
     assert "/etc/19 " in text
     assert "/etc/20 " not in text
     assert "and 10 more" in text
-    assert text.endswith("NOT REPRODUCIBLE")
+    assert text.endswith("NOT REPRODUCIBLE:\n  layer python: sha256:3, expected sha256:2")
 
 
 def test_an_equal_rebuild_says_so() -> None:
     same = replace(
-        REPORT, reproducible=True, image_id=Digest("sha256:a"), manifest_digest=Digest("sha256:c"), layers=(SAME,)
+        REPORT,
+        reproducible=True,
+        mismatches=(),
+        image_id=Digest("sha256:a"),
+        manifest_digest=Digest("sha256:c"),
+        layers=(SAME,),
     )
     text = describe(same)
     assert "image ID         sha256:a = expected" in text
