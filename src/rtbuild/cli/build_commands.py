@@ -31,7 +31,8 @@ folder = click.Path(file_okay=False, path_type=Path)
 def plan(invocation: Invocation, release: str, platform: str | None) -> None:
     """Show each layer of RELEASE: its key, whether it is cached, and if not, which input changed.
 
-    Reads recipes, lock and store; touches neither network nor engine.
+    Reads recipes, lock and store; touches neither network nor engine. Says so where the lock has to be made again
+    before a build.
 
     \b
     Example:
@@ -54,13 +55,18 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     layers = [
         {"name": layer.name, "key": layer.key, "state": layer.state, "reason": layer.reason} for layer in plan.layers
     ]
-    return {"release": plan.release, "platform": plan.platform, "layers": layers}
+    return {"release": plan.release, "platform": plan.platform, "layers": layers, "stale": list(plan.stale)}
 
 
 def plan_text(plan: Plan) -> str:
     """A plan as a table."""
     rows = [(layer.name, short(layer.key), layer.state, layer.reason) for layer in plan.layers]
-    return f"{plan.release} for {plan.platform}\n" + table(("layer", "key", "state", "reason"), rows)
+    text = f"{plan.release} for {plan.platform}\n" + table(("layer", "key", "state", "reason"), rows)
+    if plan.stale:
+        mend = f"rtbuild lock {plan.release} --platform {plan.platform}"
+        problems = "".join(f"\n  {problem}" for problem in plan.stale)
+        text += f"\nthe lock was made from other recipes, so a build waits for: {mend}{problems}"
+    return text
 
 
 @click.command(short_help="Build, and compare with the lock.")

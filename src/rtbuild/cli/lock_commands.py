@@ -87,14 +87,18 @@ def check_locks(invocation: Invocation, project: Project, targets: Sequence[tupl
     """Answer that every lock fits, or raise `StaleLockError` with what does not."""
     from rtbuild.lock.join import check_lock
 
-    stale = []
+    stale: list[str] = []
+    mends: list[str] = []
     for version, platform in targets:
-        name = project.relative(project.lock_path(version, platform))
-        stale += [f"{name}: {problem}" for problem in check_lock(project, project.release(version), platform)]
+        problems = check_lock(project, project.release(version), platform)
+        if problems:
+            name = project.relative(project.lock_path(version, platform))
+            stale += [f"{name}: {problem}" for problem in problems]
+            mends.append(f"rtbuild lock {version} --platform {platform}")
     if stale:
-        versions = " ".join(dict.fromkeys(version for version, _ in targets))
+        which = "the lock no longer fits" if len(mends) == 1 else f"{len(mends)} locks no longer fit"
         raise StaleLockError(
-            "the lock no longer fits its recipes", details="\n".join(stale), hint=f"rtbuild lock {versions}"
+            f"{which} the recipes", details="\n".join(stale), hint=f"make it again with: {'; '.join(mends)}"
         )
     documents = [{"release": version, "platform": str(platform)} for version, platform in targets]
     texts = [f"{version} for {platform}: the lock fits its recipes" for version, platform in targets]

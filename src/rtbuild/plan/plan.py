@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from rtbuild.digest import DiffId, Key, Sha256
+from rtbuild.lock.check import stale_parts
 from rtbuild.lock.model import Lock
 from rtbuild.plan.derivation import Derivation, derive
 from rtbuild.recipe.model import Layer, Release
@@ -52,11 +53,15 @@ class PlannedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The layers of one (release, platform), bottom first."""
+    """The layers of one (release, platform), bottom first.
+
+    `stale` says, a line each, what of the lock does not fit the recipes any more: a build refuses such a lock.
+    """
 
     release: str
     platform: str
     layers: tuple[PlannedLayer, ...]
+    stale: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[PlannedLayer, ...]:
@@ -99,7 +104,12 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
                 name=layer.name, state=state, reason=reason, layer=layer, derivation=derivation, realisation=realisation
             )
         )
-    return Plan(release=release.version, platform=str(lock.platform), layers=tuple(planned))
+    return Plan(
+        release=release.version,
+        platform=str(lock.platform),
+        layers=tuple(planned),
+        stale=stale_parts(release, lock),
+    )
 
 
 def _why(release: Release, lock: Lock, layer: Layer, derivation: Derivation | None, records: Records) -> str:

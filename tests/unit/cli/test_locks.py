@@ -32,10 +32,10 @@ def test_a_lock_that_went_stale(run: Run, lock: Lock, project: Project) -> None:
     result = run("lock", "8.0", "--check")
     assert (result.exit_code, result.stdout) == (1, "")
     first, *causes, hint = result.stderr.splitlines()
-    assert first == "error: the lock no longer fits its recipes"
+    assert first == "error: the lock no longer fits the recipes"
     assert any("recipes/releases/8.0.0.toml has changed" in cause for cause in causes)
     assert any("apache-airflow-providers-http" in cause and "4.3.0" in cause for cause in causes)
-    assert hint == "hint: rtbuild lock 8.0.0"
+    assert hint == "hint: make it again with: rtbuild lock 8.0.0 --platform linux/amd64"
 
 
 def test_a_lock_that_is_not_there(run: Run) -> None:

@@ -52,6 +52,18 @@ def test_the_changed_input_is_named(run: Run, lock: Lock, project: Project, stor
     assert "/etc/motd changed" in layers["base-os"]["reason"]
 
 
+def test_a_stale_lock_is_told(run: Run, lock: Lock, project: Project) -> None:
+    fresh = run(*PLAN, "--json")
+    assert answer(fresh)["stale"] == []
+    put(project.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
+    problem = "recipes/layers/base-os/motd has changed since the lock was made"
+    assert answer(run(*PLAN, "--json"))["stale"] == [problem]
+    assert run(*PLAN).stdout.splitlines()[-2:] == [
+        "the lock was made from other recipes, so a build waits for: rtbuild lock 8.0.0 --platform linux/amd64",
+        f"  {problem}",
+    ]
+
+
 def test_a_release_without_a_lock(run: Run) -> None:
     result = run(*PLAN)
     assert result.exit_code == 1
