@@ -38,7 +38,10 @@ class Project:
         return list_engines(self.root)
 
     def resolve(self, name: str) -> str:
-        """The version that `name` means: itself, or for a series (`8.0`) its newest patch that has a recipe."""
+        """The version that `name` means: itself, or for a series (`8.0`) its newest patch that has a recipe.
+
+        Raises `RecipeError` where there is none.
+        """
         known = self.releases()
         if name in known:
             return name

@@ -169,7 +169,7 @@ class _Work:
         if any(not isinstance(one.layer, FilesLayer) for one in plan.missing):
             from rtbuild.fetch import fetch  # its HTTP client loads slowly, and most builds find everything there
 
-            artifacts = self._needed(plan)
+            artifacts = needed_artifacts(plan, self.lock)
             engine = self.engine()
             engine.require_platform(self.lock.platform)
             fetch(artifacts, self.store, self.settings, progress=self.progress)
@@ -201,21 +201,6 @@ class _Work:
             for realisation, right in zip(kept, pool.map(self.store.verify_layer, kept), strict=True):
                 if not right:
                     self.progress.note(f"layer {realisation.layer} in the store is damaged and is built again")
-
-    def _needed(self, plan: Plan) -> tuple[Artifact, ...]:
-        """The artifacts to fetch for the missing layers. Compiling wheels needs Python's packages too."""
-        names = {layer.name for layer in plan.missing}
-        python = any(isinstance(layer.layer, PythonLayer) for layer in plan.missing)
-        needed: dict[str, Artifact] = {}
-        for deb in self.lock.debs:
-            if python or deb.layer in names:
-                needed[deb.sha256] = deb
-        for wheel in self.lock.pythons:
-            if wheel.layer in names and not wheel.local:
-                needed[wheel.sha256] = wheel
-        if python:
-            needed.update({wheel.sha256: wheel for wheel in self.lock.build_pythons})
-        return tuple(needed.values())
 
     def _build_files(self, plan: Plan) -> dict[str, Realisation]:
         """Layers of files need neither engine nor network, so they are made whatever becomes of the others."""
@@ -282,6 +267,18 @@ class _Work:
         self.store.record(realisation)
         self.progress.end(f"layer {derivation.layer.name}", "built")
         return realisation
+
+
+def needed_artifacts(plan: Plan, lock: Lock) -> tuple[Artifact, ...]:
+    """What building the missing layers of `plan` reads of the artifacts that mirrors serve.
+
+    A Python layer needs all of them: Debian's Python compiles its wheels, and what a wheel leaves to another depends on
+    the wheels of every layer.
+    """
+    if any(isinstance(one.layer, PythonLayer) for one in plan.missing):
+        return lock.remote
+    names = {one.name for one in plan.missing}
+    return tuple(deb for deb in lock.debs if deb.layer in names)
 
 
 def _run_lanes(lanes: list[Callable[[], None]]) -> None:

@@ -63,7 +63,8 @@ def resolve_lock(
     that come with rtbuild.
 
     Raises `RecipeError` for a platform the release does not have and for a patch whose package it does not have,
-    `LockError` for a malformed lock, `ResolutionError`, `MirrorError` and `IntegrityError`.
+    `UsageError` for an upgrade of what is not locked, `LockError` for a malformed lock, `ResolutionError`,
+    `MirrorError` and `IntegrityError`.
     """
     release.require_platform(platform)
     progress = progress or Silent()

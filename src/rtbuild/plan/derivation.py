@@ -51,7 +51,7 @@ class Derivation:
                 canonical_json(
                     {
                         "schema": SCHEMA,
-                        "kind": type(self.layer).__name__,
+                        "kind": _KINDS[type(self.layer)],
                         "platform": str(self.platform),
                         "epoch": self.epoch,
                         "inputs": [list(pair) for pair in self.inputs],
@@ -59,6 +59,14 @@ class Derivation:
                 )
             )
         )
+
+
+_KINDS: dict[type[Layer], str] = {
+    DebianLayer: "DebianLayer",
+    PythonLayer: "PythonLayer",
+    FilesLayer: "FilesLayer",
+}
+"""How keys spell a layer's kind. The stores and locks that there are know them: a class may be renamed, these not."""
 
 
 def derive(release: Release, lock: Lock, layer: Layer, outputs: Mapping[str, DiffId]) -> Derivation | None:

@@ -73,6 +73,7 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
     """Plan every layer of `release` from its lock and what the store holds.
 
     With `compressor`, a layer that the store holds in another compressor's spelling counts as missing.
+    Raises `LockError` where the lock has not the Python that the release names.
     """
     outputs: dict[str, DiffId] = {}
     recorded = {result.name: result for result in lock.layers}
