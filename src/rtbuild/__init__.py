@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rtbuild.errors import RtbuildError
     from rtbuild.fetch import FetchReport, MirrorDescription, describe_mirrors, find_mirrors, open_sources
     from rtbuild.fetch import fetch as fetch_artifacts
+    from rtbuild.lock.check import check_lock
+    from rtbuild.lock.export import export_lock
     from rtbuild.lock.format import write_lock
-    from rtbuild.lock.join import check_lock
     from rtbuild.lock.join import resolve_lock as lock_release
     from rtbuild.lock.model import Lock
     from rtbuild.lock.why import Need, who_needs
@@ -56,9 +57,10 @@ _ORIGIN = {
     "VerifyReport": "rtbuild.verify",
     "build_release": "rtbuild.build:build",
     "check_image": "rtbuild.contract",
-    "check_lock": "rtbuild.lock.join",
+    "check_lock": "rtbuild.lock.check",
     "check_release": "rtbuild.contract",
     "describe_mirrors": "rtbuild.fetch",
+    "export_lock": "rtbuild.lock.export",
     "fetch_artifacts": "rtbuild.fetch:fetch",
     "find_mirrors": "rtbuild.fetch",
     "host_platform": "rtbuild.platform",
@@ -102,6 +104,7 @@ __all__ = [
     "check_lock",
     "check_release",
     "describe_mirrors",
+    "export_lock",
     "fetch_artifacts",
     "find_mirrors",
     "host_platform",

@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 
 from rtbuild.fetch.mirrors import find_mirrors
 from rtbuild.fetch.remote import CACHE, MirrorSources, open_web
+from rtbuild.lock.check import check_lock
 from rtbuild.lock.format import read_lock, write_lock
-from rtbuild.lock.join import check_lock, resolve_lock
+from rtbuild.lock.join import resolve_lock
 from rtbuild.lock.model import Lock
 from rtbuild.platform import PLATFORMS
 from rtbuild.project import Project

@@ -85,7 +85,7 @@ def lock_targets(project: Project, release: str | None, platforms: Sequence[str]
 
 def check_locks(invocation: Invocation, project: Project, targets: Sequence[tuple[str, Platform]]) -> None:
     """Answer that every lock fits, or raise `StaleLockError` with what does not."""
-    from rtbuild.lock.join import check_lock
+    from rtbuild.lock.check import check_lock
 
     stale: list[str] = []
     mends: list[str] = []

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from rtbuild.digest import Sha256
 from rtbuild.errors import LockError, UsageError
 from rtbuild.fetch.sources import Sources
-from rtbuild.lock.check import Locks, check_lock
+from rtbuild.lock.check import Locks
 from rtbuild.lock.debian import Keyring, resolve_debian, resolve_engine
 from rtbuild.lock.derived import (
     DEBIAN_QUESTION,
@@ -32,8 +32,6 @@ from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.names import normalized
-
-__all__ = ["Project", "check_lock", "resolve_engine_lock", "resolve_lock"]
 
 
 class Project(Locks, Protocol):
