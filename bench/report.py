@@ -19,9 +19,10 @@ Machine: {cores} processors, {memory} GiB of memory. {versions}.
 
 "Ours" is the command line from its start to its exit. All inputs are fetched before, for both sides: rtbuild's store
 holds the artifacts and nothing made of them; the rival's apt finds the .debs among its downloads, and its pip finds
-the wheels in a folder. What is left of the network are the indexes that apt reads anew, in the rival's time. Times
-machine's (processes that want a processor, averaged over a minute) before the measure began: on a machine that does
-nothing else it is what the benchmark itself left.
+the wheels in a folder. What is left of the network are the indexes that apt reads anew, in the rival's time. Times are
+medians of the runs. A ratio above 1 is in rtbuild's favour. The load is the machine's (processes that want a processor,
+averaged over a minute) before the measure began: on a machine that does nothing else it is what the benchmark itself
+left.
 
 """
 
