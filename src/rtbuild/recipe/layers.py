@@ -67,8 +67,6 @@ def read_layer(root: Path, name: str) -> LayerFile:
         layer = FilesLayer(name=name, title=title, files=files)
         if not files:
             table.wrong("files", "names no file: the layer would be empty")
-        for index, copy in enumerate(one for one in files if one.copy_of):
-            table.wrong(f"copies[{index}]", f"{copy.path}: a layer of files cannot look into the layers below it")
     else:
         if kind not in ("debian", ""):
             table.wrong("kind", f"unknown kind {kind!r}", hint="a layer is of kind 'debian', 'python' or 'files'")
@@ -82,6 +80,11 @@ def read_layer(root: Path, name: str) -> LayerFile:
             files=files,
             removals=removals,
         )
+    if kind in ("python", "files"):
+        for index, copy in enumerate(one for one in files if one.copy_of):
+            hint = "a Debian layer can copy it, or the file's content lies beside the recipe as a 'source'"
+            what = f"{copy.path}: a layer of kind {kind!r} cannot look into the layers below it"
+            table.wrong(f"copies[{index}]", what, hint=hint)
     if kind in ("debian", "python", "files"):
         table.finish()
     problems.raise_if_any()

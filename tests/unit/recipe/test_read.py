@@ -392,6 +392,12 @@ def test_a_python_layer_has_no_debian_fields(tmp_path: Path) -> None:
     assert error.brief == "recipes/layers/airflow.toml: users: unknown field"
 
 
+def test_a_python_layer_copies_nothing(tmp_path: Path) -> None:
+    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW + '[[copies]]\npath = "/a"\nof = "/b"\n'))
+    problem = "copies[0]: /a: a layer of kind 'python' cannot look into the layers below it"
+    assert error.brief == f"recipes/layers/airflow.toml: {problem}"
+
+
 def test_a_root_that_nothing_requires(tmp_path: Path) -> None:
     error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW.replace('"pip"]\nreq', '"wheel"]\nreq')))
     assert error.brief == "recipes/releases/8.0.0.toml: layers: airflow holds 'wheel', which nothing requires"
@@ -469,7 +475,7 @@ def test_a_layer_of_files_holds_them_with_the_releases_fields_filled_in(tmp_path
         pytest.param(
             "[[directories]]",
             '[[copies]]\npath = "/a"\nof = "/b"\n[[directories]]',
-            "copies[0]: /a: a layer of files cannot look into the layers below it",
+            "copies[0]: /a: a layer of kind 'files' cannot look into the layers below it",
             id="copy",
         ),
     ],
