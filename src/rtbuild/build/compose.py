@@ -52,15 +52,14 @@ def compose_images(
 
 def publish(layout: Layout, images: Sequence[Image], repository: str, platform: Platform) -> None:
     """List the images in the layout's index, in place of older ones of the same name and platform."""
-    os, architecture, variant = platform_fields(platform)
-    entries = [
-        replace(entry, platform=(os, architecture, variant))
-        for image in images
-        for entry in named(image.manifest, [image.reference(repository)])
-    ]
-    replaced = {(entry.annotations, entry.platform) for entry in entries}
-    kept = [found for found in layout.read_index() if (found.annotations, found.platform) not in replaced]
-    layout.write_index((*kept, *entries))
+    described = platform_fields(platform)
+    layout.list_images(
+        [
+            replace(entry, platform=described)
+            for image in images
+            for entry in named(image.manifest, [image.reference(repository)])
+        ]
+    )
 
 
 def _compose(layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str) -> Image:

@@ -76,8 +76,9 @@ def parse_descriptor(found: Any, where: str) -> Descriptor:
             media_type=str(found.get("mediaType", MANIFEST)),
             digest=parse_digest(found["digest"]),
             size=size,
-            platform=platform
-            and (str(platform["os"]), str(platform["architecture"]), str(platform.get("variant", ""))),
+            platform=(str(platform["os"]), str(platform["architecture"]), str(platform.get("variant", "")))
+            if platform
+            else None,
             annotations=tuple(
                 sorted((str(key), str(value)) for key, value in (found.get("annotations") or {}).items())
             ),

@@ -126,6 +126,15 @@ class Layout:
         except OSError as error:
             raise StoreError(f"cannot write {self.root / 'index.json'}", details=str(error)) from None
 
+    def list_images(self, entries: Sequence[Descriptor]) -> None:
+        """List `entries` in the index, in place of what has the same name and platform there; the rest stays.
+
+        An older entry that tells no platform counts as one for every platform. Raises `StoreError`, `IntegrityError`.
+        """
+        taken = {(_place(entry), platform) for entry in entries for platform in (entry.platform, None)}
+        kept = [found for found in self.read_index() if (_place(found), found.platform) not in taken]
+        self.write_index((*kept, *entries))
+
     def read_index(self) -> tuple[Descriptor, ...]:
         """What the index lists; raises `IntegrityError` for one that cannot be understood."""
         path = self.root / "index.json"
@@ -229,6 +238,11 @@ def image_of(layout: Layout, manifest: Descriptor) -> StoredImage:
     return StoredImage(
         manifest=manifest, config=config, layers=layers, diff_ids=diff_ids, platform=platform, names=names
     )
+
+
+def _place(entry: Descriptor) -> str:
+    """The name under which an index has the image; its digest where it has none."""
+    return next(reversed(names_of(entry)), entry.digest)
 
 
 def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:

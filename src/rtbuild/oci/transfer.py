@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.digest import canonical_json, hex_of
@@ -13,12 +14,13 @@ from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.oci.descriptor import Descriptor, index_document
 from rtbuild.oci.entry import DIRECTORY, Entry
 from rtbuild.oci.layout import LAYOUT_FILE, Layout, image_of
-from rtbuild.oci.names import full_reference, named, names_of
+from rtbuild.oci.names import full_reference, named
 from rtbuild.oci.tar import END, member_header, padding
 
 
 def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
-    """Put the image into the layout at `destination`, made where needed, under `names`; other names there stay.
+    """Put the image into the layout at `destination`, made where needed, under `names`; what has other names
+    or is for other platforms stays.
 
     Blobs are hard links where the file system allows, else copies. Raises `StoreError` and `IntegrityError`.
     """
@@ -26,14 +28,8 @@ def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: S
     image = image_of(layout, manifest)
     for blob in (*image.layers, image.config, image.manifest):
         _link_or_copy(layout, blob, target)
-    entries = named(manifest, names) or (manifest,)
-    taken = {names_of(entry)[-1] for entry in entries if names_of(entry)}
-    kept = [
-        found
-        for found in target.read_index()
-        if found.digest != manifest.digest and not taken.intersection(names_of(found)[-1:])
-    ]
-    target.write_index((*kept, *entries))
+    described = replace(manifest, platform=image.platform)
+    target.list_images(named(described, names) or (described,))
     return target
 
 

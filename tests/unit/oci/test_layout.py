@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,28 @@ def test_copies_are_whole_and_keep_other_images(layout: Layout, tmp_path: Path) 
     assert len(target.read_index()) == 2
     for blob in (*read_image(target, "x:2").layers, two):
         assert b"".join(target.read_blob(blob))
+
+
+def test_a_copy_for_another_platform_stands_beside_the_first(layout: Layout, tmp_path: Path) -> None:
+    here, there, newer = _image(layout), _image(layout, platform="linux/arm64"), _image(layout, "newer")
+    bare = [replace(found, platform=None) for found in (here, there, newer)]
+    copy_image(layout, bare[0], tmp_path / "out", ["x:1"])
+    target = copy_image(layout, bare[1], tmp_path / "out", ["x:1"])
+    assert read_image(target, "x:1", ("linux", "amd64")).manifest.digest == here.digest
+    assert read_image(target, "x:1", ("linux", "arm64")).manifest.digest == there.digest
+    # Whoever reads the index alone is told which is which.
+    assert [found.platform for found in target.read_index()] == [here.platform, there.platform]
+    copy_image(layout, bare[2], tmp_path / "out", ["x:1"])
+    assert read_image(target, "x:1", ("linux", "amd64")).manifest.digest == newer.digest
+    assert len(target.read_index()) == 2
+
+
+def test_an_entry_that_tells_no_platform_is_replaced_by_name(layout: Layout, tmp_path: Path) -> None:
+    old, new = _image(layout), _image(layout, "newer")
+    target = copy_image(layout, old, tmp_path / "out", ["x:1"])
+    target.write_index([replace(found, platform=None) for found in target.read_index()])
+    copy_image(layout, new, tmp_path / "out", ["x:1"])
+    assert read_image(target, "x:1").manifest.digest == new.digest
 
 
 def test_copying_mends_a_damaged_copy(layout: Layout, tmp_path: Path) -> None:
