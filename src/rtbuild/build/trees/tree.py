@@ -111,8 +111,9 @@ def excluded_paths(wheel: Wheel, removals: Sequence[Removal], scheme: Scheme) ->
     """The absolute paths of `wheel`, compiled modules included, that `removals` leave out."""
     if not removals:
         return frozenset()
-    # What fnmatch makes of a pattern, for the path itself and for everything below it.
-    pattern = re.compile("|".join(f"(?:{_regex(removal.pattern)}(?:/.*)?\\Z)" for removal in removals), re.DOTALL)
+    wanted = [removal.pattern.rstrip("/") for removal in removals]
+    # The path itself, and everything below it. What translate() makes is used whole: its end differs between Pythons.
+    pattern = re.compile("|".join(fnmatch.translate(one + below) for one in wanted for below in ("", "/*")))
     found = set()
     for path in wheel.parts:
         if pattern.match(path):
@@ -173,11 +174,6 @@ def _installed(wheel: Wheel, part: Part) -> _Content:
 def _module(compiled: Mapping[str, bytes], path: str) -> _Content:
     content = compiled[path]
     return len(content), (content,)
-
-
-def _regex(pattern: str) -> str:
-    # translate() ends what it makes with \Z and wraps it into (?s:...).
-    return fnmatch.translate(pattern.rstrip("/")).removesuffix("\\Z")
 
 
 def _in_record(path: str, library: str) -> str:

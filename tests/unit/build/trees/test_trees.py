@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import io
 import tarfile
 import zipfile
@@ -187,6 +188,19 @@ def test_removals_reach_folders_files_and_compiled_modules(tmp_path: Path) -> No
             f"{LIBRARY}/demo/__pycache__/c.cpython-39.pyc",
         }
         assert excluded_paths(opened, [], SCHEME) == frozenset()
+
+
+def test_removals_do_not_depend_on_how_fnmatch_ends_its_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Python 3.14 writes \z where older ones write \Z; what stands here means the same and is neither.
+    usual = fnmatch.translate
+    monkeypatch.setattr(fnmatch, "translate", lambda pattern: usual(pattern)[:-2] + r"(?![\s\S])")
+    wheel = make_wheel(tmp_path / "demo.whl", {"demo/tests/deep/t.py": "", "demo/tests.py": "", "demo/c.py": ""})
+    removals = [Removal(pattern="*/tests/", reason=""), Removal(pattern="*/c.py", reason="")]
+    with open_wheel(wheel, SCHEME) as opened:
+        found = excluded_paths(opened, removals, SCHEME)
+    assert found == {f"{LIBRARY}/demo/tests/deep/t.py", f"{LIBRARY}/demo/c.py"}
 
 
 def test_bytes_do_not_depend_on_the_zips_order_or_compression(tmp_path: Path) -> None:
