@@ -17,7 +17,7 @@ from rtbuild.build.provide import open_engine
 from rtbuild.build.python import realise_python
 from rtbuild.build.result import BuildResult, BuiltLayer, compare_with_lock
 from rtbuild.digest import Key
-from rtbuild.engine import Engine, interrupt_builds
+from rtbuild.engine import Engine
 from rtbuild.errors import StaleLockError, StoreError
 from rtbuild.lock.check import stale_parts
 from rtbuild.lock.format import record_results
@@ -231,7 +231,7 @@ class _Work:
             lanes.append(lambda: self._build_debian(shop, made))
         if python:
             lanes.append(lambda: self._build_python(shop, python, made))
-        _run_lanes(lanes)
+        _run_lanes(lanes, engine)
         return made
 
     def _build_debian(self, shop: Workshop, made: dict[str, Realisation]) -> None:
@@ -281,19 +281,19 @@ def needed_artifacts(plan: Plan, lock: Lock) -> tuple[Artifact, ...]:
     return tuple(deb for deb in lock.debs if deb.layer in names)
 
 
-def _run_lanes(lanes: list[Callable[[], None]]) -> None:
-    """Run all at once; the first failure, or Ctrl-C, ends the builds of the others."""
+def _run_lanes(lanes: list[Callable[[], None]], engine: Engine) -> None:
+    """Run all at once; the first failure, or Ctrl-C, ends the builds of the others, begun or not."""
     with ThreadPoolExecutor(max(1, len(lanes)), thread_name_prefix="lane") as pool:
         running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
         except BaseException:
-            interrupt_builds()
+            engine.interrupt()
             raise
         for future in done:
             error = future.exception()
             if error is not None:
-                interrupt_builds()
+                engine.interrupt()
                 raise error
 
 

@@ -3,7 +3,7 @@ run)."""
 
 from __future__ import annotations
 
-from rtbuild.engine.build import BuildOutcome, interrupt_builds, layout_reference
+from rtbuild.engine.build import BuildOutcome, layout_reference
 from rtbuild.engine.containers import Container, Mount, RunOutcome
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.images import ImageFacts
@@ -22,7 +22,6 @@ __all__ = [
     "RunOutcome",
     "engine_status",
     "find_engine",
-    "interrupt_builds",
     "layout_reference",
     "private_engine",
     "start_engine",

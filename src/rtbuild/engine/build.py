@@ -35,11 +35,12 @@ for part in instances current defaults certs; do
     if [ -e "$own/$part" ]; then ln -s "$own/$part" "$0/buildx/$part"; fi
 done
 echo $$ > "$0/pid"
+if [ -e "$0/ended" ]; then exit 1; fi
 export BUILDX_CONFIG="$0/buildx"
 exec "$@"
 """
 """python-on-whales does not tell its child's pid: this shell notes its own, brings the user's builders (if any) into
-the buildx folder of this call, and becomes docker."""
+the buildx folder of this call, and becomes docker, unless the build was ended before it could know the pid."""
 
 
 class BuildOptions(TypedDict, total=False):
@@ -87,23 +88,56 @@ class _Running:
     def end(self, reason: str) -> None:
         with self.lock:
             self.ended = self.ended or reason
+        with contextlib.suppress(OSError):  # its folder is gone when the build is over
+            self.pid_file.with_name("ended").touch()
         if (pid := _read_pid(self.pid_file)) is not None:
             end_family(pid, grace=5.0)
 
 
-_running: set[_Running] = set()
-_running_lock = threading.Lock()
+class Builds:
+    """The builds that belong together, running and to come: those of one engine. May be used from many threads."""
+
+    def __init__(self) -> None:
+        self._running: set[_Running] = set()
+        self._interrupted = False
+        self._lock = threading.Lock()
+
+    def interrupt(self) -> int:
+        """End every build that is running, and return how many there were. Each then raises `BuildError`, and so does
+        whatever would begin later."""
+        with self._lock:
+            self._interrupted = True
+            builds = tuple(self._running)
+        for one in builds:
+            one.end("interrupted")
+        return len(builds)
+
+    @contextlib.contextmanager
+    def registered(self, pid_file: Path, title: str) -> Iterator[_Running]:
+        """A build that `interrupt` ends until the block does; raises `BuildError` after an interrupt."""
+        running = _Running(pid_file)
+        with self._lock:
+            if self._interrupted:
+                raise BuildError(f"{title}: interrupted")
+            self._running.add(running)
+        try:
+            yield running
+        finally:
+            with self._lock:
+                self._running.discard(running)
 
 
 def build(
     endpoint: Endpoint,
     context: Path,
     *,
+    builds: Builds,
     scratch: Path,
     log: Path,
     **options: Unpack[BuildOptions],
 ) -> BuildOutcome:
-    """Build `context`, all of which is sent to the engine anew, whatever it was sent before. `log` gets the whole log.
+    """Build `context`, all of which is sent to the engine anew, whatever it was sent before. `log` gets the whole log,
+    and `builds` can end it.
 
     In `scratch`, where a store has its temporary folders, the build has one of its own; the next who opens the store
     removes what a killed process left.
@@ -122,7 +156,7 @@ def build(
     destination.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    with temporary_folder(scratch, "buildx") as own, _registered(_Running(own / "pid")) as running:
+    with temporary_folder(scratch, "buildx") as own, builds.registered(own / "pid", title) as running:
         client = _client(endpoint, own)
         arguments: dict[str, Any] = {
             "builder": endpoint.builder,
@@ -150,16 +184,6 @@ def build(
         )
     manifest, size = _exported(output, title) if output else (None, 0)
     return BuildOutcome(manifest=manifest, manifest_size=size, seconds=time.monotonic() - begun, log=log)
-
-
-def interrupt_builds() -> int:
-    """End every build that this process has running, from any thread, and return how many there were. Each then raises
-    `BuildError`."""
-    with _running_lock:
-        builds = tuple(_running)
-    for one in builds:
-        one.end("interrupted")
-    return len(builds)
 
 
 def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int, media_type: str = "") -> str:
@@ -195,17 +219,6 @@ def _layout_output(folder: Path) -> dict[str, str]:
         "compression": "uncompressed",
         "oci-mediatypes": "true",
     }
-
-
-@contextlib.contextmanager
-def _registered(running: _Running) -> Iterator[_Running]:
-    with _running_lock:
-        _running.add(running)
-    try:
-        yield running
-    finally:
-        with _running_lock:
-            _running.discard(running)
 
 
 def _client(endpoint: Endpoint, scratch: Path) -> python_on_whales.DockerClient:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
 from rtbuild.digest import Digest
 from rtbuild.engine import containers, images
-from rtbuild.engine.build import BuildOptions, BuildOutcome, build
+from rtbuild.engine.build import BuildOptions, BuildOutcome, Builds, build
 from rtbuild.engine.containers import Container, ContainerOptions, RunOutcome
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.images import ImageFacts
@@ -31,6 +31,7 @@ class Engine:
     scratch: Path
     """Where builds have folders of their own while they run."""
     private: bool = False
+    builds: Builds = field(default_factory=Builds, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.endpoint.title} ({self.versions})"
@@ -51,7 +52,11 @@ class Engine:
         """See `rtbuild.engine.build.build`; raises `EngineError` for a platform that the engine cannot run."""
         if (platform := options.get("platform")) is not None:
             self.require_platform(platform)
-        return build(self.endpoint, context, scratch=self.scratch, log=log, **options)
+        return build(self.endpoint, context, builds=self.builds, scratch=self.scratch, log=log, **options)
+
+    def interrupt(self) -> int:
+        """End the builds of this value, from any thread; it begins no more. See `rtbuild.engine.build.Builds`."""
+        return self.builds.interrupt()
 
     def load(self, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
         """See `rtbuild.engine.images.load`."""

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from rtbuild.digest import Digest
-from rtbuild.engine import interrupt_builds, layout_reference
-from rtbuild.engine.build import BuildOutcome
+from rtbuild.engine import layout_reference
+from rtbuild.engine.build import BuildOutcome, Builds
 from rtbuild.engine.build import build as build_below
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.processes import start_time
@@ -37,7 +37,7 @@ def build(endpoint: Endpoint, context: Path, **options: Any) -> BuildOutcome:
     """A build whose temporary folder is in `scratch` beside the context; it leaves nothing there."""
     scratch = context.parent / "scratch"
     try:
-        return build_below(endpoint, context, scratch=scratch, **options)
+        return build_below(endpoint, context, builds=options.pop("builds", Builds()), scratch=scratch, **options)
     finally:
         assert not scratch.exists() or list(scratch.iterdir()) == []
 
@@ -164,11 +164,11 @@ def test_an_index_that_makes_no_sense_is_not_believed(folder: Path, index: str) 
 KILLED = """
 import sys
 from pathlib import Path
-from rtbuild.engine.build import build
+from rtbuild.engine.build import Builds, build
 from rtbuild.engine.endpoint import Endpoint
 folder = Path(sys.argv[1])
-build(Endpoint(docker=folder / "docker"), folder / "context", scratch=folder / "store/tmp", log=folder / "log",
-      output_local=folder / "files", on_line=lambda line: print(line, flush=True))
+build(Endpoint(docker=folder / "docker"), folder / "context", builds=Builds(), scratch=folder / "store/tmp",
+      log=folder / "log", output_local=folder / "files", on_line=lambda line: print(line, flush=True))
 """
 
 
@@ -209,22 +209,61 @@ def test_a_build_that_takes_too_long_is_ended_with_all_its_children(folder: Path
 
 def test_builds_can_be_interrupted_from_another_thread(folder: Path) -> None:
     endpoint = docker(folder, "echo begun >&2; exec sleep 600")
+    builds, others = Builds(), Builds()
     counts: list[int] = []
     ready = threading.Event()
 
     def interrupt() -> None:
         ready.wait(60)
-        counts.append(interrupt_builds())
+        counts.extend((others.interrupt(), builds.interrupt()))
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(BuildError, match="interrupted"):
         build(
-            endpoint, folder / "context", log=folder / "log", output=folder / "layout", on_line=lambda line: ready.set()
+            endpoint,
+            folder / "context",
+            builds=builds,
+            log=folder / "log",
+            output=folder / "layout",
+            on_line=lambda line: ready.set(),
         )
     thread.join()
-    assert counts == [1]
-    assert interrupt_builds() == 0
+    assert counts == [0, 1]
+
+
+def test_after_an_interrupt_no_build_begins(folder: Path) -> None:
+    builds = Builds()
+    assert builds.interrupt() == 0
+    with pytest.raises(BuildError, match="base-os: interrupted"):
+        build(
+            exporting(folder),
+            folder / "context",
+            builds=builds,
+            title="base-os",
+            log=folder / "log",
+            output=folder / "layout",
+        )
+    assert not (folder / "words").exists()
+    assert build(exporting(folder), folder / "context", log=folder / "log", output=folder / "layout").manifest
+
+
+def test_a_build_that_is_ended_before_docker_runs_never_runs_it(folder: Path) -> None:
+    endpoint = exporting(folder)
+    builds = Builds()
+    (folder / "scratch").mkdir()
+
+    class Late(Endpoint):
+        """Interrupts while the command is put together: no pid is known yet."""
+
+        def command(self) -> list[str]:
+            builds.interrupt()
+            return endpoint.command()
+
+    late = Late(docker=endpoint.docker, config=endpoint.config, builder=endpoint.builder)
+    with pytest.raises(BuildError, match="interrupted"):
+        build(late, folder / "context", builds=builds, log=folder / "log", output=folder / "layout")
+    assert not (folder / "words").exists()
 
 
 def test_ctrl_c_ends_docker(folder: Path) -> None:
