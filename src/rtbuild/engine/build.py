@@ -17,6 +17,9 @@ from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.endpoint import Endpoint, environment
 from rtbuild.engine.processes import end_family
 from rtbuild.errors import BuildError, EngineError
+from rtbuild.oci.descriptor import MANIFEST, Descriptor, index_document
+from rtbuild.oci.layout import LAYOUT_FILE
+from rtbuild.oci.names import REFERENCE
 from rtbuild.platform import Platform
 from rtbuild.store.temporary import temporary_folder
 
@@ -186,7 +189,7 @@ def build(
     return BuildOutcome(manifest=manifest, manifest_size=size, seconds=time.monotonic() - begun, log=log)
 
 
-def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int, media_type: str = "") -> str:
+def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int) -> str:
     """Make `folder` an OCI layout with the one image `manifest` (of `size` bytes) and return the reference that
     `contexts` of `build` takes.
 
@@ -200,14 +203,9 @@ def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int, 
     if link.is_symlink():
         link.unlink()
     link.symlink_to(blobs.resolve(), target_is_directory=True)
-    descriptor = {
-        "mediaType": media_type or "application/vnd.oci.image.manifest.v1+json",
-        "digest": manifest,
-        "size": size,
-        "annotations": {"org.opencontainers.image.ref.name": "parent"},
-    }
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [descriptor]}))
+    parent = Descriptor(media_type=MANIFEST, digest=manifest, size=size, annotations=((REFERENCE, "parent"),))
+    (folder / "oci-layout").write_bytes(LAYOUT_FILE)
+    (folder / "index.json").write_bytes(index_document((parent,)))
     return f"oci-layout://{folder.resolve()}:parent"
 
 
