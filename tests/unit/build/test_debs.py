@@ -58,9 +58,15 @@ def test_what_was_locked_is_what_it_says(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize(
     ("field", "locked", "said"),
-    [("name", "betta", "beta"), ("version", "1.00", "1.0"), ("architecture", "all", "amd64")],
+    [
+        ("name", "betta", "beta"),
+        ("version", "1.00", "1.0"),
+        ("architecture", "all", "amd64"),
+        ("essential", True, False),
+        ("built", 1_600_000_001, 1_600_000_000),
+    ],
 )
-def test_an_entry_that_says_something_else(shelf: Shelf, field: str, locked: str, said: str) -> None:
+def test_an_entry_that_says_something_else(shelf: Shelf, field: str, locked: object, said: object) -> None:
     filename = shelf.lock.debs[1].filename
     with pytest.raises(LockError) as caught:
         shelf.check(shelf.edited(1, **{field: locked}))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rtbuild.deb import HEAD
 from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError
 from rtbuild.fetch.sources import Wanted
+from rtbuild.lock.debian import locked as locked_module
 from rtbuild.lock.debian import resolve_debian, resolve_engine
-from rtbuild.lock.debian.deb_file import HEAD, build_time, control_fields
 from rtbuild.lock.model import DebArtifact
 from rtbuild.platform import parse_platform
 from rtbuild.recipe.model import EngineRecipe, Suite
@@ -145,6 +146,39 @@ def test_a_locked_package_whose_file_is_gone_moves(world: World) -> None:
     assert world.progress.notes == ["b 1 cannot stay: no mirror has pool/main/b/b/b_1_all.deb any more"]
 
 
+def forge(world: World, package: FakeDeb, **fields: str) -> None:
+    """Serve a package of the same name and size with other fields in its control file."""
+    place = world.archive.root / package.path
+    size = place.stat().st_size
+    forged = dataclasses.replace(package, files={}, **fields).build()
+    place.write_bytes(forged.ljust(size, b"\0"))
+    assert place.stat().st_size == size
+
+
+def test_what_a_mirror_forges_into_a_locked_package_chooses_nothing(world: World) -> None:
+    files = {"usr/share/a": hashlib.sha256(b"").digest() * 40}
+    old, new = (FakeDeb(name="a", version=version, depends="b", files=files) for version in "12")
+    others = [FakeDeb(name="b"), FakeDeb(name="evil")]
+    world.archive.publish("stable", [old, *others])
+    locked = world.resolve("a")
+    forge(world, old, depends="b, evil")
+    # Still listed: the index that the archive signed says what it needs.
+    assert world.resolve("a", locked=locked, upgrade=[]) == locked
+    world.archive.publish("stable", [new, *others])
+    # Superseded: the file itself is asked, and it is not the one that was locked.
+    assert versions(world.resolve("a", locked=locked, upgrade=[])) == {"a": "2", "b": "1.0"}
+    assert world.progress.notes == [f"a 1 may move: {old.path}: what a mirror serves is not the file that was locked"]
+
+
+def test_many_superseded_packages_are_read_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"p{number}" for number in range(5)]
+    world.archive.publish("stable", [FakeDeb(name=name) for name in names])
+    locked = world.resolve(*names)
+    world.archive.publish("stable", [FakeDeb(name=name, version="2.0") for name in names])
+    monkeypatch.setattr(locked_module, "_AT_ONCE", 2 * locked[0].size)
+    assert world.resolve(*names, locked=locked, upgrade=[]) == locked
+
+
 def test_upgrade_may_name_a_version(world: World) -> None:
     locked = moved(world)
     world.archive.publish("updates", [FakeDeb(name="b", version="3")])
@@ -183,34 +217,6 @@ def test_an_engine_is_the_named_packages_of_the_named_suites(world: World) -> No
         resolve(dataclasses.replace(recipe, packages=(("runc", "sid"),)))
     with pytest.raises(ResolutionError, match="engine e: there is no Debian package rnuc"):
         resolve(dataclasses.replace(recipe, packages=(("rnuc", "stable"),)))
-
-
-# --- the first bytes of a .deb ---
-
-
-@pytest.mark.parametrize(
-    "head", [b"", b"!<arch>\n", b"<html>" * 30, b"!<arch>\ndebian-binary   soon        " + b" " * 90]
-)
-def test_what_is_no_deb_is_refused(head: bytes) -> None:
-    with pytest.raises(ValueError):
-        build_time(head)
-
-
-def test_the_control_stanza_is_read_from_the_head() -> None:
-    content = FakeDeb(
-        name="a", depends="b", files={"usr/share/a": b"x" * 10_000}, scripts={"postinst": "true\n"}
-    ).build()
-    assert build_time(content[:HEAD]) == 1_600_000_000
-    fields = control_fields(content[:1000])
-    assert (fields["package"], fields["depends"]) == ("a", "b")
-    with pytest.raises(ValueError, match="too long"):
-        control_fields(content[:200])
-    with pytest.raises(ValueError, match="no control member"):
-        control_fields(content[:72])
-    broken = bytearray(content)
-    broken[140:180] = b"\0" * 40
-    with pytest.raises(ValueError, match="cannot be read"):
-        control_fields(bytes(broken))
 
 
 def test_heads_are_asked_for_in_one_call(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,20 +6,17 @@ all, into one tar that BuildKit's `ADD` unpacks. The bytes depend on the package
 
 from __future__ import annotations
 
-import lzma
 import mmap
 import os
 import re
 import tempfile
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-import zstandard
-
+from rtbuild.deb import data_tar
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import DebArtifact
 
@@ -27,9 +24,6 @@ _PYTHON = re.compile(r"(libpython3-stdlib|python3-distutils|python3-lib2to3|pyth
 """The packages that a Python able to compile wheels and to build pure sdists consists of, where a lock has them."""
 
 _BLOCK = 512
-_AR_MAGIC = b"!<arch>\n"
-_AR_HEADER = 60
-_PIECE = 1 << 20
 _EXTENSION_TYPES = frozenset(b"LKxg")
 _DIRECTORY_TYPE = ord("5")
 
@@ -38,8 +32,7 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> 
     """Write the files of `debs` to the plain tar `out`, package by package, in the order given, each directory once.
 
     Nothing of the packages is run or configured. Needs memory for a few MiB, and space beside `out` for the largest
-    packages. Raises `IntegrityError` for a file that is no Debian package (deb(5)), `BuildError` for one in a format
-    rtbuild does not know.
+    packages. Raises `IntegrityError` for a file that is no Debian package (deb(5)).
     """
     workers = max(1, min(jobs or os.cpu_count() or 1, len(debs) or 1))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -97,62 +90,20 @@ def _decompressed(
                 future.result().close()
 
 
-class _Decompressor(Protocol):
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 def _data_tar(deb: Path, folder: Path) -> BinaryIO:
     """The data.tar of `deb`, decompressed into an unnamed temporary file in `folder`."""
-    with deb.open("rb") as stream:
-        name, size = _find_data_member(deb, stream)
-        decompressor = _decompressor(deb, name)
-        plain: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
-        try:
-            while size > 0:
-                piece = stream.read(min(_PIECE, size))
-                if not piece:
-                    raise IntegrityError(f"{deb.name}: the package is cut short in {name}")
-                size -= len(piece)
-                plain.write(decompressor.decompress(piece) if decompressor else piece)
-            if decompressor and not getattr(decompressor, "eof", True):
-                raise IntegrityError(f"{deb.name}: {name} is cut short")
-            plain.flush()
-        except (lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
-            plain.close()
-            raise IntegrityError(f"{deb.name}: {name} cannot be decompressed", details=str(error)) from error
-        except BaseException:
-            plain.close()
-            raise
+    plain: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
+    try:
+        with deb.open("rb") as stream:
+            plain.writelines(data_tar(stream))
+        plain.flush()
+    except ValueError as error:
+        plain.close()
+        raise IntegrityError(f"{deb.name} is not a Debian package that can be unpacked: {error}") from error
+    except BaseException:
+        plain.close()
+        raise
     return plain
-
-
-def _find_data_member(deb: Path, stream: BinaryIO) -> tuple[str, int]:
-    """Place `stream` at the content of the ar member `data.tar*`; its name and size."""
-    if stream.read(len(_AR_MAGIC)) != _AR_MAGIC:
-        raise IntegrityError(f"{deb.name}: not a Debian package")
-    while header := stream.read(_AR_HEADER):
-        name = header[:16].decode("ascii", "replace").strip().removesuffix("/")
-        if len(header) != _AR_HEADER or header[58:] != b"`\n" or not header[48:58].strip().isdigit():
-            raise IntegrityError(f"{deb.name}: not a Debian package: its ar header is damaged")
-        size = int(header[48:58])
-        if name.startswith("data.tar"):
-            return name, size
-        stream.seek(size + size % 2, os.SEEK_CUR)
-    raise IntegrityError(f"{deb.name}: not a Debian package: it has no data.tar")
-
-
-def _decompressor(deb: Path, name: str) -> _Decompressor | None:
-    match name.removeprefix("data.tar"):
-        case "":
-            return None
-        case ".gz":
-            return zlib.decompressobj(wbits=31)
-        case ".xz":
-            return lzma.LZMADecompressor(lzma.FORMAT_XZ)
-        case ".zst":
-            return zstandard.ZstdDecompressor().decompressobj()
-        case unknown:
-            raise BuildError(f"{deb.name}: its files are compressed as {unknown or name}, which rtbuild does not know")
 
 
 def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from rtbuild.deb import HEAD, build_time
 from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError
 from rtbuild.fetch.sources import Sources, Wanted
-from rtbuild.lock.debian.deb_file import HEAD, build_time
 from rtbuild.lock.debian.keyring import Keyring, debian_keyring
 from rtbuild.lock.debian.locked import locked_packages
 from rtbuild.lock.debian.packages_file import Package, PackagesIndex, read_index
@@ -50,7 +50,10 @@ def resolve_debian(
     an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed.
     """
     archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
-    kept = locked_packages(locked, upgrade, layers, sources, progress) if upgrade is not None else {}
+    kept: dict[str, Package] = {}
+    if upgrade is not None:
+        suites = [suite for layer in layers for suite in layer.suites if platform.debian in suite.architectures]
+        kept = locked_packages(locked, upgrade, suites, archive.indexes, sources, progress)
     pinned = dict(entry.split("==", 1) for entry in upgrade or () if "==" in entry)
     installed: dict[str, Package] = {}
     universes: list[tuple[DebianLayer, Universe, dict[str, Package]]] = []
@@ -129,10 +132,10 @@ class _Archive:
                 details="\n".join(f"{s.archive} {s.suite}: {', '.join(s.architectures)}" for s in suites),
                 hint=f"add {architecture} to the `architectures` of a suite in the recipe, or leave the platform out",
             )
-        indexes = [index for suite in served for index in self._indexes_of(suite)]
+        indexes = [index for suite in served for index in self.indexes(suite)]
         return Universe(indexes, architecture, preferred=preferred)
 
-    def _indexes_of(self, suite: Suite) -> list[PackagesIndex]:
+    def indexes(self, suite: Suite) -> list[PackagesIndex]:
         if suite not in self._indexes:
             task = f"index {suite.suite}"
             self._progress.begin(task)
