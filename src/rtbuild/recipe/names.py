@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import Specifier
@@ -16,7 +17,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _DEBIAN = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
 _DEBIAN_VERSION = re.compile(r"([0-9]+:)?[0-9][A-Za-z0-9.+~-]*\Z")
 _SUITE = re.compile(r"[a-z0-9][a-z0-9.-]*(/[a-z0-9-]+)?\Z")
-_SNAPSHOT = re.compile(r"\d{8}T\d{6}Z\Z")
+_SNAPSHOT = re.compile(r"[0-9]{8}T[0-9]{6}Z\Z")
 
 
 def release_version(text: str) -> str:
@@ -84,9 +85,12 @@ def suite_name(text: str) -> str:
 
 def snapshot_moment(text: str) -> str:
     """A moment as dated archives spell it, `20230501T000000Z`."""
-    if not _SNAPSHOT.match(text):
-        raise ValueError("a moment such as 20230501T000000Z is expected")
-    return text
+    try:
+        if _SNAPSHOT.match(text) and datetime.strptime(text, "%Y%m%dT%H%M%SZ"):
+            return text
+    except ValueError:
+        pass  # a thirteenth month
+    raise ValueError("a moment such as 20230501T000000Z is expected")
 
 
 def python_version(text: str) -> str:

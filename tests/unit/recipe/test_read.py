@@ -325,6 +325,13 @@ LAYER_TROUBLE = [
         id="snapshot",
     ),
     pytest.param(
+        'suite = "bullseye"',
+        'suite = "bullseye"\nsnapshot = "20231301T000000Z"',
+        "suite[0].snapshot: '20231301T000000Z': a moment such as 20230501T000000Z is expected",
+        None,
+        id="snapshot in a thirteenth month",
+    ),
+    pytest.param(
         "uid = 50000", "uid = true", "user[0].uid: expected a whole number, found true or false", None, id="uid"
     ),
     pytest.param("uid = 50000", "uid = -1", "user[0].uid: is -1, at least 0 is expected", None, id="negative"),

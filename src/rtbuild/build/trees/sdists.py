@@ -7,6 +7,7 @@ import json
 import tarfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -173,7 +174,7 @@ def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
                 if member.isfile() and member.name.removeprefix("./").partition("/")[2] == name:
                     stream = tar.extractfile(member)
                     return stream.read() if stream is not None else None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise IntegrityError(f"{sdist.filename}: not an archive that can be read", details=str(error)) from error
     return None
 

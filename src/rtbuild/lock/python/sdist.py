@@ -22,6 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from rtbuild.errors import ResolutionError
+from rtbuild.lock.python.wheel import BROKEN
 
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
 # What pip takes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
@@ -59,7 +60,7 @@ def _members(filename: str, content: bytes) -> dict[str, bytes]:
                 if path is not None and stream is not None:
                     found[path] = stream.read()
             return found
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except BROKEN as error:
         raise ResolutionError(f"{filename} is not an archive that can be read", details=str(error)) from error
 
 

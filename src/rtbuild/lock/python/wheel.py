@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import IO
 
@@ -11,6 +14,10 @@ from rtbuild.errors import ResolutionError
 
 _TAIL = 64 << 10
 """Bytes at the end of a wheel that hold its central directory and, as the format recommends, its dist-info folder."""
+
+
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+"""What reading a damaged archive raises: `RuntimeError` for an encrypted one and for unknown compressions."""
 
 
 class PartsRefused(Exception):
@@ -26,7 +33,7 @@ def wheel_metadata(filename: str, wheel: IO[bytes]) -> bytes:
                 name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1
             )
             return archive.read(name)
-    except (zipfile.BadZipFile, StopIteration, EOFError, OSError) as error:
+    except (StopIteration, *BROKEN) as error:
         raise ResolutionError(f"{filename} is not a wheel that can be read", details=str(error)) from error
 
 

@@ -96,7 +96,13 @@ def test_a_zip_is_read_as_well() -> None:
     assert requires(read_sdist("spam-1.0.zip", buffer.getvalue())) == ["eggs"]
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", make_sdist("spam", "1.0").content[:100]])
+def damaged() -> bytes:
+    """A gzip stream whose header is right."""
+    content = make_sdist("spam", "1.0").content
+    return content[:10] + b"\xff" * (len(content) - 10)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", make_sdist("spam", "1.0").content[:100], damaged()])
 def test_what_is_no_archive_is_named(content: bytes) -> None:
     with pytest.raises(ResolutionError, match=r"spam-1\.0\.tar\.gz is not an archive"):
         read_sdist("spam-1.0.tar.gz", content)

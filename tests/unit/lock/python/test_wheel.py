@@ -52,7 +52,36 @@ def test_a_host_that_gives_no_parts_is_noticed(answer: bytes | None) -> None:
         PartialFile(lambda offset, length: answer, 200_000)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", make_wheel("spam", "1.0").content[:200]])
+def zipped(compression: int) -> bytes:
+    """A wheel whose metadata are not what its directory says: everything before it is overwritten."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("spam-1.0.dist-info/METADATA", "Name: spam\n" * 100)
+    content = bytearray(buffer.getvalue())
+    start = 30 + len("spam-1.0.dist-info/METADATA")
+    content[start : start + 20] = b"\xff" * 20
+    return bytes(content)
+
+
+def encrypted() -> bytes:
+    content = bytearray(zipped(zipfile.ZIP_STORED))
+    content[content.index(b"PK\1\2") + 8] |= 1
+    content[6] |= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html></html>",
+        make_wheel("spam", "1.0").content[:200],
+        zipped(zipfile.ZIP_STORED),
+        zipped(zipfile.ZIP_DEFLATED),
+        zipped(zipfile.ZIP_LZMA),
+        encrypted(),
+    ],
+)
 def test_what_is_no_wheel_is_named(content: bytes) -> None:
     with pytest.raises(ResolutionError, match=r"spam-1\.0-py3-none-any\.whl is not a wheel"):
         wheel_metadata("spam-1.0-py3-none-any.whl", io.BytesIO(content))
