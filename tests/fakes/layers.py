@@ -6,6 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
+from rtbuild.oci.compress import DEFAULT, FRAME_SIZE, Compressor
 from rtbuild.oci.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry
 
 _TYPES = {
@@ -83,3 +84,10 @@ def contents(raw: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
             stream = archive.extractfile(info) if info.isreg() else None
             found[info.name] = (info, stream.read() if stream else b"")
     return found
+
+
+def compressed(content: bytes, compressor: Compressor = DEFAULT) -> bytes:
+    """`content` as a layer's blob has it: a frame for every `FRAME_SIZE` bytes."""
+    return b"".join(
+        compressor.frame(content[start : start + FRAME_SIZE]) for start in range(0, len(content), FRAME_SIZE)
+    )

@@ -12,7 +12,7 @@ import io
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +88,37 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class FrameStream:
-    """Cuts what is written into frames and hands them to `sink` in order, compressed on `workers` threads.
+class Cutter:
+    """Cuts what is written into the pieces that become frames and hands each to `sink`.
 
-    The frames depend on the bytes and on where `flush` was called, not on how the bytes were split into writes.
+    Where it cuts depends on the bytes and on where `flush` was called, not on how the bytes were split into writes.
+    """
+
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._buffer = bytearray()
+
+    def write(self, content: bytes) -> None:
+        """Take `content`; raises what `sink` raises."""
+        rest = memoryview(content)
+        # Never more than a frame in the buffer: several threads would hold as many large libraries here as well.
+        while (missing := FRAME_SIZE - len(self._buffer)) <= len(rest):
+            self._buffer += rest[:missing]
+            rest = rest[missing:]
+            self.flush()
+        self._buffer += rest
+
+    def flush(self) -> None:
+        """End the current frame."""
+        if self._buffer:
+            piece = bytes(self._buffer)
+            self._buffer.clear()
+            self._sink(piece)
+
+
+class FrameStream:
+    """Hands what is written to `sink` in frames (see `Cutter`), in order, compressed on `workers` threads.
+
     At most `workers + 2` frames are in memory.
     """
 
@@ -101,21 +128,15 @@ class FrameStream:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
         self._waiting: deque[Future[bytes]] = deque()
         self._limit = workers + 1
-        self._buffer = bytearray()
+        self._cutter = Cutter(self._submit)
 
     def write(self, content: bytes) -> None:
         """Take `content`; raises what `sink` raises."""
-        buffer = self._buffer
-        buffer += content
-        while len(buffer) >= FRAME_SIZE:
-            self._submit(bytes(memoryview(buffer)[:FRAME_SIZE]))
-            del buffer[:FRAME_SIZE]
+        self._cutter.write(content)
 
     def flush(self) -> None:
         """End the current frame and wait until `sink` has all of them."""
-        if self._buffer:
-            self._submit(bytes(self._buffer))
-            self._buffer.clear()
+        self._cutter.flush()
         while self._waiting:
             self._sink(self._waiting.popleft().result())
 
@@ -127,18 +148,6 @@ class FrameStream:
         self._waiting.append(self._pool.submit(self._compressor.frame, piece))
         while len(self._waiting) > self._limit or (self._waiting and self._waiting[0].done()):
             self._sink(self._waiting.popleft().result())
-
-
-def compress(content: Iterable[bytes], compressor: Compressor = DEFAULT) -> Iterator[bytes]:
-    """The frames of `content`, one after the other, made in the calling thread (for small things: one wheel's tree)."""
-    buffer = bytearray()
-    for piece in content:
-        buffer += piece
-        while len(buffer) >= FRAME_SIZE:
-            yield compressor.frame(bytes(memoryview(buffer)[:FRAME_SIZE]))
-            del buffer[:FRAME_SIZE]
-    if buffer:
-        yield compressor.frame(bytes(buffer))
 
 
 def open_uncompressed(source: Path | BinaryIO) -> BinaryIO:

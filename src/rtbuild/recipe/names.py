@@ -86,11 +86,12 @@ def suite_name(text: str) -> str:
 def snapshot_moment(text: str) -> str:
     """A moment as dated archives spell it, `20230501T000000Z`."""
     try:
-        if _SNAPSHOT.match(text) and datetime.strptime(text, "%Y%m%dT%H%M%SZ"):
-            return text
+        if not _SNAPSHOT.match(text):
+            raise ValueError(text)
+        datetime.strptime(text, "%Y%m%dT%H%M%SZ")  # there is no thirteenth month
     except ValueError:
-        pass  # a thirteenth month
-    raise ValueError("a moment such as 20230501T000000Z is expected")
+        raise ValueError("a moment such as 20230501T000000Z is expected") from None
+    return text
 
 
 def python_version(text: str) -> str:

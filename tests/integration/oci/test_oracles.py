@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.oci.compress import Compressor, compress, gzip, zstd
+from rtbuild.oci.compress import Compressor, gzip, zstd
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.image import image_config, manifest
@@ -24,7 +24,7 @@ from rtbuild.oci.names import named
 from rtbuild.oci.tar import END, member_header, padding
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings
-from tests.fakes.layers import contents, file, folder, link, opaque, raw_layer, symlink, whiteout
+from tests.fakes.layers import compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout
 
 pytestmark = [
     pytest.mark.integration,
@@ -206,7 +206,7 @@ def test_layers_of_cached_frames_are_read_by_others(tmp_path: Path, compressor: 
                 member_header(Entry(path=f"{name}/f", size=len(content))) + content + padding(len(content)),
                 member_header(Entry(path=f"{name}/s", type=SYMLINK, link="f", mode=0o777)),
             ]
-            writer.add_frames(io.BytesIO(b"".join(compress(tree, compressor))))
+            writer.add_frames(io.BytesIO(compressed(b"".join(tree), compressor)))
         writer.add(Entry(path="last", size=1), b"x")
         digest = writer.finish()
     with layout.blob_path(digest.blob).open("rb") as blob:

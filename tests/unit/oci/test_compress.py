@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import rtbuild
 from rtbuild.errors import IntegrityError
 from rtbuild.oci import compress
-from rtbuild.oci.compress import FRAME_SIZE, FrameStream, open_uncompressed
+from rtbuild.oci.compress import FRAME_SIZE, Cutter, FrameStream, open_uncompressed
+from tests.fakes.layers import compressed
 
 _DICE = random.Random(7)
 _WORDS = [_DICE.randbytes(40) for _ in range(1000)]
@@ -38,15 +39,26 @@ def _stream(content: bytes, compressor: compress.Compressor, *, pieces: int, wor
 
 @_BOTH
 def test_neither_threads_nor_the_size_of_writes_get_into_the_bytes(compressor: compress.Compressor) -> None:
-    expected = b"".join(compress.compress([_CONTENT], compressor))
+    expected = compressed(_CONTENT, compressor)
     for pieces, workers in ((len(_CONTENT), 1), (1 << 20, 4), (99_991, 2)):
         assert _stream(_CONTENT, compressor, pieces=pieces, workers=workers) == expected
 
 
+@pytest.mark.parametrize("size", [0, 1, FRAME_SIZE - 1, FRAME_SIZE, FRAME_SIZE + 1, 2 * FRAME_SIZE])
+@pytest.mark.parametrize("pieces", [997, FRAME_SIZE, 5 * FRAME_SIZE])
+def test_every_frame_but_the_last_is_full(size: int, pieces: int) -> None:
+    found: list[bytes] = []
+    cutter = Cutter(found.append)
+    for at in range(0, size, pieces):
+        cutter.write(_CONTENT[at : min(at + pieces, size)])
+    cutter.flush()
+    assert found == [_CONTENT[at : min(at + FRAME_SIZE, size)] for at in range(0, size, FRAME_SIZE)]
+
+
 def test_other_decoders_read_it() -> None:
-    blob = b"".join(compress.compress([_CONTENT]))
+    blob = compressed(_CONTENT)
     assert zstandard.ZstdDecompressor().stream_reader(io.BytesIO(blob), read_across_frames=True).read() == _CONTENT
-    blob = b"".join(compress.compress([_CONTENT], compress.gzip(1)))
+    blob = compressed(_CONTENT, compress.gzip(1))
     assert gzip.decompress(blob) == _CONTENT
 
 
@@ -72,7 +84,7 @@ def test_plain_content_is_passed_on() -> None:
 
 
 def test_it_seeks_forward_only() -> None:
-    reader = open_uncompressed(io.BytesIO(b"".join(compress.compress([_CONTENT]))))
+    reader = open_uncompressed(io.BytesIO(compressed(_CONTENT)))
     reader.seek(5_000_000)
     assert reader.tell() == 5_000_000
     assert reader.read(10) == _CONTENT[5_000_000:5_000_010]

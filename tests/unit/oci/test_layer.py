@@ -18,7 +18,7 @@ from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.tar import member_header
 from rtbuild.recipe.model import Removal
-from tests.fakes.layers import contents, file, folder, link, opaque, raw_layer, symlink, whiteout
+from tests.fakes.layers import compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout
 
 _EPOCH = 1000
 _Member = tuple[Entry, bytes]
@@ -402,7 +402,7 @@ def test_cached_frames_go_in_as_they_are(layout: Layout, tmp_path: Path, compres
     with LayerWriter(layout, compressor=compressor) as writer:
         for tree in trees:
             cached = tmp_path / "frames"
-            cached.write_bytes(b"".join(compress.compress([tree], compressor)))
+            cached.write_bytes(compressed(tree, compressor))
             writer.add_frames(cached)
         found = writer.finish()
     assert (found.diff_id, found.size, found.media_type) == (expected.diff_id, expected.size, expected.media_type)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import IntegrityError
-from rtbuild.oci.compress import compress
 from rtbuild.size.contents import NOBODY, Owner, owner_of, read_contents
-from tests.fakes.layers import file, folder, link, raw_layer, symlink
+from tests.fakes.layers import compressed, file, folder, link, raw_layer, symlink
 
 STATUS = b"""Package: libc6
 Status: install ok installed
@@ -53,7 +52,7 @@ def layer(tmp_path: Path) -> Path:
         file("var/lib/dpkg/status", STATUS),
     )
     path = tmp_path / "layer"
-    path.write_bytes(b"".join(compress([raw])))
+    path.write_bytes(compressed(raw))
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtbuild.build.trees.tree import TreeFile, TreeIndex, Writer
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
-from rtbuild.oci.compress import DEFAULT, FRAME_SIZE, LAYER_GZIP, Compressor
+from rtbuild.oci.compress import DEFAULT, LAYER_GZIP, Compressor, Cutter
 from rtbuild.store.files import store_errors
 
 _SCHEMA = 1
@@ -110,7 +110,7 @@ class _FrameWriter:
     def __init__(self, sink: Callable[[bytes], object], compressor: Compressor) -> None:
         self._sink = sink
         self._frame = compressor.frame
-        self._buffer = bytearray()
+        self._cutter = Cutter(self._emit)
         self.digest = hashlib.sha256()
         self.size = 0
         self.uncompressed = 0
@@ -118,19 +118,11 @@ class _FrameWriter:
     def write(self, content: bytes) -> None:
         """Take a piece of the tree."""
         self.uncompressed += len(content)
-        rest = memoryview(content)
-        # Never more than a frame in the buffer: two threads would hold two large libraries here as well.
-        while (missing := FRAME_SIZE - len(self._buffer)) <= len(rest):
-            self._buffer += rest[:missing]
-            rest = rest[missing:]
-            self._emit(bytes(self._buffer))
-            self._buffer.clear()
-        self._buffer += rest
+        self._cutter.write(content)
 
     def end(self) -> None:
         """Emit what is left."""
-        if self._buffer:
-            self._emit(bytes(self._buffer))
+        self._cutter.flush()
 
     def _emit(self, piece: bytes) -> None:
         frame = self._frame(piece)
