@@ -1,4 +1,4 @@
-"""A Docker daemon on a Unix socket that knows how to load, inspect and save images, and to refuse.
+"""A Docker daemon on a Unix socket that knows how to load and inspect images, and to refuse.
 
 with DockerDaemon(folder / "docker.sock") as daemon:
     Endpoint(docker=..., host=daemon.host)
@@ -22,7 +22,6 @@ class DockerDaemon(SocketDaemon):
     def __init__(self, socket: Path) -> None:
         super().__init__(socket, _Handler)
         self.images: dict[str, dict[str, Any]] = {}
-        self.saved: dict[str, bytes] = {}
         self.loaded = b""
         self.load_answer: list[dict[str, str]] = [{"stream": "Loaded image"}]
 
@@ -33,8 +32,6 @@ class _Handler(SocketHandler):
         parts = [unquote(part) for part in urlsplit(self.path).path.split("/")]
         if parts[-1] == "json" and (name := "/".join(parts[3:-1])) in daemon.images:
             self.json(200, daemon.images[name])
-        elif parts[-1] == "get" and (name := "/".join(parts[3:-1])) in daemon.saved:
-            self.answer(200, daemon.saved[name], "application/x-tar")
         else:
             self.json(404, {"message": "No such image"})
 

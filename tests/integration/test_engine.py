@@ -308,7 +308,7 @@ def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_
     lab.engine().build(again, log=tmp_path / "log", contexts={"parent": base.reference}, output=tmp_path / "out")
 
 
-def test_an_image_is_loaded_run_saved_and_removed(lab: Lab, base: Base, tmp_path: Path) -> None:
+def test_an_image_is_loaded_run_and_removed(lab: Lab, base: Base, tmp_path: Path) -> None:
     engine = lab.engine()
     name = "rtbuild-test/tools:1"
     image = engine.load(base.layout, [name])
@@ -339,8 +339,6 @@ def test_an_image_is_loaded_run_saved_and_removed(lab: Lab, base: Base, tmp_path
         engine.run(name, ["sleep", "600"], timeout=1)
     with pytest.raises(EngineError, match="no such file or directory"):
         engine.run(name, ["/none"])
-    assert engine.save(name, tmp_path / "saved") == image
-    assert layers_of(tmp_path / "saved", base.manifest) == layers_of(base.layout, base.manifest)
     engine.remove_image(name)
     assert engine.inspect(name) is None
     with pytest.raises(EngineError, match="has no image"):

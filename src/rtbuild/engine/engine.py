@@ -70,10 +70,6 @@ class Engine:
         """See `rtbuild.engine.images.remove_image`."""
         images.remove_image(self.endpoint, reference)
 
-    def save(self, reference: str, layout: Path) -> Digest:
-        """See `rtbuild.engine.images.save`."""
-        return images.save(self.endpoint, reference, layout)
-
     def run(
         self,
         reference: str,

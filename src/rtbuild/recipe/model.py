@@ -228,11 +228,6 @@ class Release:
     inputs: tuple[tuple[str, Sha256], ...]
     patches: tuple[Patch, ...] = ()
 
-    @property
-    def series(self) -> str:
-        """`8.0` of `8.0.0`."""
-        return self.version.rpartition(".")[0]
-
     def require_platform(self, platform: Platform) -> None:
         """Raise `RecipeError` where the release has no image for `platform`."""
         if platform not in self.platforms:

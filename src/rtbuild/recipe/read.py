@@ -38,11 +38,6 @@ def list_engines(root: Path) -> tuple[str, ...]:
     return tuple(sorted(_stems(root / "recipes" / "engines")))
 
 
-def list_patches(root: Path) -> tuple[str, ...]:
-    """The patches that have a record, by id."""
-    return tuple(sorted(_stems(root / "recipes" / "patches")))
-
-
 def read_release(root: Path, version: str) -> Release:
     """Read the release `version` of the project at `root`, put together with its layers.
 

@@ -17,6 +17,7 @@ from rtbuild.errors import IntegrityError
 from rtbuild.oci.compress import open_uncompressed
 from rtbuild.oci.entry import REGULAR
 from rtbuild.oci.tar import read_members
+from rtbuild.recipe.names import normalized
 from rtbuild.size.model import FileSize, Kind
 
 _DPKG = "var/lib/dpkg/"
@@ -24,7 +25,6 @@ _INFO = f"{_DPKG}info/"
 _STATUS = f"{_DPKG}status"
 _RECORD = ".dist-info/RECORD"
 _COMPILED = re.compile(r"__pycache__/([^/]+?)\.[^/.]+(?:\.opt-\d)?\.pyc\Z")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class Owner(NamedTuple):
@@ -89,11 +89,6 @@ def owner_of(path: str, maps: Iterable[dict[str, Owner]]) -> Owner:
             if owner := owners.get(name):
                 return owner
     return NOBODY
-
-
-def normalized(name: str) -> str:
-    """A Python project's name as the lock spells it (PEP 503)."""
-    return _SEPARATORS.sub("-", name).lower()
 
 
 def _aliases(path: str) -> Iterator[str]:

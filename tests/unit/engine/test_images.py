@@ -11,7 +11,7 @@ import pytest
 
 from rtbuild.digest import Digest, digest_of, hex_of, sha256_bytes
 from rtbuild.engine.endpoint import Endpoint
-from rtbuild.engine.images import inspect, load, remove_image, save
+from rtbuild.engine.images import inspect, load, remove_image
 from rtbuild.errors import EngineError, IntegrityError, StoreError
 from tests.fakes.docker_daemon import DockerDaemon
 
@@ -174,62 +174,7 @@ def test_an_image_is_described_or_absent(daemon: DockerDaemon, endpoint: Endpoin
     remove_image(endpoint, "one")
 
 
-def test_a_saved_image_is_a_layout_without_what_docker_adds(
-    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
-) -> None:
-    image = layout.image(b"layer" * 100_000)
-    layout.list(image)
-    daemon.images["one:1"] = {}
-    daemon.saved["one:1"] = archive(layout, manifest_json=b"[]", **{"../evil": b"x"})
-    assert save(endpoint, "one:1", tmp_path / "saved") == image["digest"]
-    assert not (tmp_path / "evil").exists()
-    names = {path.name for path in (tmp_path / "saved").iterdir()}
-    assert names == {"oci-layout", "index.json", "blobs"}
-    for blob in (tmp_path / "saved/blobs/sha256").iterdir():
-        assert sha256_bytes(blob.read_bytes()) == blob.name
-
-
-def test_a_saved_blob_with_other_bytes_is_named(
-    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
-) -> None:
-    layout.list(layout.image(b"layer"))
-    wrong = digest_of(sha256_bytes(b"layer"))
-    layout.path(wrong).write_bytes(b"LAYER")
-    daemon.images["one:1"] = {}
-    daemon.saved["one:1"] = archive(layout)
-    with pytest.raises(IntegrityError, match=wrong):
-        save(endpoint, "one:1", tmp_path / "saved")
-    assert not (tmp_path / "saved/blobs/sha256" / hex_of(wrong)).exists()
-
-
-def test_an_archive_that_is_cut_short_is_an_error(
-    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder, tmp_path: Path
-) -> None:
-    layout.list(layout.image(b"layer" * 100_000))
-    daemon.images["one:1"] = {}
-    daemon.saved["one:1"] = archive(layout)[:100_000]
-    with pytest.raises(EngineError, match="gave no whole image"):
-        save(endpoint, "one:1", tmp_path / "saved")
-
-
-def test_saving_what_is_not_there_is_an_error(endpoint: Endpoint, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="has no image none"):
-        save(endpoint, "none", tmp_path / "saved")
-
-
 def test_a_daemon_that_is_not_there_is_an_error_of_the_engine(tmp_path: Path) -> None:
     endpoint = Endpoint(docker=Path("docker"), host=f"unix://{tmp_path}/none.sock", title="the fake")
     with pytest.raises(EngineError, match="the fake does not answer"):
         inspect(endpoint, "one")
-
-
-def archive(layout: LayoutFolder, **more: bytes) -> bytes:
-    """What `docker save` writes: the layout as a tar, and files of its own."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(layout.folder, arcname=".")
-        for name, content in more.items():
-            member = tarfile.TarInfo(name.replace("_json", ".json"))
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()

@@ -18,7 +18,6 @@ from tests.fakes.projects import put, refusal, write_project
 
 def test_a_release_is_put_together_from_its_file_and_its_layers(tmp_path: Path) -> None:
     release = read_release(write_project(tmp_path), "8.0.0")
-    assert release.series == "8.0"
     assert release.airflow == "2.6.0"
     assert release.as_of == datetime(2023, 5, 2, tzinfo=UTC)
     assert release.platforms == (PLATFORMS["linux/amd64"],)

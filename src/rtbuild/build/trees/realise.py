@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -80,9 +79,9 @@ def realise_trees(
     store: Store,
     engine: Engine,
     compressor: Compressor = DEFAULT,
+    log: Callable[[str], Path],
     tools: Lock | None = None,
     jobs: int | None = None,
-    log: Callable[[str], Path] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tree, ...]:
     """The trees of `layers` (default: all Python layers of `release`), by layer, bottom first, and then by package
@@ -99,7 +98,6 @@ def realise_trees(
     `EngineError`, `StoreError`, `LockError`.
     """
     progress = progress or Silent()
-    log = log or partial(_log, store)
     scheme = debian_scheme(release.python)
     wanted = [layer.name for layer in (release.python_layers if layers is None else layers)]
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="trees") as pool:
@@ -144,19 +142,6 @@ def realise_trees(
         for package in packages
         for name in (package.artifact.name,)
     )
-
-
-def lock_conflicts(
-    release: Release, lock: Lock, *, store: Store, engine: Engine, progress: Progress | None = None
-) -> tuple[Conflict, ...]:
-    """The paths that several packages of `lock` install, whether the recipe decides on them or not; what it removes is
-    not counted."""
-    progress = progress or Silent()
-    scheme = debian_scheme(release.python)
-    log = partial(_log, store)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        packages = _opened(release, lock, scheme, pool, store=store, engine=engine, log=log, progress=progress)
-    return _conflicts(packages, release, scheme)
 
 
 # --- what there is to do ---------------------------------------------------------------------------------------------
@@ -329,8 +314,3 @@ def _compose(package: _Package, archives: Sequence[Path], scheme: Scheme, out: W
             excluded=package.excluded,
             out=out,
         )
-
-
-def _log(store: Store, what: str) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return store.logs / f"{stamp}-{os.getpid()}-{what}.log"
