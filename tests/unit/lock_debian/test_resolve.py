@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rtbuild.deb import HEAD
-from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError
+from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
 from rtbuild.fetch.sources import Wanted
 from rtbuild.lock.debian import locked as locked_module
 from rtbuild.lock.debian import resolve_debian, resolve_engine
@@ -188,6 +188,8 @@ def test_upgrade_may_name_a_version(world: World) -> None:
     assert world.resolve("a", suites=both, locked=locked, upgrade=["flask==2"]) == locked
     with pytest.raises(ResolutionError, match="base: there is no version 9 of the Debian package b"):
         world.resolve("a", suites=both, locked=locked, upgrade=["b==9"])
+    with pytest.raises(UsageError, match="b==9_: '9_' is no version of a Debian package"):
+        world.resolve("a", suites=both, locked=locked, upgrade=["b==9_"])
 
 
 # --- engines ---

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from rtbuild.deb import HEAD, build_time
-from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError
+from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
 from rtbuild.fetch.sources import Sources, Wanted
 from rtbuild.lock.debian.keyring import Keyring, debian_keyring
 from rtbuild.lock.debian.locked import locked_packages
@@ -15,6 +15,7 @@ from rtbuild.lock.debian.relations import Relation
 from rtbuild.lock.debian.release_file import read_release
 from rtbuild.lock.debian.resolver import Need, choose
 from rtbuild.lock.debian.universe import Universe
+from rtbuild.lock.debian.versions import version_key
 from rtbuild.lock.model import DebArtifact
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
@@ -47,7 +48,8 @@ def resolve_debian(
     `keyring` replaces the vendored Debian archive keys, `now` the clock that Valid-Until is compared with.
 
     Raises `ResolutionError` where no set of packages satisfies the layers, `MirrorError` where no mirror has a suite,
-    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed.
+    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed, `UsageError` where
+    `upgrade` asks for what is no version.
     """
     archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
     kept: dict[str, Package] = {}
@@ -151,6 +153,10 @@ class _Archive:
 def _hold(pinned: Mapping[str, str], universe: Universe, layer: str) -> None:
     """Hold packages to the version that `upgrade` names, without making them roots."""
     for name, version in pinned.items():
+        try:
+            version_key(version)
+        except ValueError:
+            raise UsageError(f"{name}=={version}: {version!r} is no version of a Debian package") from None
         relation = Relation(name, "=", version)
         if universe.versions(name) and not universe.restrict(relation):
             raise _no_version(relation, universe, layer)

@@ -1,4 +1,5 @@
-"""pip-tools as the resolver, for a target that is not this interpreter. Only this module imports pip or pip-tools.
+"""pip-tools as the resolver, for a target that is not this interpreter. Only this module imports pip-tools, and pip for
+more than the address of its default index (see `rtbuild.fetch.mirrors`).
 
 This is the program of a child process (see `dialogue`). pip reads the environment, sets up logging for everybody and
 has to be patched to resolve for another Python; none of that may happen to the process of a library's user, and a

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -21,6 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from rtbuild.digest import sha256_bytes
+from rtbuild.durable import write_atomically
 from rtbuild.errors import IntegrityError, ResolutionError
 from rtbuild.fetch.sources import Sources
 from rtbuild.lock.local import LocalSdist
@@ -28,6 +28,7 @@ from rtbuild.lock.python.pages import IndexFile, Page, local_page, read_page
 from rtbuild.lock.python.sdist import read_sdist
 from rtbuild.lock.python.target import Target
 from rtbuild.lock.python.wheel import PartialFile, PartsRefused, wheel_metadata
+from rtbuild.store.files import store_errors
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -191,7 +192,5 @@ def _read_kept(place: Path) -> tuple[str, tuple[str, ...] | None] | None:
 
 def _keep(place: Path, kept: tuple[str, tuple[str, ...] | None]) -> None:
     body = json.dumps({"metadata": kept[0], "build_requires": kept[1]}).encode()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".new-", delete=False) as stream:
-        stream.write(sha256_bytes(body).encode() + b"\n" + body)
-    Path(stream.name).replace(place)
+    with store_errors(f"write {place}"):
+        write_atomically(place, sha256_bytes(body).encode() + b"\n" + body, durable=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
+from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, StoreError, UsageError
 from rtbuild.fetch.remote import MirrorSources
 from rtbuild.lock.model import PythonArtifact
 from rtbuild.lock.python import PythonResolution, resolve_python, resolver_identity
@@ -187,6 +187,16 @@ def test_what_is_kept_is_asked_for_again_when_it_was_damaged(
     for kept in (tmp_path / "cache").rglob("*.json"):
         kept.write_bytes(kept.read_bytes()[:-5])
     assert resolve("shop") == first
+
+
+def test_a_cache_that_cannot_be_written_is_a_clear_error(shop: PackageIndex, resolve: Resolve, tmp_path: Path) -> None:
+    resolve("shop")
+    for kept in (tmp_path / "cache").rglob("*.json"):
+        kept.unlink()
+        (kept / "in the way").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot write .*\.json: "):
+        resolve("shop")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nothing half written"
 
 
 def test_an_index_without_metadata_files_serves_as_well(shop: PackageIndex, resolve: Resolve) -> None:
