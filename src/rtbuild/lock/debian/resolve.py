@@ -48,8 +48,8 @@ def resolve_debian(
     `keyring` replaces the vendored Debian archive keys, `now` the clock that Valid-Until is compared with.
 
     Raises `ResolutionError` where no set of packages satisfies the layers, `MirrorError` where no mirror has a suite,
-    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed, `UsageError` where
-    `upgrade` asks for what is no version.
+    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed,
+    `UsageError` where `upgrade` asks for what is no version.
     """
     archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
     kept: dict[str, Package] = {}
