@@ -52,9 +52,6 @@ def realise_python(
 def _write_layer(
     shop: Workshop, layer: PythonLayer, derivation: Derivation, trees: Sequence[Tree], scheme: Scheme
 ) -> LayerDigest:
-    copies = [file.path for file in layer.files if file.copy_of]
-    if copies:
-        raise RecipeError(f"recipes/layers/{layer.name}.toml: a Python layer cannot copy {copies[0]}")
     paths = {file.path for tree in trees for file in tree.index.files}
     added = list(installed_entries(layer.files, derivation.epoch))
     for entry, _ in added:

@@ -189,12 +189,12 @@ class _Conversation:
         else:
             brief = "the requirements cannot be satisfied"
         told = [self._pages[name].explain() for name in dict.fromkeys([*names, *empty]) if name in self._pages]
-        constrained = [f"the recipe constrains {one}" for one in bounds]
+        constrained = [f"held to {one}" for one in bounds]
         warnings = [line for line in warnings if _UNUSABLE not in line]
         return ResolutionError(
             brief,
             details="\n".join([*lines, *constrained, *told, *self._unusable.values(), *warnings]),
-            hint="change the version in the recipe, or move as_of to a later moment",
+            hint="change the version in the recipe or in --upgrade-package, or move as_of to a later moment",
         )
 
 
