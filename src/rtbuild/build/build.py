@@ -172,7 +172,7 @@ class _Work:
             artifacts = needed_artifacts(plan, self.lock)
             engine = self.engine()
             engine.require_platform(self.lock.platform)
-            fetch(artifacts, self.store, self.settings, progress=self.progress)
+            fetch(artifacts, self.store, self.settings, suites=self.recipe.suites, progress=self.progress)
             store_local(self.recipe, self.lock, self.store)
             file = self.project.relative(self.project.lock_path(self.recipe.version, self.lock.platform))
             require_declared(self.lock, {one.sha256 for one in artifacts}, self.store.artifact_path, file=file)

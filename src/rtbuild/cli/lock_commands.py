@@ -180,7 +180,6 @@ def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
       rtbuild fetch 8.0 --store /media/usb/store
     """
     from rtbuild.fetch import fetch as fetch_artifacts
-    from rtbuild.fetch import find_mirrors
     from rtbuild.lock.local import store_local
 
     project, store, settings = invocation.project(), invocation.store(), invocation.settings()
@@ -188,15 +187,7 @@ def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
     lock = read_lock(project, recipe.version, platform)
     store_local(recipe, lock, store)
     with invocation.progress() as progress:
-        report = fetch_artifacts(
-            lock.remote,
-            store,
-            find_mirrors(settings),
-            jobs=settings.connections,
-            timeout=settings.timeout,
-            retries=settings.retries,
-            progress=progress,
-        )
+        report = fetch_artifacts(lock.remote, store, settings, suites=recipe.suites, progress=progress)
     text = (
         f"{lock.release} for {lock.platform}: {report.fetched} files fetched ({size_text(report.bytes)}), "
         f"{report.present} were there, in {store.root}"

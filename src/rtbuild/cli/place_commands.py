@@ -98,8 +98,7 @@ def wanted_suites(project: Project) -> tuple[Suite, ...]:
     """Every suite that a release or a private engine of the project takes packages from."""
     suites: list[Suite] = []
     for version in project.releases():
-        for layer in project.release(version).debian_layers:
-            suites += layer.suites
+        suites += project.release(version).suites
     for name in project.engines():
         suites += project.engine(name).suites
     return tuple({(one.archive, one.suite, one.snapshot): one for one in suites}.values())

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.fetch.cache import AnswerCache
@@ -19,12 +18,12 @@ from rtbuild.fetch.places import Places
 from rtbuild.fetch.remote import CACHE
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Progress, Silent
+from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
 from rtbuild.store import Partial, Store
 
 _ENOUGH_FAILURES = 10
 _WORTHWHILE = 1 << 20  # bytes that a try must have brought, not to count as one of the retries
-_DEFAULTS = Settings(store=Path(), engine_dir=Path())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +43,17 @@ class FetchReport:
 def fetch(
     artifacts: Sequence[Artifact],
     store: Store,
-    mirrors: Mirrors | Settings,
+    settings: Settings,
     *,
-    jobs: int | None = None,
+    suites: Sequence[Suite] = (),
+    mirrors: Mirrors | None = None,
     progress: Progress | None = None,
     verify: bool = True,
-    moments: Sequence[str] = (),
-    timeout: float | None = None,
-    retries: int | None = None,
 ) -> FetchReport:
-    """Put every artifact into `store`, `jobs` at once. With `verify`, those that are there already are hashed first.
+    """Put every artifact into `store`, within the limits of `settings`. With `verify`, stored ones are hashed first.
 
-    `mirrors` may be settings: then those that they name and those that this machine uses, with the settings' limits.
-    A mirror counts as silent after `timeout` seconds; passing faults are tried again `retries` times. `moments` are
-    dates of snapshot archives to try for .debs that no mirror has any more.
+    They come from the mirrors that the settings name and those that this machine uses, or from `mirrors`. `suites` are
+    those of the recipes: a .deb of one that asks for a moment may be in the dated archive of that moment alone.
 
     Raises `MirrorError` where no mirror has a file, `IntegrityError` where all that came were wrong bytes, `StoreError`
     on a full disk; each names every mirror and what it gave. What was fetched until then stays.
@@ -71,17 +67,10 @@ def fetch(
     received = 0
     if missing:
         stop = threading.Event()
-        limits = mirrors if isinstance(mirrors, Settings) else _DEFAULTS
-        mirrors = find_mirrors(mirrors) if isinstance(mirrors, Settings) else mirrors
-        jobs = jobs or limits.connections
-        web = Web(
-            timeout=timeout or limits.timeout,
-            retries=limits.retries if retries is None else retries,
-            connections=jobs,
-            stop=stop,
-        )
+        web = Web(timeout=settings.timeout, retries=settings.retries, connections=settings.connections, stop=stop)
         try:
-            received = _Fetch(store, mirrors, web, progress, moments).run(missing, jobs)
+            places = Places(mirrors or find_mirrors(settings), AnswerCache(store.cache(CACHE), web), suites=suites)
+            received = _Fetch(store, places, web, progress).run(missing)
         finally:
             web.close()
     return FetchReport(
@@ -123,21 +112,21 @@ class _Fetch:
 
     task = "fetch"
 
-    def __init__(self, store: Store, mirrors: Mirrors, web: Web, progress: Progress, moments: Sequence[str]) -> None:
+    def __init__(self, store: Store, places: Places, web: Web, progress: Progress) -> None:
         self._store = store
         self._web = web
         self._progress = progress
-        self._places = Places(mirrors, AnswerCache(store.cache(CACHE), web), moments=moments)
+        self._places = places
         self._lock = threading.Lock()
         self._failures: list[tuple[Artifact, list[str], bool]] = []
         self._received = 0
 
-    def run(self, artifacts: list[Artifact], jobs: int) -> int:
+    def run(self, artifacts: list[Artifact]) -> int:
         """Fetch `artifacts`; the bytes received."""
         self._progress.begin(self.task, total=sum(artifact.size for artifact in artifacts), unit="bytes")
         try:
             largest_first = sorted(artifacts, key=lambda artifact: (-artifact.size, artifact.sha256))
-            run_parallel(self._one, largest_first, workers=jobs, stop=self._web.stop)
+            run_parallel(self._one, largest_first, workers=self._web.connections, stop=self._web.stop)
         except BaseException:
             self._progress.end(self.task, "stopped")
             raise

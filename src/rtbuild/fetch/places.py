@@ -14,18 +14,19 @@ from rtbuild.fetch.http import Refusal
 from rtbuild.fetch.mirrors import Mirror, Mirrors, distinct
 from rtbuild.fetch.simple import file_addresses
 from rtbuild.lock.model import Artifact, DebArtifact, PythonArtifact
+from rtbuild.recipe.model import Suite
 
 
 class Places:
     """What mirrors to ask for an artifact, and at which locations. Learns where an index keeps its files. Thread-safe.
 
-    `moments` are dates of snapshot archives (`20230501T000000Z`) to try for .debs that are nowhere else.
+    A .deb of one of `suites` that asks for a moment is looked for in the dated archives of that moment too.
     """
 
-    def __init__(self, mirrors: Mirrors, cache: AnswerCache, *, moments: Sequence[str] = ()) -> None:
+    def __init__(self, mirrors: Mirrors, cache: AnswerCache, *, suites: Sequence[Suite] = ()) -> None:
         self._mirrors = mirrors
         self._cache = cache
-        self._moments = moments
+        self._suites = suites
         self._hosts: dict[Mirror, str] = {}
         self._learning = threading.Lock()
 
@@ -34,10 +35,15 @@ class Places:
         if isinstance(artifact, DebArtifact):
             plain = list(self._mirrors.debian_for(artifact.archive))
             found = [*plain, *self._mirrors.folders]
-            found += [mirror.at(moment) for moment in self._moments for mirror in plain]
+            found += [mirror.at(moment) for moment in self._moments(artifact) for mirror in plain]
         else:
             found = [*self._mirrors.python, *self._mirrors.folders]
         return distinct(found)
+
+    def _moments(self, deb: DebArtifact) -> list[str]:
+        # The lock names archive and suite; the moment at which the suite was read is the recipe's.
+        read = [one for one in self._suites if (one.archive, one.suite) == (deb.archive, deb.suite)]
+        return [one.snapshot for one in read if one.snapshot is not None]
 
     def locations(self, mirror: Mirror, artifact: Artifact) -> Iterator[str]:
         """Where `mirror` may have `artifact`, one by one. Raises `Refusal` where that cannot be found out."""

@@ -241,6 +241,11 @@ class Release:
         return tuple(layer for layer in self.layers if isinstance(layer, DebianLayer))
 
     @property
+    def suites(self) -> tuple[Suite, ...]:
+        """The suites that its Debian packages come from, the lowest layer's first."""
+        return tuple(dict.fromkeys(suite for layer in self.debian_layers for suite in layer.suites))
+
+    @property
     def python_layers(self) -> tuple[PythonLayer, ...]:
         """The layers of wheels, bottom first."""
         return tuple(layer for layer in self.layers if isinstance(layer, PythonLayer))

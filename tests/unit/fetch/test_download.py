@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,9 +20,10 @@ import pytest
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError, StoreError
-from rtbuild.fetch import Mirror, Mirrors, fetch
+from rtbuild.fetch import FetchReport, Mirror, Mirrors, fetch
 from rtbuild.lock.model import Artifact, DebArtifact, PythonArtifact
-from rtbuild.progress import Silent
+from rtbuild.progress import Progress, Silent
+from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
 from rtbuild.store import Store
 from tests.fakes.debian_archive import Fault, MirrorServer, serve_folder
@@ -101,6 +102,25 @@ def indexes_of(*addresses: str) -> Mirrors:
     return Mirrors(python=tuple(Mirror(address=address, origin="test") for address in addresses))
 
 
+def fetch_from(
+    artifacts: Sequence[Artifact],
+    store: Store,
+    mirrors: Mirrors,
+    *,
+    jobs: int = 8,
+    timeout: float = 30,
+    retries: int = 4,
+    suites: Sequence[Suite] = (),
+    progress: Progress | None = None,
+    verify: bool = True,
+) -> FetchReport:
+    """Fetch from these mirrors alone, within these limits."""
+    settings = Settings(
+        store=store.root, engine_dir=store.root / "engine", connections=jobs, timeout=timeout, retries=retries
+    )
+    return fetch(artifacts, store, settings, suites=suites, mirrors=mirrors, progress=progress, verify=verify)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store")
@@ -124,13 +144,13 @@ def ranges(server: MirrorServer) -> list[str | None]:
 def test_everything_arrives_and_is_not_fetched_again(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, *(f"package{number}" for number in range(20)))
     progress = Recorder()
-    report = fetch([*debs, debs[0]], store, mirrors_of(servers[0].url), jobs=4, progress=progress)
+    report = fetch_from([*debs, debs[0]], store, mirrors_of(servers[0].url), jobs=4, progress=progress)
     assert (report.fetched, report.present, report.bytes) == (20, 0, 20 * SIZE)
     assert progress.done == progress.total == 20 * SIZE
     for one in debs:
         assert store.artifact_path(one.sha256).read_bytes() == content_of(one.name)
     servers[0].requests.clear()
-    report = fetch(debs, store, mirrors_of(servers[0].url))
+    report = fetch_from(debs, store, mirrors_of(servers[0].url))
     assert (report.fetched, report.present, report.bytes, servers[0].requests) == (0, 20, 0, [])
 
 
@@ -140,12 +160,12 @@ def test_a_corrupt_artifact_is_found_and_fetched_again(
 ) -> None:
     (one,) = publish(servers[0].root, "hello")
     mirrors = mirrors_of(servers[0].url)
-    fetch([one], store, mirrors)
+    fetch_from([one], store, mirrors)
     path = store.artifact_path(one.sha256)
     path.chmod(0o644)
     path.write_bytes({"other": b"x", "cut": path.read_bytes()[:-1], "same size": bytes(SIZE)}[damage])
     progress = Recorder()
-    report = fetch([one], store, mirrors, progress=progress)
+    report = fetch_from([one], store, mirrors, progress=progress)
     assert report.repaired == (one.filename,)
     assert progress.notes == [f"{one.filename} in the store is corrupt and is fetched again"]
     assert path.read_bytes() == content_of("hello")
@@ -153,11 +173,11 @@ def test_a_corrupt_artifact_is_found_and_fetched_again(
 
 def test_a_cut_artifact_is_found_without_hashing_too(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     (one,) = publish(servers[0].root, "hello")
-    fetch([one], store, mirrors_of(servers[0].url))
+    fetch_from([one], store, mirrors_of(servers[0].url))
     path = store.artifact_path(one.sha256)
     path.chmod(0o644)
     path.write_bytes(b"x")
-    assert fetch([one], store, mirrors_of(servers[0].url), verify=False).fetched == 1
+    assert fetch_from([one], store, mirrors_of(servers[0].url), verify=False).fetched == 1
     assert store.verify_artifact(one)
 
 
@@ -169,7 +189,7 @@ def test_a_bad_mirror_is_made_up_for_by_a_good_one(
     servers[0].misbehave("*", fault)
     start = time.monotonic()
     mirrors = mirrors_of(servers[0].url, servers[1].url)
-    report = fetch(debs, store, mirrors, jobs=2, timeout=2, progress=(progress := Recorder()))
+    report = fetch_from(debs, store, mirrors, jobs=2, timeout=2, progress=(progress := Recorder()))
     assert report.fetched == 2
     assert all(store.verify_artifact(one) for one in debs)
     assert progress.done == progress.total
@@ -194,7 +214,7 @@ def test_a_bad_mirror_alone_is_an_error_that_says_what_it_gave(
     with pytest.raises(
         error, match=r"hello_1\.0_amd64\.deb: no mirror has served the file that the lock names"
     ) as caught:
-        fetch([one], store, mirrors_of(servers[0].url), timeout=1, retries=1)
+        fetch_from([one], store, mirrors_of(servers[0].url), timeout=1, retries=1)
     assert caught.value.details is not None
     assert f"{servers[0].url}: {expected}" in caught.value.details
     assert caught.value.hint is not None
@@ -204,7 +224,7 @@ def test_a_bad_mirror_alone_is_an_error_that_says_what_it_gave(
 def test_503_twice_is_tried_again(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, "busy")
     servers[0].misbehave("*", Fault.UNAVAILABLE_TWICE)
-    assert fetch(debs, store, mirrors_of(servers[0].url), retries=2).fetched == 1
+    assert fetch_from(debs, store, mirrors_of(servers[0].url), retries=2).fetched == 1
     assert len(servers[0].requests) == 3
 
 
@@ -214,13 +234,13 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     debs = publish(servers[0].root, "torn")
     servers[0].misbehave("*", Fault.TRUNCATED_TWICE)
 
-    assert fetch(debs, store, mirrors_of(servers[0].url), retries=3).bytes == SIZE
+    assert fetch_from(debs, store, mirrors_of(servers[0].url), retries=3).bytes == SIZE
     assert ranges(servers[0]) == [None, "bytes=20000-", "bytes=30000-"]
 
 
 def test_404_is_not_tried_again(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     with pytest.raises(MirrorError):
-        fetch([deb("absent")], store, mirrors_of(servers[0].url, servers[1].url), retries=5)
+        fetch_from([deb("absent")], store, mirrors_of(servers[0].url, servers[1].url), retries=5)
     assert len(servers[0].requests) == len(servers[1].requests) == 1
 
 
@@ -231,7 +251,7 @@ def test_every_missing_file_and_every_mirror_is_named(store: Store, servers: tup
     with pytest.raises(
         MirrorError, match=r"2 files could not be fetched from any mirror, gone_1\.0_amd64\.deb"
     ) as caught:
-        fetch(wanted, store, mirrors_of(servers[0].url, dead), retries=0)
+        fetch_from(wanted, store, mirrors_of(servers[0].url, dead), retries=0)
     details = caught.value.details or ""
     assert details.count(f"{servers[0].url}: 404 Not Found") == 2
     assert details.count(f"{dead}: cannot be reached") == 2
@@ -240,7 +260,7 @@ def test_every_missing_file_and_every_mirror_is_named(store: Store, servers: tup
 
 def test_no_mirror_at_all_is_told(store: Store) -> None:
     with pytest.raises(MirrorError) as caught:
-        fetch([deb("hello")], store, Mirrors())
+        fetch_from([deb("hello")], store, Mirrors())
     assert "no mirror is known that could have it" in (caught.value.details or "")
 
 
@@ -255,7 +275,7 @@ def test_a_partial_file_is_taken_up(
         assert partial is not None
         partial.write(content_of("hello")[:30_000])
     progress = Recorder()
-    report = fetch([one], store, mirrors_of(servers[0].url), progress=progress)
+    report = fetch_from([one], store, mirrors_of(servers[0].url), progress=progress)
     assert ranges(servers[0]) == ["bytes=30000-"]
     assert report.bytes == (SIZE if fault else 10_000)
     assert progress.done == progress.total == SIZE
@@ -270,7 +290,7 @@ def test_a_partial_file_with_wrong_bytes_costs_a_restart_only(
     with store.add_artifact(one) as partial:
         assert partial is not None
         partial.write(bytes(length))
-    fetch([one], store, mirrors_of(servers[0].url))
+    fetch_from([one], store, mirrors_of(servers[0].url))
     assert store.verify_artifact(one)
 
 
@@ -279,7 +299,7 @@ def test_a_complete_partial_file_needs_no_mirror(store: Store) -> None:
     with store.add_artifact(one) as partial:
         assert partial is not None
         partial.write(content_of("hello"))
-    assert fetch([one], store, Mirrors()).bytes == 0
+    assert fetch_from([one], store, Mirrors()).bytes == 0
     assert store.verify_artifact(one)
 
 
@@ -291,14 +311,14 @@ def test_a_folder_serves_by_pool_path_by_name_and_as_apt_names_files(store: Stor
     by_apt = replace(by_apt, version="2:1.0")
     (folder / "cached_2%3a1.0_amd64.deb").write_bytes(content_of("cached"))
     mirror = Mirror(address=str(folder), origin="settings")
-    assert fetch([by_path, by_name, by_apt], store, Mirrors(debian=(mirror,))).fetched == 3
+    assert fetch_from([by_path, by_name, by_apt], store, Mirrors(debian=(mirror,))).fetched == 3
     spam = make_wheel("spam", "1.0")
     (folder / spam.filename).write_bytes(spam.content)
     eggs = make_wheel("eggs", "1.0")
     (folder / "eggs").mkdir()
     (folder / "eggs" / eggs.filename).write_bytes(eggs.content)
     wheels = [wheel(spam, f"packages/{spam.filename}"), wheel(eggs, f"packages/{eggs.filename}")]
-    assert fetch(wheels, store, Mirrors(folders=(mirror,))).fetched == 2
+    assert fetch_from(wheels, store, Mirrors(folders=(mirror,))).fetched == 2
 
 
 def test_a_path_cannot_leave_its_folder(store: Store, tmp_path: Path) -> None:
@@ -306,13 +326,19 @@ def test_a_path_cannot_leave_its_folder(store: Store, tmp_path: Path) -> None:
     (tmp_path / "usb").mkdir()
     one = replace(deb("hello"), path="../secret.deb", filename="../secret.deb")
     with pytest.raises(MirrorError):
-        fetch([one], store, mirrors_of(str(tmp_path / "usb")))
+        fetch_from([one], store, mirrors_of(str(tmp_path / "usb")))
 
 
-def test_a_dropped_file_is_found_in_a_dated_archive(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+def test_a_dropped_file_is_found_in_the_dated_archive_of_its_suite(
+    store: Store, servers: tuple[MirrorServer, MirrorServer]
+) -> None:
     (one,) = publish(servers[0].root / "20230501T000000Z", "old")
-    report = fetch([one], store, mirrors_of(servers[0].url), moments=["20230501T000000Z"])
-    assert report.fetched == 1
+    suites = [
+        Suite(archive="debian", suite="stable"),
+        Suite(archive="debian", suite="other", snapshot="20200101T000000Z"),
+        Suite(archive="debian", suite="stable", snapshot="20230501T000000Z"),
+    ]
+    assert fetch_from([one], store, mirrors_of(servers[0].url), suites=suites).fetched == 1
     assert [request.path for request in servers[0].requests] == [one.path, f"20230501T000000Z/{one.path}"]
 
 
@@ -320,7 +346,7 @@ def test_wheels_come_from_the_file_host_that_one_page_told(store: Store) -> None
     with PackageIndex() as index:
         published = [index.publish(make_wheel(name, "1.0")) for name in ("spam", "eggs", "ham")]
         wheels = [wheel(one, index.path_of(one.filename)) for one in published]
-        assert fetch(wheels, store, indexes_of(index.url), jobs=3).fetched == 3
+        assert fetch_from(wheels, store, indexes_of(index.url), jobs=3).fetched == 3
         pages = [path for path in index.requested if path.startswith("/simple/")]
     assert len(pages) == 1
     assert all(store.verify_artifact(one) for one in wheels)
@@ -332,7 +358,7 @@ def test_an_index_with_other_paths_is_asked_page_by_page(store: Store, html: boo
         index.html_only, index.relative_urls = html, True
         published = [index.publish(make_wheel(name, "1.0")) for name in ("spam", "eggs")]
         wheels = [wheel(one, f"packages/elsewhere/{one.filename}") for one in published]
-        assert fetch(wheels, store, indexes_of(index.url)).fetched == 2
+        assert fetch_from(wheels, store, indexes_of(index.url)).fetched == 2
 
 
 def test_a_wheel_that_no_index_lists_is_told(store: Store) -> None:
@@ -340,7 +366,7 @@ def test_a_wheel_that_no_index_lists_is_told(store: Store) -> None:
         index.publish(make_wheel("spam", "1.0"))
         wanted = wheel(make_wheel("spam", "2.0"), "packages/spam-2.0-py3-none-any.whl")
         with pytest.raises(MirrorError) as caught:
-            fetch([wanted], store, indexes_of(index.url))
+            fetch_from([wanted], store, indexes_of(index.url))
     assert f"{index.url}: its page of spam does not list the file" in (caught.value.details or "")
 
 
@@ -349,7 +375,7 @@ def test_a_file_read_while_locking_is_not_fetched_twice(store: Store) -> None:
     kept = store.cache("answers") / "by-digest" / one.sha256
     kept.parent.mkdir()
     kept.write_bytes(content_of("hello"))
-    assert fetch([one], store, Mirrors()).fetched == 1
+    assert fetch_from([one], store, Mirrors()).fetched == 1
     assert store.verify_artifact(one)
     assert not kept.exists()
 
@@ -369,7 +395,7 @@ def test_a_full_disk_stops_everything_at_once(tmp_path: Path, servers: tuple[Mir
         pytest.skip("only root may mount a small file system")
     try:
         with pytest.raises(StoreError, match="No space left on device"):
-            fetch(debs, Store.open(root), mirrors_of(servers[0].url), jobs=2)
+            fetch_from(debs, Store.open(root), mirrors_of(servers[0].url), jobs=2)
         assert Store.open(root).verify().bad == ()
     finally:
         subprocess.run(["umount", "-l", str(root)], check=True)
@@ -380,6 +406,7 @@ import sys
 from pathlib import Path
 from rtbuild.fetch import Mirror, Mirrors, fetch
 from rtbuild.lock.model import DebArtifact
+from rtbuild.settings import Settings
 from rtbuild.store import Store
 root, url, jobs, *items = sys.argv[1:]
 debs = []
@@ -388,7 +415,9 @@ for item in items:
     debs.append(DebArtifact(filename=name, path=name, size=int(size), sha256=sha256, name=name, version="1",
         architecture="amd64", archive="debian", suite="stable", built=0, layer="x"))
 print("ready", flush=True)
-report = fetch(debs, Store.open(Path(root)), Mirrors(debian=(Mirror(address=url, origin="test"),)), jobs=int(jobs))
+settings = Settings(store=Path(root), engine_dir=Path(root), connections=int(jobs))
+mirrors = Mirrors(debian=(Mirror(address=url, origin="test"),))
+report = fetch(debs, Store.open(Path(root)), settings, mirrors=mirrors)
 print(report.fetched, report.bytes, flush=True)
 """
 
@@ -432,7 +461,7 @@ def test_a_fetch_that_is_stopped_goes_on_where_it_was(
     assert all(sizes)
     servers[0].behave()
     servers[0].requests.clear()
-    assert fetch(debs, store, mirrors_of(servers[0].url)).bytes == 2 * SIZE - sum(sizes)
+    assert fetch_from(debs, store, mirrors_of(servers[0].url)).bytes == 2 * SIZE - sum(sizes)
     assert sorted(str(text) for text in ranges(servers[0])) == sorted(f"bytes={size}-" for size in sizes)
     assert all(store.verify_artifact(one) for one in debs)
 
@@ -461,8 +490,8 @@ def test_memory_does_not_grow_with_the_file(store: Store, tmp_path: Path) -> Non
             state.update(chunk)
     one = replace(deb("big"), path="big.deb", size=200 << 20, sha256=state.hexdigest())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert fetch([one], store, mirrors_of(f"file://{big.parent}")).bytes == 200 << 20
-    fetch([one], store, Mirrors())
+    assert fetch_from([one], store, mirrors_of(f"file://{big.parent}")).bytes == 200 << 20
+    fetch_from([one], store, Mirrors())
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
 
 
@@ -479,7 +508,7 @@ def test_ctrl_c_is_not_held_up_by_a_silent_mirror(store: Store, servers: tuple[M
 def test_threads_of_one_process_may_fetch_the_same(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, *(f"package{number}" for number in range(10)))
     mirrors = mirrors_of(servers[0].url)
-    threads = [threading.Thread(target=fetch, args=(debs, store, mirrors)) for _ in range(3)]
+    threads = [threading.Thread(target=fetch_from, args=(debs, store, mirrors)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
