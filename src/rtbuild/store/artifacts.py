@@ -75,9 +75,9 @@ class Partial:
                 details=f"sha256 {found} instead of {self.artifact.sha256}",
             )
         with store_errors(f"write {self._target}"):
-            os.fchmod(self._descriptor, _READ_ONLY)
             os.fsync(self._descriptor)
             self._path.replace(self._target)
+            os.fchmod(self._descriptor, _READ_ONLY)  # not before: a partial file left behind could not be taken up
             sync_folder(self._target.parent)
         return self._target
 

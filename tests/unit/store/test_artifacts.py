@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -58,6 +59,37 @@ def test_an_interrupted_write_is_taken_up(tmp_path: Path) -> None:
         assert partial.size == 1000
         assert not partial.complete
         partial.write(CONTENT[1000:])
+        assert partial.complete
+        partial.commit()
+    assert store.verify_artifact(artifact)
+
+
+@pytest.fixture
+def without_rights() -> Iterator[Path]:
+    """A folder of a user who is not root, who the test then is: root may write into anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)  # and not below pytest's own, which nobody else may enter
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(user)
+
+
+def test_what_is_left_of_a_commit_is_taken_up_by_a_user_without_rights(without_rights: Path) -> None:
+    store = Store.open(without_rights / "store")
+    artifact = artifact_of(CONTENT)
+    store.artifact_path(artifact.sha256).mkdir()  # stops it as a kill would: all is written, nothing renamed
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
+        partial.write(CONTENT)
+        with pytest.raises(StoreError, match="Is a directory"):
+            partial.commit()
+    store.artifact_path(artifact.sha256).rmdir()
+    with store.add_artifact(artifact) as partial:
+        assert partial is not None
         assert partial.complete
         partial.commit()
     assert store.verify_artifact(artifact)
