@@ -84,7 +84,7 @@ def build(
                 result.image_base,
             )
             result = _result(project.read_lock(recipe.version, target), images, layers, compressor)
-        publish(work.layout, images, settings.repository, target)
+        publish(store, images, settings.repository, target, progress)
         if output is not None:
             for one in images:
                 one.copy_to(work.layout, output, settings.repository)

@@ -14,8 +14,9 @@ from rtbuild.oci.layout import Layout
 from rtbuild.oci.names import named
 from rtbuild.oci.transfer import copy_image
 from rtbuild.platform import Platform
+from rtbuild.progress import Progress
 from rtbuild.recipe.model import Release
-from rtbuild.store import Realisation
+from rtbuild.store import Realisation, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +51,17 @@ def compose_images(
     return tuple(images)
 
 
-def publish(layout: Layout, images: Sequence[Image], repository: str, platform: Platform) -> None:
-    """List the images in the layout's index, in place of older ones of the same name and platform."""
+def publish(store: Store, images: Sequence[Image], repository: str, platform: Platform, progress: Progress) -> None:
+    """List the images in the index of the store's layout, in place of older ones of the same name and platform."""
     described = platform_fields(platform)
-    layout.list_images(
-        [
-            replace(entry, platform=described)
-            for image in images
-            for entry in named(image.manifest, [image.reference(repository)])
-        ]
-    )
+    entries = [
+        replace(entry, platform=described)
+        for image in images
+        for entry in named(image.manifest, [image.reference(repository)])
+    ]
+    # Builds of other releases and platforms list theirs at the same time.
+    with store.exclusive("the index of images", progress):
+        Layout(store.layout).list_images(entries)
 
 
 def _compose(layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str) -> Image:
