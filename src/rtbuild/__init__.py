@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rtbuild.recipe.model import Release
     from rtbuild.settings import Settings, load_settings
     from rtbuild.size import ImageSize, measure_release, treemap_page
-    from rtbuild.store import Store
+    from rtbuild.store import Keep, Store
     from rtbuild.verify import VerifyReport
     from rtbuild.verify import verify as verify_release
 
@@ -40,6 +40,7 @@ _ORIGIN = {
     "ContractReport": "rtbuild.contract",
     "FetchReport": "rtbuild.fetch",
     "ImageSize": "rtbuild.size",
+    "Keep": "rtbuild.store",
     "Lock": "rtbuild.lock.model",
     "MirrorDescription": "rtbuild.fetch",
     "Need": "rtbuild.lock.why",
@@ -85,6 +86,7 @@ __all__ = [
     "ContractReport",
     "FetchReport",
     "ImageSize",
+    "Keep",
     "Lock",
     "MirrorDescription",
     "Need",

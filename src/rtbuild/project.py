@@ -8,9 +8,10 @@ from pathlib import Path
 from rtbuild.errors import LockError, RecipeError
 from rtbuild.lock.format import FOLDER, read_engine_lock, read_lock
 from rtbuild.lock.model import EngineLock, Lock
-from rtbuild.platform import Platform
+from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
+from rtbuild.store.collect import Keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,18 @@ class Project:
         if (lock.engine, lock.platform) != (name, platform):
             raise LockError(f"{self.relative(path)}: is the lock of {lock.engine} for {lock.platform}", hint=hint)
         return lock
+
+    def wanted(self) -> Keep:
+        """What the project's locks refer to, those of its private engines included: what `Store.gc` is to keep.
+
+        Raises `LockError`.
+        """
+        releases = [(version, one) for version in self.releases() for one in PLATFORMS.values()]
+        engines = [(name, one) for name in self.engines() for one in PLATFORMS.values()]
+        return Keep.of_locks(
+            [self.read_lock(*lock) for lock in releases if self.lock_path(*lock).is_file()],
+            [self.read_engine_lock(*lock) for lock in engines if self.engine_lock_path(*lock).is_file()],
+        )
 
     def relative(self, path: Path) -> str:
         """`path` as messages name it: relative to the project."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import Sha256
 from rtbuild.errors import LockError, RecipeError
-from rtbuild.lock.format import write_lock
+from rtbuild.lock.format import write_engine_lock, write_lock
+from rtbuild.lock.model import EngineLock
 from rtbuild.platform import PLATFORMS
 from rtbuild.project import Project
+from rtbuild.store import Keep
 from tests.fakes import locks, projects
 from tests.fakes.projects import put, write_project
 
@@ -76,3 +80,18 @@ def test_a_lock_that_was_copied_to_another_release(tmp_path: Path) -> None:
     write_lock(project.lock_path("8.0.1", AMD64), locks.lock())
     with pytest.raises(LockError, match=r"8\.0\.1/linux-amd64\.toml: is the lock of 8\.0\.0 for linux/amd64"):
         project.read_lock("8.0.1", AMD64)
+
+
+def test_what_locks_of_releases_and_engines_refer_to_is_wanted(tmp_path: Path) -> None:
+    project = Project(root=write_project(tmp_path))
+    assert project.wanted() == Keep()
+    lock = locks.lock()
+    write_lock(project.lock_path("8.0.0", AMD64), lock)
+    package = replace(locks.deb("runc"), sha256=Sha256("d" * 64))
+    engine = EngineLock(engine="default", platform=ARM64, inputs=(("recipes/engines/default.toml", package.sha256),))
+    write_engine_lock(project.engine_lock_path("default", ARM64), replace(engine, debs=(package,)))
+    wanted = project.wanted()
+    assert wanted.artifacts == {package.sha256, *(one.sha256 for one in lock.remote)}
+    assert lock.image is not None
+    assert wanted.manifests == {lock.image.manifest}
+    assert wanted.trees is None

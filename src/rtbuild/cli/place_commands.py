@@ -166,32 +166,14 @@ def store_gc(invocation: Invocation, trees: bool) -> None:
     Example:
       rtbuild store gc --project ~/runtimes
     """
-    keep = wanted_by(invocation.project())
-    if trees:
-        keep = replace(keep, trees=frozenset())
+    project = invocation.project()
+
+    def keep() -> Keep:
+        wanted = project.wanted()
+        return replace(wanted, trees=frozenset()) if trees else wanted
+
     with invocation.progress() as progress:
         report = invocation.store().gc(keep, progress)
     counts = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in report.removed]
     text = f"removed {', '.join(counts)}: {size_text(report.bytes)}" if counts else "nothing to remove"
     invocation.answer({"removed": dict(report.removed), "bytes": report.bytes}, text)
-
-
-def wanted_by(project: Project) -> Keep:
-    """What the locks of a project refer to, those of its private engines included. Raises `LockError`."""
-    from rtbuild.platform import PLATFORMS
-    from rtbuild.store import Keep
-
-    locks = [
-        project.read_lock(version, platform)
-        for version in project.releases()
-        for platform in PLATFORMS.values()
-        if project.lock_path(version, platform).is_file()
-    ]
-    engines = [
-        project.read_engine_lock(name, platform)
-        for name in project.engines()
-        for platform in PLATFORMS.values()
-        if project.engine_lock_path(name, platform).is_file()
-    ]
-    keep = Keep.of_locks(locks)
-    return replace(keep, artifacts=keep.artifacts | {deb.sha256 for engine in engines for deb in engine.debs})

@@ -15,7 +15,7 @@ from typing import Any
 
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
 from rtbuild.durable import write_atomically
-from rtbuild.lock.model import Lock
+from rtbuild.lock.model import EngineLock, Lock
 from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
 
@@ -34,19 +34,17 @@ class Keep:
     trees: frozenset[str] | None = None
 
     @classmethod
-    def of_locks(cls, locks: Iterable[Lock], trees: Iterable[str] | None = None) -> Keep:
-        """Everything that `locks` refer to."""
+    def of_locks(cls, locks: Iterable[Lock], engines: Iterable[EngineLock] = ()) -> Keep:
+        """Everything that `locks` and the locks of private engines refer to, and all trees."""
         locks = list(locks)
+        artifacts = {artifact.sha256 for lock in locks for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons)}
         return cls(
-            artifacts=frozenset(
-                artifact.sha256 for lock in locks for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons)
-            ),
+            artifacts=frozenset(artifacts | {deb.sha256 for engine in engines for deb in engine.debs}),
             keys=frozenset(layer.key for lock in locks for layer in lock.layers),
             manifests=frozenset(
                 image.manifest for lock in locks for image in (lock.image, lock.image_base) if image is not None
             ),
             layers=frozenset((lock.release, lock.platform.name, layer.name) for lock in locks for layer in lock.layers),
-            trees=None if trees is None else frozenset(trees),
         )
 
 

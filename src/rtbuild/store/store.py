@@ -165,15 +165,17 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def gc(self, keep: Keep, progress: Progress | None = None) -> GcReport:
-        """Remove what `keep` does not ask for. Waits until no other process uses the store. Raises `StoreError`.
+    def gc(self, keep: Callable[[], Keep], progress: Progress | None = None) -> GcReport:
+        """Remove what `keep()` does not ask for. Waits until no other process uses the store. Raises `StoreError`.
 
-        Not to be called while another thread of this process uses the store.
+        `keep` (such as `Project.wanted`) is asked once the store is ours alone: a build that ended while we waited may
+        have recorded in a lock what it built. Not to be called while another thread of this process uses the store.
         """
         self._lease.upgrade(progress or Silent())
         try:
+            wanted = keep()
             with store_errors(f"remove from {self.root}"):
-                return collect(self.root, keep)
+                return collect(self.root, wanted)
         finally:
             self._lease.downgrade()
 

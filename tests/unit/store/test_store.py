@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.digest import DiffId, Digest, Key, sha256_bytes
+from rtbuild.digest import DiffId, Digest, Key, Sha256, sha256_bytes
 from rtbuild.errors import StoreError
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Silent
@@ -168,7 +168,7 @@ def test_a_lock_goes_with_its_process_and_garbage_waits_for_it(tmp_path: Path) -
     artifact = put_artifact(store, b"unused")
     notes = Notes()
     with holder(tmp_path) as process:
-        collected = threading.Thread(target=lambda: store.gc(Keep(), notes))
+        collected = threading.Thread(target=lambda: store.gc(Keep, notes))
         collected.start()
         notes.wait()
         collected.join(0.3)
@@ -204,7 +204,7 @@ def test_gc_keeps_what_locks_refer_to_and_nothing_else(tmp_path: Path) -> None:
         layers=frozenset({("8.0.0", "linux/amd64", "python")}),
         trees=frozenset({"aa"}),
     )
-    report = store.gc(keep)
+    report = store.gc(lambda: keep)
     assert dict(report.removed) == {"artifact": 1, "blob": 2, "realisation": 1, "tree": 2}
     assert report.bytes > 0
     assert store.has_artifact(kept)
@@ -216,13 +216,29 @@ def test_gc_keeps_what_locks_refer_to_and_nothing_else(tmp_path: Path) -> None:
     assert left == {used.blob, last.blob, config, layer, manifest}
     assert json.loads((store.layout / "index.json").read_text())["manifests"] == [{"digest": manifest}]
     assert sorted(path.name for path in store.trees.iterdir()) == ["aa.json", "aa.tar.zst"]
-    assert store.gc(keep).removed == ()
+    assert store.gc(lambda: keep).removed == ()
+
+
+def test_gc_asks_what_to_keep_when_nobody_else_is_at_work_any_more(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    built = put_artifact(store, b"what a build that still runs is about to record")
+    notes = Notes()
+    recorded: set[Sha256] = set()
+    with holder(tmp_path) as process:
+        collected = threading.Thread(target=lambda: store.gc(lambda: Keep(artifacts=frozenset(recorded)), notes))
+        collected.start()
+        notes.wait()
+        recorded.add(built.sha256)
+        process.send_signal(signal.SIGKILL)
+    collected.join(60)
+    assert not collected.is_alive()
+    assert store.has_artifact(built)
 
 
 def test_gc_without_a_word_on_trees_keeps_them(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     (store.trees / "aa.json").write_text("tree")
-    store.gc(Keep())
+    store.gc(Keep)
     assert (store.trees / "aa.json").exists()
 
 
