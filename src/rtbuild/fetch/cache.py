@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.durable import write_atomically
-from rtbuild.fetch.http import Reply, Web
+from rtbuild.fetch.http import Reply, Web, redacted
 from rtbuild.store.files import store_errors
 
 
@@ -26,7 +26,9 @@ class AnswerCache:
         headers = {"Accept": accept} if accept else {}
         if self._folder is None:
             return self._web.get(location, headers=headers, html=accept is not None)
-        path = self._folder / "answers" / hashlib.sha256(f"{location}\n{accept}".encode()).hexdigest()
+        # A password in the address is a secret, of which nothing is written.
+        question = f"{redacted(location)}\n{accept}"
+        path = self._folder / "answers" / hashlib.sha256(question.encode()).hexdigest()
         kept = _read_answer(path)
         conditions = {}
         if kept is not None and kept.etag:
@@ -35,9 +37,12 @@ class AnswerCache:
             conditions["If-Modified-Since"] = kept.modified
         reply = self._web.get(location, headers={**headers, **conditions}, html=accept is not None)
         if not reply.changed:
-            return kept if kept is not None else self._web.get(location, headers=headers)
+            if kept is None:
+                return self._web.get(location, headers=headers)
+            return replace(kept, location=reply.location)
         if reply.etag or reply.modified:
             head = {name: value for name, value in asdict(reply).items() if name not in ("content", "changed")}
+            head["location"] = redacted(reply.location)
             head["sha256"] = sha256_bytes(reply.content)
             self._write(path, json.dumps(head).encode() + b"\n" + reply.content)
         return reply

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,6 +204,19 @@ def test_a_page_with_a_validator_is_sent_once(tmp_path: Path) -> None:
     assert statuses == [200, 304, 304]
 
 
+def test_the_password_of_an_index_is_used_each_time_and_never_written(tmp_path: Path) -> None:
+    page = json.dumps({"files": [{"filename": "spam-1.0.tar.gz", "url": "../files/spam-1.0.tar.gz"}]}).encode()
+    with tagged_server(page, '"v1"', password="hunter2") as (url, statuses):
+        private = url.replace("http://", "http://robot:hunter2@")
+        for _ in range(2):
+            (file,) = sources(tmp_path, python=(private,)).python_project("spam")["files"]
+            assert file["url"] == f"{private}/files/spam-1.0.tar.gz"
+    assert statuses == [200, 304]
+    kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(kept) == 1
+    assert b"hunter2" not in kept[0]
+
+
 def test_a_damaged_cache_is_asked_for_again(tmp_path: Path) -> None:
     with tagged_server(b'{"files": []}', '"v1"') as (url, statuses):
         sources(tmp_path, python=(url,)).python_project("spam")
@@ -250,8 +265,14 @@ def test_a_host_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
 
 
 @contextmanager
-def tagged_server(content: bytes, tag: str, *, busy: int = 0) -> Iterator[tuple[str, list[int]]]:
-    """A server that gives `content` with an ETag; the first `busy` requests get 429 and are to wait a second."""
+def tagged_server(
+    content: bytes, tag: str, *, busy: int = 0, password: str | None = None
+) -> Iterator[tuple[str, list[int]]]:
+    """A server that gives `content` with an ETag; the first `busy` requests get 429 and are to wait a second.
+
+    With `password`, only the user `robot` gets anything.
+    """
+    wanted = f"Basic {base64.b64encode(f'robot:{password}'.encode()).decode()}" if password else None
     statuses: list[int] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -260,6 +281,7 @@ def tagged_server(content: bytes, tag: str, *, busy: int = 0) -> Iterator[tuple[
         def do_GET(self) -> None:
             status = 304 if self.headers.get("If-None-Match") == tag else 200
             status = 429 if len(statuses) < busy else status
+            status = status if self.headers.get("Authorization") == wanted else 401
             statuses.append(status)
             self.send_response(status)
             self.send_header("ETag", tag)
