@@ -66,6 +66,7 @@ def show_status(invocation: Invocation, name: str) -> None:
     from rtbuild.engine import engine_status
 
     status = engine_status(invocation.settings().engine_dir, name)
+    require_known(invocation, status)
     invocation.answer(as_document(status), status_text(status))
 
 
@@ -80,30 +81,46 @@ def engine_stop(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine stop
     """
-    from rtbuild.engine import stop_engine
+    from rtbuild.engine import engine_status, stop_engine
 
-    status = stop_engine(invocation.settings().engine_dir, name)
+    folder = invocation.settings().engine_dir
+    require_known(invocation, engine_status(folder, name))
+    status = stop_engine(folder, name)
     invocation.answer(as_document(status), status_text(status))
+
+
+def require_known(invocation: Invocation, status: EngineStatus) -> None:
+    """Raise `RecipeError` for an engine that is neither unpacked here nor one of the project's."""
+    if status.name != DEFAULT_NAME and not status.folder.exists():
+        invocation.project().engine(status.name)
 
 
 @engine.command("lock", short_help="Choose its packages anew.")
 @name_option
 @click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the recipe changed since. Offline.")
 @shared_options
 @click.pass_obj
-def engine_lock(invocation: Invocation, name: str, platform: str | None) -> None:
+def engine_lock(invocation: Invocation, name: str, platform: str | None, check: bool) -> None:
     """Choose the engine's packages anew and write its lock.
 
     \b
-    Example:
+    Examples:
       rtbuild engine lock --name testing
+      rtbuild engine lock --check
     """
+    from rtbuild.build.provide import fresh_engine_lock
     from rtbuild.fetch import open_sources
     from rtbuild.lock.format import write_engine_lock
     from rtbuild.lock.join import resolve_engine_lock
 
     project, target = invocation.project(), chosen_platform(platform)
     path = project.engine_lock_path(name, target)
+    if check:
+        fresh_engine_lock(project, name, target)
+        fresh = {"engine": name, "platform": str(target), "fresh": True}
+        invocation.answer(fresh, f"{project.relative(path)}: the lock fits its recipe")
+        return
     with invocation.progress() as progress:
         sources = open_sources(invocation.settings(), invocation.store(), progress)
         lock = resolve_engine_lock(project, name, target, sources, progress=progress)

@@ -167,27 +167,27 @@ def split_upgrade(text: str) -> tuple[str, str | None]:
 @click.command(short_help="Fetch what the lock names and the store lacks.")
 @click.argument("release")
 @click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
+@click.option("--engine", is_flag=True, help="The packages of a private engine too [where this machine has no Docker].")
 @shared_options
 @click.pass_obj
-def fetch(invocation: Invocation, release: str, platform: str | None) -> None:
+def fetch(invocation: Invocation, release: str, platform: str | None, engine: bool) -> None:
     """Fetch every file that RELEASE's lock names and the store lacks, so that a build needs no network.
 
-    Each file may come from any mirror; its size and sha256 are checked while it arrives. An interrupted run goes on
-    where it stopped.
+    The packages of a private engine are fetched too where this machine has no Docker that will do; for another machine
+    without one, ask for them with --engine. Each file may come from any mirror; its size and sha256 are checked while
+    it arrives. An interrupted run goes on where it stopped.
 
     \b
-    Example:
-      rtbuild fetch 8.0 --store /media/usb/store
+    Examples:
+      rtbuild fetch 8.0
+      rtbuild fetch 8.0 --engine --store /media/usb/store
     """
-    from rtbuild.fetch import fetch as fetch_artifacts
-    from rtbuild.lock.local import store_local
+    from rtbuild.build.provide import fetch_release
 
     project, store, settings = invocation.project(), invocation.store(), invocation.settings()
-    recipe = project.release(release)
-    lock = read_lock(project, recipe.version, platform)
-    store_local(recipe, lock, store)
+    lock = read_lock(project, project.resolve(release), platform)
     with invocation.progress() as progress:
-        report = fetch_artifacts(lock.remote, store, settings, suites=recipe.suites, progress=progress)
+        report = fetch_release(project, lock, settings, store, progress, engine=engine)
     text = (
         f"{lock.release} for {lock.platform}: {report.fetched} files fetched ({size_text(report.bytes)}), "
         f"{report.present} were there, in {store.root}"

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
-from rtbuild.lock.model import EngineLock
+from rtbuild.lock.model import DebArtifact, EngineLock
 from rtbuild.platform import host_platform
 from rtbuild.progress import Progress, Silent
 
@@ -82,10 +82,10 @@ def start_engine(
     package.
     """
     progress = progress or Silent()
-    _require_host(lock)
+    require_host(lock)
     home = _home(folder, name)
     with _locked(home):
-        wanted = packages_digest(lock)
+        wanted = packages_digest(lock.debs)
         status = _status(home, name)
         if status.packages == wanted and status.running and answers(_places(home).socket):
             return status
@@ -121,9 +121,9 @@ def stop_engine(folder: Path, name: str = DEFAULT_NAME) -> EngineStatus:
         return _status(home, name)
 
 
-def packages_digest(lock: EngineLock) -> Sha256:
-    """The identity of what an engine is unpacked from: the packages, whatever else the lock says."""
-    return sha256_bytes(canonical_json(sorted([deb.name, deb.version, deb.sha256] for deb in lock.debs)))
+def packages_digest(packages: Iterable[DebArtifact]) -> Sha256:
+    """The identity of what an engine is unpacked from: the packages of its lock, whatever else that says."""
+    return sha256_bytes(canonical_json(sorted([deb.name, deb.version, deb.sha256] for deb in packages)))
 
 
 def _home(folder: Path, name: str) -> Path:
@@ -132,7 +132,8 @@ def _home(folder: Path, name: str) -> Path:
     return folder.resolve() / name
 
 
-def _require_host(lock: EngineLock) -> None:
+def require_host(lock: EngineLock) -> None:
+    """Raise `EngineError` where this machine and this user cannot start an engine from `lock`."""
     if sys.platform != "linux":
         raise EngineError("a private engine needs Linux", hint="install Docker, and give its address in DOCKER_HOST")
     if lock.platform != host_platform():

@@ -25,7 +25,6 @@ from rtbuild.errors import EngineError
 from rtbuild.settings import Settings
 from rtbuild.store.temporary import TEMPORARY
 
-_START = "`rtbuild engine start` gives this machine an engine of its own"
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 
 
@@ -47,7 +46,8 @@ def find_engine(
     if settings.docker_host or settings.docker_context or settings.builder:
         return _named_engine(settings, command, status)
     if command is None:
-        refusal = EngineError(f"there is no command {docker!r} on the PATH")
+        needed = f"Docker (BuildKit {spell(MINIMUM_BUILDKIT)} or newer, and buildx)"
+        refusal = EngineError(f"there is no command {docker!r} on the PATH", hint=f"install {needed}")
     else:
         try:
             return look_at(_machine_endpoint(Path(command), None), store=settings.store)
@@ -58,7 +58,10 @@ def find_engine(
     if start is not None:
         return private_engine(start(), store=settings.store)
     reasons = [refusal.brief, f"the private engine {name!r} of {settings.engine_dir} is not running"]
-    hint = f"{refusal.hint}; or {_START}" if refusal.hint else _START
+    mend = "`rtbuild engine start` gives this machine an engine of its own"
+    if os.geteuid() != 0:
+        mend = "run the command as root, which starts an engine of its own"
+    hint = f"{refusal.hint}; or {mend}" if refusal.hint else mend
     raise EngineError("there is no engine to build with", details="\n".join(reasons), hint=hint) from refusal
 
 

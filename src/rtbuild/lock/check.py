@@ -8,14 +8,18 @@ from typing import Protocol
 
 from packaging.requirements import Requirement
 
+from rtbuild.digest import Sha256
 from rtbuild.errors import ResolutionError
 from rtbuild.lock.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input, target_python
 from rtbuild.lock.local import stale_local
-from rtbuild.lock.model import Lock
+from rtbuild.lock.model import EngineLock, Lock
 from rtbuild.lock.patched import stale_patches
 from rtbuild.platform import Platform
-from rtbuild.recipe.model import Release
+from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.names import normalized
+
+Inputs = tuple[tuple[str, Sha256], ...]
+"""Digests of recipes, by file."""
 
 
 class Locks(Protocol):
@@ -40,12 +44,17 @@ def check_lock(project: Locks, release: Release, platform: Platform) -> tuple[st
 
 def stale_parts(release: Release, lock: Lock) -> tuple[str, ...]:
     """What of `lock` does not fit `release`, one line each; empty where all does."""
-    return (*_changed_inputs(release, lock), *_missing(release, lock), *_differing(release, lock))
+    return (*_changed_inputs(release.inputs, lock.inputs), *_missing(release, lock), *_differing(release, lock))
 
 
-def _changed_inputs(release: Release, lock: Lock) -> list[str]:
-    locked = {name: digest for name, digest in lock.inputs if name not in (DEBIAN_QUESTION, PYTHON_QUESTION)}
-    current = dict(release.inputs)
+def stale_engine_parts(recipe: EngineRecipe, lock: EngineLock) -> tuple[str, ...]:
+    """What of the `lock` of a private engine does not fit its `recipe`, one line each; empty where all does."""
+    return tuple(_changed_inputs(recipe.inputs, lock.inputs))
+
+
+def _changed_inputs(recipes: Inputs, lock: Inputs) -> list[str]:
+    locked = {name: digest for name, digest in lock if name not in (DEBIAN_QUESTION, PYTHON_QUESTION)}
+    current = dict(recipes)
     found = []
     for name in sorted(current.keys() | locked.keys()):
         if name not in locked:

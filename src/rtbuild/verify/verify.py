@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.build import BuildResult, build
+from rtbuild.build.provide import engine_packages
 from rtbuild.digest import DiffId, Digest
 from rtbuild.errors import LockError, UsageError
-from rtbuild.lock.model import ImageResult, LayerResult, Lock
+from rtbuild.lock.model import Artifact, ImageResult, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_image
 from rtbuild.oci.names import is_called
@@ -56,7 +58,7 @@ def verify(
     store = Store.open(settings.store, progress)
     with store.temporary("verify") as folder:
         fresh = Store.open(folder / "store", progress)
-        lend_artifacts(lock, store, fresh)
+        lend_artifacts((*lock.remote, *engine_packages(project)), store, fresh)
         result = build(
             project, version, platform=target, settings=replace(settings, store=fresh.root), progress=progress
         )
@@ -67,12 +69,12 @@ def verify(
     return verified
 
 
-def lend_artifacts(lock: Lock, store: Store, fresh: Store) -> None:
-    """Put what `store` has of the lock's files into `fresh` by hard link; whoever uses them hashes them first.
+def lend_artifacts(artifacts: Iterable[Artifact], store: Store, fresh: Store) -> None:
+    """Put those of `artifacts` that `store` has into `fresh`; whoever uses them hashes them first.
 
-    What the recipes bring is made again, like everything that is made.
+    What the recipes bring is not among them: it is made again, like everything that is made.
     """
-    for artifact in lock.remote:
+    for artifact in artifacts:
         with suppress(OSError):
             os.link(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,23 +14,11 @@ from rtbuild.engine.processes import start_time
 from rtbuild.errors import EngineError, IntegrityError
 from rtbuild.platform import PLATFORMS, host_platform
 from tests.fakes.engine_packages import engine_packages
+from tests.fakes.users import somebody
 
 as_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="a private engine needs root on Linux, even one that is a fake"
 )
-
-
-@contextmanager
-def somebody() -> Iterator[None]:
-    """Be a user without rights for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_an_engine_that_was_never_started_has_a_status(tmp_path: Path) -> None:
@@ -69,8 +55,8 @@ def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> 
 def test_the_digest_is_of_the_packages_alone(tmp_path: Path) -> None:
     lock, _ = engine_packages(tmp_path, "exit 0")
     other, _ = engine_packages(tmp_path, "exit 0", version="2")
-    assert packages_digest(lock) == packages_digest(replace(lock, engine="testing"))
-    assert packages_digest(lock) != packages_digest(other)
+    assert packages_digest(lock.debs) == packages_digest(lock.debs[::-1])
+    assert packages_digest(lock.debs) != packages_digest(other.debs)
 
 
 @as_root
@@ -171,7 +157,7 @@ def test_an_engine_that_is_not_wanted_any_more_is_unpacked_anew(tmp_path: Path) 
         with pytest.raises(EngineError, match="ended as soon"):
             start_engine(lock, packages.__getitem__, tmp_path / "engines")
         status = engine_status(tmp_path / "engines")
-        assert status.packages == packages_digest(lock)
+        assert status.packages == packages_digest(lock.debs)
         assert f"# {version}\n" in (status.folder / "root/usr/sbin/dockerd").read_text()
 
 

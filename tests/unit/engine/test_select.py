@@ -12,6 +12,7 @@ from rtbuild.errors import EngineError
 from rtbuild.platform import PLATFORMS
 from rtbuild.settings import Settings
 from tests.fakes.docker_command import FakeDocker
+from tests.fakes.users import somebody
 
 
 @pytest.fixture
@@ -54,7 +55,11 @@ def test_a_bare_machine_is_told_to_start_an_engine(bare: Path, settings: Setting
     assert caught.value.brief == "there is no engine to build with"
     assert "no command 'docker'" in (caught.value.details or "")
     assert f"'default' of {settings.engine_dir} is not running" in (caught.value.details or "")
+    assert "install Docker (BuildKit 0.13 or newer, and buildx); or" in (caught.value.hint or "")
     assert "rtbuild engine start" in (caught.value.hint or "")
+    with somebody(), pytest.raises(EngineError) as caught:
+        find_engine(settings)
+    assert "; or run the command as root" in (caught.value.hint or "")
 
 
 def test_where_the_docker_will_not_do_the_private_engine_is_started(bare: Path, settings: Settings) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.lock.model import Artifact
 from rtbuild.store import Partial, Store
+from tests.fakes.users import open_folder, somebody
 
 CONTENT = bytes(range(256)) * 40
 
@@ -67,15 +67,8 @@ def test_an_interrupted_write_is_taken_up(tmp_path: Path) -> None:
 @pytest.fixture
 def without_rights() -> Iterator[Path]:
     """A folder of a user who is not root, who the test then is: root may write into anything."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)  # and not below pytest's own, which nobody else may enter
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(65534)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(user)
+    with open_folder() as folder, somebody():
+        yield folder
 
 
 def test_what_is_left_of_a_commit_is_taken_up_by_a_user_without_rights(without_rights: Path) -> None:
