@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
+
+# Another file system, one without hard links (FAT says EPERM), or one more than it can have.
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -25,6 +30,16 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Have `source` at `target`, which is not there yet, as a hard link or else as a copy. Raises `OSError`."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ Measured: dpkg over 150 packages takes 14 s and leaves three files that differ f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from rtbuild.build.context import Workshop
 from rtbuild.build.trees.root import tool_debs, unpack_debs
 from rtbuild.digest import sha256_bytes
+from rtbuild.durable import link_file
 from rtbuild.engine import layout_reference
 from rtbuild.errors import BuildError
 from rtbuild.lock.model import DebArtifact
@@ -51,7 +51,7 @@ def realise_debian(
             contexts["parent"] = _parent_reference(shop, parent, folder / "parent")
             # an export leaves out what its layout has already
             exported = Layout.create(folder / "export").blob_path(parent.blob)
-            os.link(shop.layout.blob_path(parent.blob), exported)
+            link_file(shop.layout.blob_path(parent.blob), exported)
         shop.engine.build(
             context,
             contexts=contexts,
@@ -99,7 +99,7 @@ def _write_context(shop: Workshop, release: Release, layer: DebianLayer, derivat
     debs = derivation.debs
     (context / "debs").mkdir(parents=True)
     for deb in debs:
-        os.link(shop.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
+        link_file(shop.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
     scripts = resources.files("rtbuild.build").joinpath("scripts")
     for name in _SCRIPTS:
         (context / name).write_bytes(scripts.joinpath(name).read_bytes())

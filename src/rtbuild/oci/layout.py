@@ -183,7 +183,7 @@ class BlobWriter:
         digest = digest_of(Sha256(self._state.hexdigest()))
         try:
             self._file.flush()
-            os.fchmod(self._file.fileno(), 0o644)
+            os.fchmod(self._file.fileno(), 0o444)  # blobs are hard-linked: nobody may write through a link
             os.fsync(self._file.fileno())
             self._file.close()
             self._path.replace(self._layout.blob_path(digest))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.digest import canonical_json, hex_of
+from rtbuild.durable import link_file
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.oci.descriptor import Descriptor, index_document
 from rtbuild.oci.entry import DIRECTORY, Entry
@@ -72,12 +71,7 @@ def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
     temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(source, temporary)
+        link_file(source, temporary)
         temporary.replace(path)
     except FileNotFoundError:
         raise IntegrityError(f"{source}: the blob is missing") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from rtbuild.build import BuildResult, build
 from rtbuild.build.provide import engine_packages
 from rtbuild.digest import DiffId, Digest
+from rtbuild.durable import link_file
 from rtbuild.errors import LockError, UsageError
 from rtbuild.lock.model import Artifact, ImageResult, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
@@ -76,7 +76,7 @@ def lend_artifacts(artifacts: Iterable[Artifact], store: Store, fresh: Store) ->
     """
     for artifact in artifacts:
         with suppress(OSError):
-            os.link(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
+            link_file(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
 
 
 def changed_blobs(fresh: Store, result: BuildResult, layers: tuple[VerifiedLayer, ...]) -> dict[str, Path]:

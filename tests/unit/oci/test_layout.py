@@ -44,7 +44,7 @@ def test_a_new_layout_is_what_the_specification_says(layout: Layout) -> None:
     blob = layout.put_blob(iter([b"a", b"b"]), "text/plain")
     assert (blob.digest, blob.size) == ("sha256:" + hashlib.sha256(b"ab").hexdigest(), 2)
     assert layout.blob_path(blob.digest).read_bytes() == b"ab"
-    assert layout.blob_path(blob.digest).stat().st_mode & 0o777 == 0o644
+    assert layout.blob_path(blob.digest).stat().st_mode & 0o777 == 0o444
 
 
 def test_creating_again_keeps_what_is_there(layout: Layout) -> None:

@@ -4,8 +4,6 @@ back."""
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -165,12 +163,3 @@ def _split(wheel: Wheel, paths: Sequence[str]) -> Iterator[CompileTask]:
         weight += part.size
     if modules:
         yield CompileTask(modules=tuple(modules), weight=weight)
-
-
-def link_file(source: Path, target: Path) -> None:
-    """Have `source` at `target` too, without copying it where that can be."""
-    try:
-        os.link(source, target)
-    except OSError:
-        # Another file system, or one without hard links.
-        shutil.copyfile(source, target)

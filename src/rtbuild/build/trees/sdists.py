@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rtbuild.build.trees.compile import link_file, script_text
+from rtbuild.build.trees.compile import script_text
 from rtbuild.build.trees.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.build.trees.root import tool_debs, unpack_debs
 from rtbuild.digest import Key, canonical_json, sha256_bytes
+from rtbuild.durable import link_file
 from rtbuild.engine import Engine
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lock.model import Lock, PythonArtifact
