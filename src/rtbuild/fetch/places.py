@@ -27,7 +27,7 @@ class Places:
         self._mirrors = mirrors
         self._cache = cache
         self._suites = suites
-        self._hosts: dict[Mirror, str] = {}
+        self._hosts: dict[Mirror, str | None] = {}  # None: not where the first page led us to think
         self._learning = threading.Lock()
 
     def mirrors_for(self, artifact: Artifact) -> tuple[Mirror, ...]:
@@ -56,11 +56,13 @@ class Places:
 
     def _python_locations(self, mirror: Mirror, artifact: PythonArtifact) -> Iterator[str]:
         # The file host is another one than the index, and named nowhere but in the index's own pages.
-        with self._learning:
-            host = self._hosts.get(mirror)
-            address = None if host is not None else self._learn(mirror, artifact)
-            host = self._hosts.get(mirror)
+        address = None
+        if mirror not in self._hosts:
+            with self._learning:  # others wait for the first page, which may say where all files are
+                if mirror not in self._hosts:
+                    address = self._learn(mirror, artifact)
         guess = None
+        host = self._hosts[mirror]
         if host is not None:
             guess = host + quote(artifact.path.lstrip("/"))
             yield guess
@@ -70,12 +72,16 @@ class Places:
             yield address
 
     def _learn(self, mirror: Mirror, artifact: PythonArtifact) -> str:
-        address = self._ask(mirror, artifact)
-        parts = urlsplit(address)
-        path = unquote(parts.path)
-        if path.endswith("/" + artifact.path.lstrip("/")):
-            prefix = path.removesuffix(artifact.path.lstrip("/"))
-            self._hosts[mirror] = parts._replace(path=quote(prefix), query="").geturl()
+        host = None
+        try:
+            address = self._ask(mirror, artifact)
+            parts = urlsplit(address)
+            path = unquote(parts.path)
+            if path.endswith("/" + artifact.path.lstrip("/")):
+                prefix = path.removesuffix(artifact.path.lstrip("/"))
+                host = parts._replace(path=quote(prefix), query="").geturl()
+        finally:
+            self._hosts[mirror] = host
         return address
 
     def _ask(self, mirror: Mirror, artifact: PythonArtifact) -> str:

@@ -361,6 +361,32 @@ def test_an_index_with_other_paths_is_asked_page_by_page(store: Store, html: boo
         assert fetch_from(wheels, store, indexes_of(index.url)).fetched == 2
 
 
+@pytest.mark.parametrize("fault", ["other paths", "an answer that fails"])
+def test_an_index_of_which_nothing_was_learnt_is_asked_for_several_pages_at_once(store: Store, fault: str) -> None:
+    together = threading.Barrier(2)
+
+    class Meeting(PackageIndex):
+        """After its first page, each waits until another is asked for too."""
+
+        def _answer(self, path: str, accepts: str) -> tuple[int, str, bytes]:
+            if path.startswith("/simple/"):
+                if sum(one.startswith("/simple/") for one in self.requested) > 1:
+                    together.wait(30)
+                elif fault == "an answer that fails":
+                    return 403, "text/plain", b"not you"
+            return super()._answer(path, accepts)
+
+    with Meeting() as index:
+        published = [index.publish(make_wheel(name, "1.0")) for name in ("spam", "eggs", "ham")]
+        wheels = [wheel(one, f"packages/elsewhere/{one.filename}") for one in published]
+        if fault == "other paths":
+            assert fetch_from(wheels, store, indexes_of(index.url), jobs=3).fetched == 3
+        else:
+            with pytest.raises(MirrorError, match="no mirror has served"):
+                fetch_from(wheels, store, indexes_of(index.url), jobs=3)
+            assert sum(store.has_artifact(one) for one in wheels) == 2
+
+
 def test_a_wheel_that_no_index_lists_is_told(store: Store) -> None:
     with PackageIndex() as index:
         index.publish(make_wheel("spam", "1.0"))
