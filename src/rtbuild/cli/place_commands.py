@@ -162,6 +162,8 @@ def store_verify(invocation: Invocation) -> None:
 def store_gc(invocation: Invocation, trees: bool) -> None:
     """Remove what no lock of this project refers to: artifacts, layers, images, unfinished downloads.
 
+    Logs, and what was kept of indexes, go when they were not used for 30 days.
+
     \b
     Example:
       rtbuild store gc --project ~/runtimes

@@ -1,14 +1,16 @@
 """Garbage collection: what no lock refers to goes.
 
 The rule is mark and sweep with an explicit list of roots, not by age: a store may sit unused for a year and still be
-what makes an old release rebuildable offline. It runs only while no other process has the store open (`Store.gc`).
+what makes an old release rebuildable offline. Only logs and cached answers, which no build needs, go by age. It runs
+only while no other process has the store open (`Store.gc`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from rtbuild.durable import write_atomically
 from rtbuild.lock.model import EngineLock, Lock
 from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
+
+UNUSED_DAYS = 30
+"""Logs and cached answers that were not used for so many days go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GcReport:
-    """How many of each kind (`artifact`, `blob`, `tree`, `realisation`, `partial`) went, and the bytes that gave."""
+    """How many of each kind went, and the bytes that gave.
+
+    Kinds are `artifact`, `blob`, `tree`, `realisation`, `partial`, `log` and `cached answer`.
+    """
 
     removed: tuple[tuple[str, int], ...]
     bytes: int
@@ -83,7 +91,19 @@ def collect(root: Path, keep: Keep) -> GcReport:
         # A hidden name is what a killed process was about to write.
         if path.name.startswith(".") or (keep.trees is not None and path.name.partition(".")[0] not in keep.trees):
             sweep.remove("tree", path)
+    for kind, folder in (("log", root / "logs"), ("cached answer", root / "cache")):
+        for path in _unused(folder, since=time.time() - UNUSED_DAYS * 86400):
+            sweep.remove(kind, path)
     return sweep.report()
+
+
+def _unused(folder: Path, *, since: float) -> Iterator[Path]:
+    """The files below `folder` that were neither read nor written `since` then (seconds since 1970)."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            status = (path := Path(parent, name)).lstat()
+            if max(status.st_atime, status.st_mtime) < since:
+                yield path
 
 
 def occupied(path: Path) -> int:

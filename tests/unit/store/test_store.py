@@ -235,6 +235,23 @@ def test_gc_asks_what_to_keep_when_nobody_else_is_at_work_any_more(tmp_path: Pat
     assert store.has_artifact(built)
 
 
+def test_gc_removes_logs_and_cached_answers_that_are_old(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    answers = store.cache("pip") / "http" / "a"
+    answers.mkdir(parents=True)
+    for folder in (store.logs, answers):
+        for name, days in (("old", 31), ("new", 29)):
+            (folder / name).write_text("text")
+            then = time.time() - days * 86400
+            os.utime(folder / name, (then, then))
+    read, long_ago = answers / "read", time.time() - 365 * 86400
+    read.write_text("written long ago, read now")
+    os.utime(read, (time.time(), long_ago))
+    assert dict(store.gc(Keep).removed) == {"cached answer": 1, "log": 1}
+    assert [path.name for path in store.logs.iterdir()] == ["new"]
+    assert sorted(path.name for path in answers.iterdir()) == ["new", "read"]
+
+
 def test_gc_without_a_word_on_trees_keeps_them(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     (store.trees / "aa.json").write_text("tree")
