@@ -46,7 +46,7 @@ def plan(invocation: Invocation, release: str, platform: str | None) -> None:
     found.require_platform(target)
     lock = project.read_lock(found.version, target)
     compressor = COMPRESSORS[settings.compression]()
-    planned = plan_release(found, lock, invocation.store(), compressor=compressor.name)
+    planned = plan_release(found, lock, invocation.store(read_only=True), compressor=compressor.name)
     invocation.answer(plan_document(planned), plan_text(planned))
 
 

@@ -49,11 +49,13 @@ class Invocation:
         store = self.store_folder.absolute() if self.store_folder is not None else None
         return load_settings(os.environ, self.project_folder or Path.cwd(), store=store, **options)
 
-    def store(self) -> Store:
-        """The store that the settings name."""
+    def store(self, *, read_only: bool = False) -> Store:
+        """The store that the settings name. With `read_only` it is only looked at, and need not be writable."""
         from rtbuild.store import Store
 
-        return Store.open(self.settings().store)
+        open_store = Store.read_only if read_only else Store.open
+        with self.progress() as progress:  # it may have to wait for another process
+            return open_store(self.settings().store, progress)
 
     def progress(self) -> AbstractContextManager[Progress]:
         """Where work reports to: stderr, unless `-q`."""

@@ -30,7 +30,7 @@ def list_releases(invocation: Invocation) -> None:
     Example:
       rtbuild list --json | jq -r '.releases[].version'
     """
-    project, store = invocation.project(), invocation.store()
+    project, store = invocation.project(), invocation.store(read_only=True)
     documents = [release_document(project, store, project.release(version)) for version in project.releases()]
     rows = [
         (
@@ -124,7 +124,7 @@ def store_du(invocation: Invocation) -> None:
     Example:
       rtbuild store du --store /media/usb/store
     """
-    opened = invocation.store()
+    opened = invocation.store(read_only=True)
     sizes = opened.du()
     rows = [*((kind, size_text(size)) for kind, size in sizes.items()), ("total", size_text(sum(sizes.values())))]
     invocation.answer({"store": str(opened.root), "bytes": sizes}, f"{opened.root}\n" + table(("what", "size"), rows))

@@ -50,7 +50,8 @@ def size(invocation: Invocation, release: str, platform: str | None, top: int, h
     """
     from rtbuild.size import measure_release, treemap_page
 
-    image = measure_release(invocation.project(), release, platform=chosen_platform(platform), store=invocation.store())
+    project, store = invocation.project(), invocation.store(read_only=True)
+    image = measure_release(project, release, platform=chosen_platform(platform), store=store)
     if html is not None:
         html.write_text(treemap_page(image), encoding="utf-8")
     invocation.answer(size_document(image), size_text_tree(image, top))

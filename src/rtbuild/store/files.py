@@ -13,16 +13,19 @@ from pathlib import Path
 from rtbuild.errors import StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MISPLACED = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def lock_file(path: Path, operation: int) -> int | None:
+def lock_file(path: Path, operation: int, *, create: bool = True) -> int | None:
     """Open `path` and `flock` it; the descriptor, or None where LOCK_NB was asked for and another holds it.
 
-    The holder may unlink or rename the file, so the lock counts only if the path still leads to the locked file.
+    Without `create` it must be there, and need only be readable. The holder may unlink or rename the file, so the lock
+    counts only if the path still leads to the locked file.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, operation)
             if os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -80,5 +83,7 @@ def store_error(what: str, error: OSError) -> StoreError:
         hint = "free some space with `rtbuild store gc`, or choose a store on another disk with --store"
     elif error.errno in _FORBIDDEN:
         hint = "the store must be writable by you; choose another with --store or RTBUILD_STORE"
+    elif error.errno in _MISPLACED:
+        hint = "the store must be a folder of rtbuild's own, which nothing else changes; choose another with --store"
     place = f"{error.filename}" if error.filename and str(error.filename) not in what else None
     return StoreError(f"cannot {what}: {error.strerror or error}", details=place, hint=hint)

@@ -34,7 +34,7 @@ FORMAT = "1"
 class Store:
     """A content-addressed folder. While a `Store` lives, no other process collects garbage in it."""
 
-    def __init__(self, root: Path, lease: Lease) -> None:
+    def __init__(self, root: Path, lease: Lease | None) -> None:
         self.root = root
         self._lease = lease
 
@@ -48,9 +48,25 @@ class Store:
         with store_errors(f"use {root} as a store"):
             for name in _FOLDERS:
                 (root / name).mkdir(parents=True, exist_ok=True)
-            _check_format(root / "format")
+            if not _require_format(root / "format"):
+                write_atomically(root / "format", f"{FORMAT}\n".encode())
             lease = _lease(root, progress or Silent())
             remove_left_overs(root / TEMPORARY)
+        return cls(root, lease)
+
+    @classmethod
+    def read_only(cls, root: Path, progress: Progress | None = None) -> Store:
+        """The store in folder `root`, to look at alone: nothing in it is made, and it may lie on read-only media.
+
+        One that is not there is empty. Waits as `open` does. Raises `StoreError`.
+        """
+        root = root.absolute()
+        with store_errors(f"use {root} as a store"):
+            _require_format(root / "format")
+            try:
+                lease = _lease(root, progress or Silent(), create=False)
+            except FileNotFoundError:
+                lease = None  # nothing was ever put there
         return cls(root, lease)
 
     def artifact_path(self, sha256: Sha256) -> Path:
@@ -171,6 +187,8 @@ class Store:
         `keep` (such as `Project.wanted`) is asked once the store is ours alone: a build that ended while we waited may
         have recorded in a lock what it built. Not to be called while another thread of this process uses the store.
         """
+        if self._lease is None:
+            raise StoreError(f"there is no store in {self.root}")
         self._lease.upgrade(progress or Silent())
         try:
             wanted = keep()
@@ -193,17 +211,23 @@ class Store:
 _FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
-def _check_format(path: Path) -> None:
+def _require_format(path: Path) -> bool:
+    """True where the store says that it is one that we know, False where it says nothing yet. Raises `StoreError`."""
     try:
-        found = path.read_text().strip()
+        found = path.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
-        write_atomically(path, f"{FORMAT}\n".encode())
-        return
-    if found != FORMAT:
+        return False
+    if found == FORMAT:
+        return True
+    if found.isdecimal():
         raise StoreError(
             f"{path}: a store of format {found[:20]!r}, this rtbuild knows format {FORMAT}",
             hint="use the newer rtbuild, or choose another store with --store",
         )
+    raise StoreError(
+        f"{path}: says no format of a store",
+        hint="if the folder is a store of rtbuild, remove that file; otherwise choose another with --store",
+    )
 
 
 def _holder(path: Path) -> str:
@@ -217,11 +241,11 @@ def _holder(path: Path) -> str:
 class Lease:
     """A shared lock on the whole store, held by every process that has it open; garbage collection needs it alone."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
-        descriptor = lock_file(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    def __init__(self, path: Path, progress: Progress, *, create: bool) -> None:
+        descriptor = lock_file(path, fcntl.LOCK_SH | fcntl.LOCK_NB, create=create)
         if descriptor is None:
             progress.note("waiting for another process, which collects the store's garbage")
-            descriptor = lock_file(path, fcntl.LOCK_SH)
+            descriptor = lock_file(path, fcntl.LOCK_SH, create=create)
         assert descriptor is not None  # a blocking lock is always granted
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
@@ -242,10 +266,10 @@ class Lease:
 _leases: weakref.WeakValueDictionary[Path, Lease] = weakref.WeakValueDictionary()
 
 
-def _lease(root: Path, progress: Progress) -> Lease:
+def _lease(root: Path, progress: Progress, *, create: bool = True) -> Lease:
     # One per process and folder: two leases of one process would keep its own garbage collection waiting for ever.
     path = root.resolve() / "locks" / "in-use.lock"
     lease = _leases.get(path)
     if lease is None:
-        lease = _leases[path] = Lease(path, progress)
+        lease = _leases[path] = Lease(path, progress, create=create)
     return lease

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from rtbuild.lock.format import write_engine_lock
 from rtbuild.lock.model import EngineLock, Lock
@@ -25,6 +32,32 @@ def test_du_names_every_kind(run: Run, store: Store) -> None:
 
 def test_the_store_that_is_named_counts(run: Run, tmp_path: Path) -> None:
     assert answer(run("store", "du", "--store", str(tmp_path / "other"), "--json"))["store"] == str(tmp_path / "other")
+
+
+def test_looking_makes_nothing(run: Run, lock: Lock, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for words in (["list"], ["plan", "8.0", "--platform", "linux/amd64"], ["store", "du"]):
+        assert run(*words, "--store", str(other)).exit_code == 0
+    assert "8.0.0 for linux/amd64 is not in" in run("size", "8.0", "--platform", "linux/amd64").stderr
+    assert not other.exists()
+
+
+@pytest.mark.parametrize("words", [("du",), ("verify",)])
+def test_a_command_that_waits_for_garbage_to_be_collected_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    root = Store.open(tmp_path).root
+    command = [sys.executable, "-m", "rtbuild", "store", *words, "--store", str(root)]
+    with (root / "locks" / "in-use.lock").open("r+") as collector:
+        fcntl.flock(collector, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        done = threading.Timer(30, fcntl.flock, (collector, fcntl.LOCK_UN))  # one that says nothing is not waited for
+        done.start()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        done.cancel()
+    assert told == "waiting for another process, which collects the store's garbage\n"
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_verify_of_a_good_store(run: Run, store: Store) -> None:

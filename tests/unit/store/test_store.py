@@ -19,6 +19,7 @@ from rtbuild.errors import StoreError
 from rtbuild.lock.model import Artifact
 from rtbuild.progress import Silent
 from rtbuild.store import Keep, Realisation, Store
+from tests.fakes.users import open_folder, somebody
 
 
 class Notes(Silent):
@@ -155,9 +156,12 @@ with store.exclusive("build", Silent()):
 """
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 def holder(root: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE, env=environment())
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process
@@ -301,15 +305,67 @@ def test_du_counts_a_hard_link_once(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_a_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot use .*/file/store as a store: Not a directory"):
-        Store.open(tmp_path / "file" / "store")
+    for place in (tmp_path / "file" / "store", tmp_path / "file"):
+        with pytest.raises(StoreError, match=r"cannot use .*/file\S* as a store: Not a directory") as caught:
+            Store.open(place)
+        assert "choose another with --store" in (caught.value.hint or "")
 
 
 def test_a_store_of_a_newer_rtbuild_is_refused(tmp_path: Path) -> None:
     Store.open(tmp_path)
     (tmp_path / "format").write_text("2\n")
-    with pytest.raises(StoreError, match="a store of format '2', this rtbuild knows format 1"):
+    for look in (Store.open, Store.read_only):
+        with pytest.raises(StoreError, match="a store of format '2', this rtbuild knows format 1") as caught:
+            look(tmp_path)
+        assert "use the newer rtbuild" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"not a store of rtbuild"])
+def test_a_format_that_is_none_is_told(tmp_path: Path, content: bytes) -> None:
+    Store.open(tmp_path)
+    (tmp_path / "format").write_bytes(content)
+    with pytest.raises(StoreError, match="says no format of a store") as caught:
         Store.open(tmp_path)
+    assert "remove that file" in (caught.value.hint or "")
+    (tmp_path / "format").unlink()
+    Store.open(tmp_path)
+
+
+def test_a_store_is_looked_at_where_nobody_may_write(tmp_path: Path) -> None:
+    with open_folder() as folder:
+        record = realisation(blob=b"layer")
+        store = Store.open(folder / "store")
+        store.record(record)
+        put_blob(store, b"layer")
+        del store
+        with somebody():
+            store = Store.read_only(folder / "store")
+            assert store.realisation(record.key) == record
+            assert store.has_layer(record)
+            assert store.du()["layers and images"] > 0
+        collected = subprocess.run(  # in another process, as the lease is one for all of this one
+            [sys.executable, "-c", COLLECTOR, str(folder / "store")], env=environment(), check=False
+        )
+        assert collected.returncode == 7, "it waits for who looks"
+
+
+COLLECTOR = """
+import os, sys
+from pathlib import Path
+from rtbuild.progress import Silent
+from rtbuild.store import Keep, Store
+class Notes(Silent):
+    def note(self, text):
+        os._exit(7)
+Store.open(Path(sys.argv[1])).gc(Keep, Notes())
+"""
+
+
+def test_a_store_that_is_not_there_is_looked_at_and_not_made(tmp_path: Path) -> None:
+    store = Store.read_only(tmp_path / "store")
+    assert store.realisation(realisation().key) is None
+    assert sum(store.du().values()) == 0
+    assert not store.root.exists()
 
 
 def test_no_permission_is_told_with_a_hint(tmp_path: Path) -> None:
