@@ -51,12 +51,15 @@ def test_a_command_that_waits_for_garbage_to_be_collected_says_so(tmp_path: Path
         done = threading.Timer(30, fcntl.flock, (collector, fcntl.LOCK_UN))  # one that says nothing is not waited for
         done.start()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        told = process.stderr.readline()
-        done.cancel()
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            told = process.stderr.readline()
+            done.cancel()
+            fcntl.flock(collector, fcntl.LOCK_UN)
+            process.communicate(timeout=60)
     assert told == "waiting for another process, which collects the store's garbage\n"
-    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
