@@ -2,8 +2,8 @@
 
 from rtbuild.store.artifacts import Partial
 from rtbuild.store.collect import GcReport, Keep
-from rtbuild.store.inspect import VerifyReport
+from rtbuild.store.inspect import StoreReport
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
 
-__all__ = ["GcReport", "Keep", "Partial", "Realisation", "Store", "VerifyReport"]
+__all__ = ["GcReport", "Keep", "Partial", "Realisation", "Store", "StoreReport"]

@@ -21,7 +21,7 @@ _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
+class StoreReport:
     """What was hashed, and what was bad: paths relative to the store, each with what was wrong. The bad is removed."""
 
     checked: int
@@ -29,7 +29,7 @@ class VerifyReport:
     bad: tuple[tuple[str, str], ...]
 
 
-def verify(root: Path, progress: Progress) -> VerifyReport:
+def verify(root: Path, progress: Progress) -> StoreReport:
     """Hash each file whose sha256 is known, read each realisation; remove the bad. Raises `StoreError`.
 
     A realisation whose blob is not there (any more) goes as well: its layer must be built again.
@@ -62,7 +62,7 @@ def verify(root: Path, progress: Progress) -> VerifyReport:
     progress.end(task)
     for name, problem in _bad_realisations(root):
         bad.append((name, problem))
-    return VerifyReport(checked=checked, bytes=size, bad=tuple(bad))
+    return StoreReport(checked=checked, bytes=size, bad=tuple(bad))
 
 
 def sizes(root: Path) -> dict[str, int]:

@@ -22,7 +22,7 @@ from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.collect import GcReport, Keep, collect
 from rtbuild.store.files import lock_file, store_errors
-from rtbuild.store.inspect import VerifyReport, sizes, verify
+from rtbuild.store.inspect import StoreReport, sizes, verify
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
 from rtbuild.store.temporary import TEMPORARY, remove_left_overs, temporary_folder
@@ -197,7 +197,7 @@ class Store:
         finally:
             self._lease.downgrade()
 
-    def verify(self, progress: Progress | None = None) -> VerifyReport:
+    def verify(self, progress: Progress | None = None) -> StoreReport:
         """Hash everything whose digest is known; what is bad is removed and named. Raises `StoreError`."""
         with store_errors(f"verify {self.root}"):
             return verify(self.root, progress or Silent())
