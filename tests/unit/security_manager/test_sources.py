@@ -121,16 +121,101 @@ def test_a_folder_is_no_pem_file(tmp_path: Path) -> None:
 
 
 def test_a_servers_answer_is_kept_for_five_minutes(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
-    clock = Clock()
+    clock, later = Clock(), Later()
     with jwk_site([rsa_issuer]) as site:
-        server = JwkServer(site.url, timeout=5, clock=clock)
+        server = JwkServer(site.url, timeout=5, clock=clock, start=later)
         assert kids(server.current()) == ["rsa-1"]
         site.show(ec_issuer)
-        clock.now += 299
+        clock.now += 239
         assert kids(server.current()) == ["rsa-1"]
+        assert (site.asked, later.work) == (1, [])
+        clock.now += 61
+        assert kids(server.current()) == ["ec-1"], "after a pause without requests, the first one waits"
+        assert (site.asked, later.work) == (2, [])
+
+
+def test_a_server_is_asked_in_the_background_before_its_answer_is_old(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+    clock, later = Clock(), Later()
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock, start=later)
+        assert kids(server.current()) == ["rsa-1"]
+        site.show(ec_issuer)
+        for now in (1240.0, 1250.0, 1299.0):
+            clock.now = now
+            assert kids(server.current()) == ["rsa-1"], "nobody waits"
         assert site.asked == 1
-        clock.now += 1
+        later.happen()
         assert kids(server.current()) == ["ec-1"]
+        assert site.asked == 2
+        clock.now = 1299.0 + 239
+        assert kids(server.current()) == ["ec-1"]
+        assert (site.asked, later.work) == (2, [])
+
+
+def test_an_answer_counts_to_its_end_while_the_server_fails(rsa_issuer: Issuer) -> None:
+    clock = Clock()
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock, start=at_once)
+        seen = server.current()
+        site.status = 500
+        for now, asked in ((1240.0, 2), (1249.0, 2), (1250.0, 3), (1299.0, 4)):
+            clock.now = now
+            assert server.current() is seen
+            assert server.renewed(seen) == (), "it was asked just now"
+            assert site.asked == asked
+        clock.now = 1300.0
+        assert server.current() == (), "not a moment longer"
+        assert site.asked == 4, "nor does anybody wait"
+        site.status = 200
+        clock.now = 1309.0
+        assert kids(server.current()) == ["rsa-1"]
+
+
+def test_keys_that_came_while_a_request_looked_at_the_clock_are_kept(rsa_issuer: Issuer) -> None:
+    """Two requests find that the server may be asked again; the second one gets on when the first one has its keys."""
+    with jwk_site() as site:
+        site.status = 503
+        overtaken: list[bool] = []
+
+        class Overtaking(Clock):
+            def __call__(self) -> float:
+                if overtaken == [False]:
+                    overtaken.append(True)
+                    assert kids(server.current()) == ["rsa-1"]
+                return self.now
+
+        clock, later = Overtaking(), Later()
+        start: list[Callable[[Callable[[], None]], None]] = [at_once]
+        server = JwkServer(site.url, timeout=5, clock=clock, start=lambda work: start[0](work))
+        assert server.current() == ()
+        site.show(rsa_issuer)
+        clock.now += sources.RETRY_SECONDS
+        overtaken.append(False)
+        assert kids(server.current()) == ["rsa-1"]
+        assert overtaken == [False, True]
+        assert site.asked == 2, "once before, and once for both"
+        start[0] = later
+        clock.now += 240
+        assert kids(server.current()) == ["rsa-1"]
+        later.happen()
+        assert site.asked == 3, "and the server can be asked again"
+
+
+def test_a_thread_that_cannot_be_started_blocks_nobody(rsa_issuer: Issuer) -> None:
+    clock = Clock()
+
+    def refuse(_work: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start: list[Callable[[Callable[[], None]], None]] = [refuse]
+    with jwk_site([rsa_issuer]) as site:
+        server = JwkServer(site.url, timeout=5, clock=clock, start=lambda work: start[0](work))
+        assert kids(server.current()) == ["rsa-1"]
+        clock.now += 240
+        with pytest.raises(RuntimeError):
+            server.current()
+        start[0] = at_once
+        server.current()
         assert site.asked == 2
 
 

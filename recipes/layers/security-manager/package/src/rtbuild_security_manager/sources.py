@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 300.0
 """How long the answer of a JWK server counts."""
+
+AHEAD_SECONDS = 60.0
+"""How long before that it is asked again, so that no request has to wait for it."""
 
 RETRY_SECONDS = 10.0
 """How long a JWK server that failed is left alone."""
@@ -93,11 +97,24 @@ class PemFile:
         return ()
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What is known of a JWK server: keys, until when they count, and from when on it is to be asked again. `failed`
+    says that it did not answer when it was asked last."""
+
+    keys: tuple[VerificationKey, ...] = ()
+    until: float = _NEVER
+    due: float = _NEVER
+    failed: bool = False
+
+
 class JwkServer:
     """The keys of a JWK or JWK set at a URL, kept for `CACHE_SECONDS`.
 
-    One request at a time waits for the server, and only where nothing is known of it: one that failed is asked again in
-    the background. `clock` gives seconds that only grow; `fetch` and `start` are what the network and threads do."""
+    One request at a time asks the server. Others wait for it only where no key counts although the server has not
+    failed: at the very first, and after a pause without requests. Otherwise it is asked in the background, before its
+    answer is too old or `RETRY_SECONDS` after it failed. `clock` gives seconds that only grow; `fetch` and `start` are
+    what the network and threads do."""
 
     def __init__(
         self,
@@ -113,60 +130,71 @@ class JwkServer:
         self._clock = clock
         self._fetch = fetch or fetch_document
         self._start = start or _in_background
+        # Whoever asks the server holds it, and replaces the answer as a whole: readers take no lock
         self._lock = threading.Lock()
-        # Keys and the time until which they count, replaced together: readers take no lock
-        self._known: tuple[tuple[VerificationKey, ...], float] = ((), _NEVER)
+        self._answer = _Answer()
         self._renewable = _NEVER
 
     def current(self) -> tuple[VerificationKey, ...]:
         """The keys that the server gave within the last `CACHE_SECONDS`; none where it failed."""
-        known, due = self._known
-        if self._clock() < due:
-            return known
-        if known or due == _NEVER:
-            with self._lock:
-                if self._clock() >= self._known[1]:  # else somebody has asked it meanwhile
-                    self._known = self._answer()
-        elif self._lock.acquire(blocking=False):
-            # Whoever comes next must not start another one meanwhile
-            self._known = ((), self._clock() + RETRY_SECONDS + self._timeout)
-            try:
-                self._start(self._answer_and_release)
-            except BaseException:
-                self._lock.release()
-                raise
-        return self._known[0]
+        answer = self._answer
+        now = self._clock()
+        if now >= answer.due:
+            if now < answer.until or answer.failed:
+                self._ask_in_background(answer)
+            else:
+                with self._lock:
+                    if self._answer is answer:  # else somebody has asked meanwhile
+                        self._answer = self._ask(answer)
+            answer = self._answer
+        return answer.keys if now < answer.until else ()
 
     def renewed(self, seen: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
         """Ask the server before its answer is old, for a key that is not in it; not more often than
         `RENEWAL_SECONDS` allows. What is known counts on where it fails."""
-        if not self._known[0]:
+        if self._answer.failed:
             return ()  # without waiting for whoever asks it again just now
         with self._lock:
-            if self._known[0] is not seen:
-                return self._known[0]
+            if self._answer.keys is not seen:
+                return self._answer.keys
             if self._clock() < self._renewable:
                 return ()
-            answer = self._answer()
-            if answer[0]:
-                self._known = answer
-            self._renewable = self._clock() + (RENEWAL_SECONDS if answer[0] else FAILED_RENEWAL_SECONDS)
-            return answer[0]
+            answer = self._ask(self._answer)
+            if not answer.failed:
+                self._answer = answer
+            self._renewable = self._clock() + (FAILED_RENEWAL_SECONDS if answer.failed else RENEWAL_SECONDS)
+            return () if answer.failed else answer.keys
 
-    def _answer_and_release(self) -> None:
+    def _ask_in_background(self, known: _Answer) -> None:
+        """Replace what is known, unless somebody does so already or has meanwhile."""
+        if not self._lock.acquire(blocking=False):
+            return
+
+        def replace_and_release() -> None:
+            try:
+                self._answer = self._ask(known)
+            finally:
+                self._lock.release()
+
+        started = False
         try:
-            self._known = self._answer()
+            if self._answer is known:
+                self._start(replace_and_release)
+                started = True
         finally:
-            self._lock.release()
+            if not started:
+                self._lock.release()
 
-    def _answer(self) -> tuple[tuple[VerificationKey, ...], float]:
+    def _ask(self, known: _Answer) -> _Answer:
+        """The server's answer; where it fails, what is known, to be asked again soon."""
         try:
             found = keys_of_jwk(self._fetch(self._url, self._timeout))
         except (OSError, HTTPException, KeysUnusable, ValueError) as error:
             log.warning("[astronomer] houston_jwk_url cannot be used: %s", str(error) or type(error).__name__)
-            return (), self._clock() + RETRY_SECONDS
+            return replace(known, due=self._clock() + RETRY_SECONDS, failed=True)
         log.info("[astronomer] houston_jwk_url: %d key(s) read", len(found))
-        return found, self._clock() + CACHE_SECONDS
+        now = self._clock()
+        return _Answer(keys=found, until=now + CACHE_SECONDS, due=now + CACHE_SECONDS - AHEAD_SECONDS)
 
 
 class ServerThenFile:
