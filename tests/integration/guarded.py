@@ -105,6 +105,9 @@ def assert_nothing_told(site: Webserver, *tokens: str) -> None:
     assert "Refused GET '/home'" in logs
     for word in (MARK, "Lovelace", "logged-subject", "eyJ", *tokens):
         assert word not in logs
+    ours = [line for line in logs.splitlines() if "{accounts.py:" in line]
+    assert any("Created user" in line for line in ours)
+    assert [line for line in ours if any(role in line for role in ("Admin", "Op", "Viewer", "Public"))] == []
 
 
 BAD_TOKENS: dict[str, Callable[[Issuer, Issuer], str]] = {

@@ -346,22 +346,6 @@ def test_everybody_sees_their_own_profile(site: Webserver, issuer: Issuer, role:
     assert target(site.get("/users/list/", issuer.token(name, roles=[role]))).startswith("/login/"), "but nobody else's"
 
 
-def test_sync_perm_gives_back_what_everybody_needs(site: Webserver, database: Server, issuer: Issuer) -> None:
-    """Somebody took it away from the roles in the database."""
-    query(
-        database,
-        "delete from ab_permission_view_role where permission_view_id in (select pv.id from ab_permission_view pv "
-        "join ab_view_menu v on v.id = pv.view_menu_id where v.name in ('My Profile', 'Website'))",
-    )
-    assert site.get("/home", issuer.token("synced"), follow_redirects=True).status_code == 403
-    synced = site.container.exec(["/entrypoint", "airflow", "sync-perm"])
-    assert synced.exit_code == 0, synced.stderr.decode()
-    for role in ("Op", "User", "Viewer"):
-        name = f"synced-{role.lower()}"
-        assert shown_profile(site.get("/users/userinfo/", issuer.token(name, roles=[role]))) == {f"{name}@{MARK}"}
-        assert site.get("/home", issuer.token(name, roles=[role])).status_code == 200
-
-
 def test_a_database_that_does_not_answer(site: Webserver, database: Server, issuer: Issuer) -> None:
     other = replace(database, url=database.url.removesuffix("/postgres") + "/template1")
     query(other, "alter database postgres with allow_connections false")

@@ -66,7 +66,7 @@ class Accounts:
         user.roles = self._roles(identity.roles)
         self._session.add(user)
         self._session.commit()
-        log.info("Created user %s at first sight, with roles %s", user.id, ", ".join(sorted(identity.roles)))
+        log.info("Created user %s at first sight", user.id)
         return user
 
     def _update(self, user: Any, identity: Identity, *, begins_session: bool) -> bool:
@@ -82,7 +82,7 @@ class Accounts:
         if modified or begins_session or wanted != current:
             self._session.commit()
         if wanted != current:
-            log.info("User %s has roles %s now", user.id, ", ".join(sorted(wanted)))
+            log.info("Roles of user %s changed", user.id)
         return wanted != current
 
     def _describe(self, user: Any, identity: Identity) -> bool:

@@ -31,13 +31,6 @@ ROLES_KEY = "token_roles"
 
 _CREATE_USERS = (permissions.ACTION_CAN_CREATE, permissions.RESOURCE_USER)
 
-# A user may see their own profile, which says what the token said. Editing it would last until the next request only.
-# Airflow 2.2 to 2.6 give both by themselves; who was let in does not depend on that.
-_ADDED_PERMISSIONS = [
-    (permissions.ACTION_CAN_READ, permissions.RESOURCE_MY_PROFILE),
-    (permissions.ACTION_CAN_READ, permissions.RESOURCE_WEBSITE),
-]
-
 
 class TokenSecurityManager(AirflowSecurityManager):  # type: ignore[misc]
     """Identity and roles of every request come from its bearer token, whatever cookies it has.
@@ -75,11 +68,6 @@ class TokenSecurityManager(AirflowSecurityManager):  # type: ignore[misc]
         """Refuses to create a user by hand, whichever page or API it is that asks."""
         log.error("Users are created by their first request with a token, not by hand")
         return False
-
-    def sync_roles(self) -> None:
-        """As Airflow's, and Op, User and Viewer get the few permissions that they need beyond its own."""
-        super().sync_roles()
-        self.bulk_sync_roles([{"role": role, "perms": _ADDED_PERMISSIONS} for role in ("Op", "User", "Viewer")])
 
     def _guard(self) -> Any:
         """Flask's hook before each request: None lets it go on, anything else is the answer."""
