@@ -59,15 +59,55 @@ def service() -> Iterator[tuple[Service, str]]:
         yield state, f"http://127.0.0.1:{server.server_port}"
 
 
-@pytest.mark.parametrize("environment", [{}, {"OPENLINEAGE_URL": "http://127.0.0.1:1"}], ids=["without", "with"])
+@pytest.mark.parametrize(
+    ("environment", "place", "listens"),
+    [
+        ({}, None, False),
+        ({"OPENLINEAGE_URL": ""}, None, False),
+        ({"OPENLINEAGE_URL": "http://127.0.0.1:1"}, None, True),
+        ({"MARQUEZ_URL": "http://127.0.0.1:1"}, None, True),
+        ({"OPENLINEAGE_CONFIG": "/tmp/lineage.yml"}, None, True),
+        ({}, "/usr/local/airflow/openlineage.yml", True),
+        ({}, "/home/astro/.openlineage/openlineage.yml", True),
+        ({"OPENLINEAGE_DISABLED": "false"}, None, True),
+        ({"OPENLINEAGE_DISABLED": "True", "OPENLINEAGE_URL": "http://127.0.0.1:1"}, None, False),
+    ],
+)
 def test_the_plugin_is_loaded_and_listens_where_it_is_told_to_whom(
-    image: BuiltImage, environment: dict[str, str]
+    image: BuiltImage, tmp_path: Path, environment: dict[str, str], place: str | None, listens: bool
 ) -> None:
-    outcome = image.engine.run(image.reference, ["airflow", "plugins", "-o", "json"], env=environment, timeout=120)
+    file = tmp_path / "openlineage.yml"
+    file.write_text("transport:\n  type: console\n")
+    mounts = [Mount(source=file, target=place)] if place else []
+    code = "from openlineage.airflow.plugin import OpenLineagePlugin as p; print(list(vars(p)))"
+    outcome = image.engine.run(
+        image.reference, ["python", "-c", code], env=environment, mounts=mounts, entrypoint=[], timeout=120
+    )
+    assert outcome.exit_code == 0, outcome.stderr.decode()
+    parts = outcome.text.splitlines()[-1]
+    assert ("'listeners'" in parts, "'macros'" in parts) == (listens, True)
+
+
+def test_airflow_knows_the_plugin(image: BuiltImage) -> None:
+    asked = {"OPENLINEAGE_URL": "http://127.0.0.1:1"}
+    outcome = image.engine.run(image.reference, ["airflow", "plugins", "-o", "json"], env=asked, timeout=120)
     assert outcome.exit_code == 0, outcome.stderr.decode()
     (plugin,) = (one for one in json.loads(outcome.stdout) if one["name"] == "OpenLineagePlugin")
     assert "openlineage.airflow.macros.lineage_run_id" in plugin["macros"]
-    assert ("openlineage.airflow.listener" in plugin.get("listeners", "")) == bool(environment)
+    assert "openlineage.airflow.listener" in plugin["listeners"]
+
+
+def test_nothing_is_said_of_lineage_to_whoever_tries_a_task_in_a_running_container(image: BuiltImage) -> None:
+    """`docker exec` starts programs beside the entrypoint, with nothing that it set."""
+    script = "airflow db init > /dev/null 2>&1; airflow tasks test hello say 2023-05-01 2>&1"
+    mounts = [Mount(source=INSIDE / "dags", target=DAGS)]
+    environment = {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    with image.engine.running(image.reference, ["sleep", "infinity"], mounts=mounts, env=environment) as container:
+        outcome = container.exec(["bash", "-c", script], timeout=180)
+    assert outcome.exit_code == 0, outcome.text
+    assert "Marking task as SUCCESS" in outcome.text
+    telling = ("lineage", "eventType", "Traceback", "No module named")
+    assert [line for line in outcome.text.splitlines() if any(word in line for word in telling)] == []
 
 
 def test_nothing_is_said_of_lineage_where_nothing_is_configured(image: BuiltImage) -> None:
@@ -90,9 +130,10 @@ def test_nothing_is_said_of_lineage_where_nothing_is_configured(image: BuiltImag
     ("service", "started"), [("webserver", "Listening at"), ("triggerer", "Starting the triggerer")]
 )
 def test_services_say_nothing_of_what_nobody_asked_for(image: BuiltImage, service: str, started: str) -> None:
-    """Each loads the plugin, and with it every extractor, whether its provider is there or not."""
+    """Each loads every extractor where lineage is wanted, whether its provider is there or not."""
     script = f"airflow db init > /dev/null 2>&1; timeout --signal=INT 30 airflow {service} 2>&1"
-    outcome = image.engine.run(image.reference, ["bash", "-c", script], timeout=180)
+    asked = {"OPENLINEAGE_URL": "http://127.0.0.1:1"}
+    outcome = image.engine.run(image.reference, ["bash", "-c", script], env=asked, timeout=180)
     assert started in outcome.text
     assert [line for line in outcome.text.splitlines() if "No module named" in line or "lineage" in line] == []
 
