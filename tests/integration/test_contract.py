@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,10 @@ def test_a_users_image_keeps_them_as_well(builder: Builder, image: BuiltImage) -
     assert verdicts(report) == {}, describe(report)
 
 
+STOPS = {"stop-scheduler", "stop-webserver", "stop-triggerer"}
+DEAF = """trap '' TERM; "$0" "$@"; exit $?"""
+ABRUPT = """trap 'kill -9 $!; exit 0' TERM; "$0" "$@" & wait $!"""
+
 BROKEN = {
     "user": ("USER root", {"user", "config"}),
     "labels": ('LABEL io.astronomer.docker.runtime.version="eight"', {"labels", "environment"}),
@@ -61,9 +66,14 @@ BROKEN = {
     "ports": ("EXPOSE 8080\nHEALTHCHECK CMD true", {"config"}),
     "pins": ("USER root\nRUN rm /etc/pip.conf\nUSER astro", {"pins"}),
     "folders": ("USER root\nRUN chmod 755 /usr/local/airflow && rmdir tests\nUSER astro", {"folders", "foreign-uid"}),
+    "logs": ("USER root\nRUN chmod 755 logs\nUSER astro", {"folders", "foreign-uid"}),
     "programs": ("USER root\nRUN rm $(command -v nc)\nUSER astro\nENV PATH=/usr/local/bin:/usr/bin:/bin", {"programs"}),
     "environment": ("ENV LANG=C AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL=300", {"environment", "settings"}),
     "shell": ('SHELL ["/bin/sh", "-c"]', {"shell"}),
+    "home": ("USER root\nRUN mkdir /opt/airflow\nUSER astro\nENV AIRFLOW_HOME=/opt/airflow", {"read-only"}),
+    # The one hears no signal, the other lets nobody hear it
+    "deaf": (f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', DEAF])}", STOPS),
+    "abrupt": (f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', ABRUPT])}", STOPS),
     "waiting": ("ENTRYPOINT []", {"config", "dead-database", "first-process", "interrupted"}),
 }
 

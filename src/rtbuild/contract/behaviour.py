@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rtbuild.contract.subject import (
     AIRFLOW_HOME,
@@ -22,6 +24,7 @@ from rtbuild.engine import Container
 
 DEAD_DATABASE = "postgresql://nobody:secret@127.0.0.1:1/airflow"
 """Nobody listens at port 1 of a container without a network."""
+HEALTH = "http://127.0.0.1:8080/health"
 _FREEZE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(==| @ )\S+\Z|-e \S+\Z|#")
 _INSTALLED = r"""
 import json, logging
@@ -74,22 +77,33 @@ def foreign_uid(subject: Subject) -> None:
     """A uid without an account, with group 0."""
     found = subject.look(user=f"{FOREIGN_UID}:0")
     compare(found, {"uid": FOREIGN_UID, "gid": 0, "account": None, "user": "astro", "home": HOME, "umask": 0o002})
-    for name, folder in (("AIRFLOW_HOME", found["folders"][""]), ("home", found["home_folder"])):
+    # Airflow writes into logs; the others are the project's, and come with the modes that they have there
+    needed = {"AIRFLOW_HOME": found["folders"][""], "logs": found["folders"]["logs"], "home": found["home_folder"]}
+    for name, folder in needed.items():
         require(bool(folder and folder["writable"]), f"{name} cannot be written to")
     outcome = subject.run("sh", "-c", "airflow db init && airflow db check", user=f"{FOREIGN_UID}:0")
     require(outcome.exit_code == 0, "Airflow does not work", outcome)
 
 
 def read_only(subject: Subject) -> None:
-    """A root that nobody can write to, with an AIRFLOW_HOME that is a volume."""
-    outcome = subject.run(
-        "sh",
-        "-c",
-        "airflow db init && airflow db check && ! touch /usr/local/written 2> /dev/null",
-        read_only=True,
-        tmpfs={AIRFLOW_HOME: f"uid={UID},gid=0,mode=0775"},
-    )
+    """A root that nobody can write to, with a volume for AIRFLOW_HOME; under a foreign uid, as OpenShift has it."""
+    options: dict[str, Any] = {"read_only": True, "tmpfs": {AIRFLOW_HOME: f"uid={UID},gid=0,mode=0775"}}
+    script = "airflow db init && airflow db check && ! touch /usr/local/written 2> /dev/null"
+    outcome = subject.run("sh", "-c", script, **options)
     require(outcome.exit_code == 0, "Airflow does not work on a read-only root", outcome)
+    # The whole of it, until the webserver knows that the scheduler works
+    script = "airflow db init > /dev/null 2>&1 && { airflow scheduler & exec airflow webserver; }"
+    foreign = f"{FOREIGN_UID}:0"
+    with subject.engine.running(subject.reference, ["sh", "-c", script], user=foreign, **options) as container:
+        _until(container, lambda: _healthy(container), f"under uid {FOREIGN_UID}, Airflow does not get healthy")
+
+
+def _healthy(container: Container) -> bool:
+    outcome = container.exec(["curl", "--silent", "--fail", HEALTH])
+    if outcome.exit_code != 0:
+        return False
+    parts = json.loads(outcome.stdout)
+    return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler"))
 
 
 def dead_database(subject: Subject) -> None:
@@ -118,33 +132,39 @@ def interrupted(subject: Subject) -> None:
     env = {"ASTRO_RUNTIME_WAIT_SECONDS": str(int(LIMIT)), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DEAD_DATABASE}
     with subject.engine.running(subject.reference, ["airflow", "scheduler"], env=env) as container:
         _until(container, lambda: "database" in container.logs(), "it does not say that it waits")
-        _stop(container, subject.grace)
+        _stop(container, subject.grace, codes=(128 + signal.SIGTERM,))
 
 
 def stop_scheduler(subject: Subject) -> None:
     """`docker stop` of a scheduler."""
-    _stop_airflow(subject, "airflow scheduler", "Starting the scheduler")
+    # Said once it has made itself ready for signals
+    started = "Resetting orphaned tasks"
+    _stop_airflow(subject, "airflow scheduler", lambda one: started in one.logs(), said="Exited execute loop")
 
 
 def stop_webserver(subject: Subject) -> None:
     """`docker stop` of a webserver that answers."""
-    healthy = ["curl", "--silent", "--fail", "--output", "/dev/null", "http://127.0.0.1:8080/health"]
-    _stop_airflow(subject, "airflow webserver", "", healthy)
+    asked = ["curl", "--silent", "--fail", "--output", "/dev/null", HEALTH]
+    # However long it may take, Airflow gives its workers 30 s: then it ends with 1, and they with it
+    codes = (0, 1)
+    _stop_airflow(
+        subject, "airflow webserver", lambda one: one.exec(asked).exit_code == 0, said="Closing gunicorn", codes=codes
+    )
 
 
 def stop_triggerer(subject: Subject) -> None:
     """`docker stop` of a triggerer."""
-    _stop_airflow(subject, "airflow triggerer", "Starting the triggerer")
+    started = "Starting the triggerer"
+    _stop_airflow(subject, "airflow triggerer", lambda one: started in one.logs(), said="Exited trigger loop")
 
 
-def _stop_airflow(subject: Subject, command: str, said: str, asked: list[str] | None = None) -> None:
+def _stop_airflow(
+    subject: Subject, command: str, ready: Callable[[Container], bool], *, said: str, codes: Sequence[int] = (0,)
+) -> None:
     script = f"airflow db init > /dev/null 2>&1 && exec {command}"
     with subject.engine.running(subject.reference, ["sh", "-c", script]) as container:
-        if asked is not None:
-            _until(container, lambda: container.exec(asked).exit_code == 0, f"{command} does not answer")
-        else:
-            _until(container, lambda: said in container.logs(), f"{command} does not start")
-        _stop(container, subject.grace)
+        _until(container, lambda: ready(container), f"{command} does not start")
+        _stop(container, subject.grace, codes=codes, said=said)
 
 
 def _until(container: Container, ready: Callable[[], bool], otherwise: str) -> None:
@@ -157,10 +177,14 @@ def _until(container: Container, ready: Callable[[], bool], otherwise: str) -> N
         time.sleep(0.5)
 
 
-def _stop(container: Container, grace: float) -> None:
+def _stop(container: Container, grace: float, *, codes: Sequence[int], said: str = "") -> None:
+    """Stop a container, which must end with one of `codes` and have written `said` by then: it ended in order."""
     begun = time.monotonic()
     code = container.stop(grace)
-    require(code != 137, f"it had to be killed after {time.monotonic() - begun:.0f} s\n{container.logs()[-1500:]}")
+    logs = container.logs()
+    require(code != 137, f"it had to be killed after {time.monotonic() - begun:.0f} s\n{logs[-1500:]}")
+    require(code in codes, f"it ended with exit code {code}\n{logs[-1500:]}")
+    require(said in logs, f"it ended abruptly: it did not say {said!r}\n{logs[-1500:]}")
 
 
 # The last ones run one after the other: Python collects its garbage when it ends, which for the webserver and its four
@@ -172,7 +196,7 @@ CHECKS = (
     Check(name="silence", promise="standard output is the command's alone (pip freeze)", body=silence),
     Check(name="first-process", promise="tini is process 1, exit codes get through", body=first_process),
     Check(name="foreign-uid", promise="works under a uid without an account, with group 0", body=foreign_uid),
-    Check(name="read-only", promise="works on a read-only root with a writable AIRFLOW_HOME", body=read_only),
+    Check(name="read-only", promise="works on a read-only root with a writable AIRFLOW_HOME, any uid", body=read_only),
     Check(name="dead-database", promise="a database that is down is told within the time limit", body=dead_database),
     Check(name="interrupted", promise="docker stop ends the wait for a database", body=interrupted),
     Check(name="stop-scheduler", promise="docker stop ends the scheduler in its grace period", body=stop_scheduler),

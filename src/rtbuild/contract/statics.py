@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from rtbuild.contract.subject import AIRFLOW_HOME, HOME, UID, Check, Subject, compare, missing, require
 
@@ -18,14 +19,27 @@ def user(subject: Subject) -> None:
 
 
 def folders(subject: Subject) -> None:
-    """Home and AIRFLOW_HOME belong to group 0, which may write; the folders that a project fills are there."""
-    owned = {"AIRFLOW_HOME": subject.found["folders"][""], "home": subject.found["home_folder"]}
+    """Home and AIRFLOW_HOME belong to group 0, which may write; the folders that a project fills are there.
+
+    Docker gives those the modes that they have in a user's project: only of `logs`, which Airflow fills, the group must
+    own as much."""
+    home = dict(subject.found["folders"])
+    absent = [name for name, found in home.items() if name and found is None]
+    require(not absent, f"AIRFLOW_HOME lacks {', '.join(absent)}")
+    owned = {"AIRFLOW_HOME": home.pop(""), "home": subject.found["home_folder"], "logs": home["logs"]}
     for name, found in owned.items():
         require(found is not None, f"{name} is not there")
-        compare(found, {"uid": UID, "gid": 0, "writable": True})
+        _compare_folder(name, found, {"uid": UID, "gid": 0, "writable": True})
         require(int(found["mode"], 8) & 0o070 == 0o070, f"{name} has mode {found['mode']}: group 0 may not write to it")
-    absent = [name for name, found in subject.found["folders"].items() if found is None]
-    require(not absent, f"AIRFLOW_HOME lacks {', '.join(absent)}")
+    for name, found in home.items():
+        _compare_folder(name, found, {"gid": 0, "writable": True})
+        require(int(found["mode"], 8) & 0o050 == 0o050, f"{name} has mode {found['mode']}: group 0 may not read it")
+
+
+def _compare_folder(name: str, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    compare(
+        {f"{name}: {key}": found[key] for key in wanted}, {f"{name}: {key}": value for key, value in wanted.items()}
+    )
 
 
 def airflow_home(subject: Subject) -> None:

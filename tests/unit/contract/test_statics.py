@@ -90,6 +90,15 @@ def labels(**changed: str) -> dict[str, Any]:
     return {"Labels": CONFIG["Labels"] | {f"io.astronomer.docker.{name}": value for name, value in changed.items()}}
 
 
+def changed(folder: str, **properties: object) -> dict[str, Any]:
+    """What is found where one of AIRFLOW_HOME's folders is another."""
+    return {"folders": FOUND["folders"] | {folder: FOLDER | properties}}
+
+
+def test_the_folders_of_a_project_may_have_the_modes_that_they_had_there() -> None:
+    statics.folders(subject(found=changed("dags", mode="0755")))
+
+
 @pytest.mark.parametrize(
     ("check", "config", "found", "told"),
     [
@@ -117,7 +126,13 @@ def labels(**changed: str) -> dict[str, Any]:
         (statics.user, {}, {"account": None}, "account is None"),
         (statics.folders, {}, {"home_folder": None}, "home is not there"),
         (statics.folders, {}, {"home_folder": FOLDER | {"mode": "0755"}}, "home has mode 0755: group 0 may not write"),
-        (statics.folders, {}, {"home_folder": FOLDER | {"writable": False}}, "writable is False, not True"),
+        (statics.folders, {}, {"home_folder": FOLDER | {"writable": False}}, "home: writable is False, not True"),
+        (statics.folders, {}, changed("", writable=False), "AIRFLOW_HOME: writable is False, not True"),
+        (statics.folders, {}, changed("logs", mode="0755"), "logs has mode 0755: group 0 may not write to it"),
+        (statics.folders, {}, changed("logs", uid=0), "logs: uid is 0, not 50000"),
+        (statics.folders, {}, changed("dags", writable=False), "dags: writable is False, not True"),
+        (statics.folders, {}, changed("plugins", gid=50000), "plugins: gid is 50000, not 0"),
+        (statics.folders, {}, changed("include", mode="0700"), "include has mode 0700: group 0 may not read it"),
         (statics.folders, {}, {"folders": FOUND["folders"] | {"dags": None}}, "AIRFLOW_HOME lacks dags"),
         (statics.programs, {}, {"programs": {"git": None, "nc": None}}, "not on the PATH: git, nc"),
         (statics.programs, {}, {"path": ["/usr/bin"]}, "/home/astro/.local/bin is not on the PATH"),
