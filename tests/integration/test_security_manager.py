@@ -33,6 +33,7 @@ from tests.integration.guarded import (
     series,
     shown_profile,
     target,
+    user_news,
     users,
 )
 from tests.integration.servers import Server, free_port, postgresql
@@ -443,17 +444,22 @@ def test_a_volume_over_airflows_home_does_not_bring_back_the_login(
     runtime: Runtime, database: Server, keys: Keys
 ) -> None:
     """As docs/how-to/webserver-behind-a-platform.md says."""
-    env = airflow_env(
-        database.url,
-        AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt",
-        AIRFLOW__ASTRONOMER__JWT_AUDIENCE=AUDIENCE,
-    )
+    tokens = {
+        "AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT": "/keys/tls.crt",
+        "AIRFLOW__ASTRONOMER__JWT_AUDIENCE": AUDIENCE,
+    }
+    env = airflow_env(database.url, **tokens)
     tells = 'python -c "from airflow.www.app import create_app; print(type(create_app().appbuilder.sm).__name__)"'
     hides = 'rm "$AIRFLOW_HOME/webserver_config.py"'
     volume = {"/usr/local/airflow": "mode=1777"}
     said = runtime.run(["sh", "-ec", f"{tells}; {hides}; {tells}"], env, tmpfs=volume)
     managers = [line for line in said.text.splitlines() if line.endswith("SecurityManager")]
     assert managers == ["TokenSecurityManager", "AirflowSecurityManager"]
+    # Nor does a volume in which Airflow has been before tokens were configured
+    later = " ".join(f"{name}={value}" for name, value in tokens.items())
+    said = runtime.run(["sh", "-ec", f"{tells}; export {later}; {tells}"], airflow_env(database.url), tmpfs=volume)
+    managers = [line for line in said.text.splitlines() if line.endswith("SecurityManager")]
+    assert managers == ["AirflowSecurityManager", "TokenSecurityManager"]
 
 
 def test_no_webserver_starts_where_the_configuration_cannot_be_put_back(
@@ -468,7 +474,7 @@ def test_no_webserver_starts_where_the_configuration_cannot_be_put_back(
         timeout=60,
     )
     assert said.exit_code == 1
-    assert "error: tokens are configured, and /usr/local/airflow has no webserver_config.py" in said.stderr.decode()
+    assert said.stderr.decode().startswith("error: tokens are configured, and /usr/local/airflow/webserver_config.py")
 
 
 def test_nothing_of_a_token_is_in_the_logs(site: Webserver, issuer: Issuer) -> None:
@@ -477,3 +483,6 @@ def test_nothing_of_a_token_is_in_the_logs(site: Webserver, issuer: Issuer) -> N
     assert site.get("/home", token).status_code == 200
     assert "DEBUG" in site.container.logs(), "all that can be told was told"
     assert_nothing_told(site, token)
+    told = "\n".join(user_news(site))
+    assert "Created user" in told
+    assert "Roles of user" in told
