@@ -28,12 +28,14 @@ RESTARTS = 2
 TOLD = 6000
 """Characters of each container's output that a failure shows."""
 
-# What the Astro CLI has its containers do. It leaves the port of the webserver alone; here a setting moves it.
-SCHEDULER = ("bash", "-c", "airflow db upgrade && airflow scheduler")
-TRIGGERER = ("bash", "-c", "airflow db upgrade && airflow triggerer")
+# What the Astro CLI has its containers do, in the spellings of its different releases: they serve Airflow 1 as well. It
+# leaves the port of the webserver alone; here a setting moves it.
+SCHEDULER = ("bash", "-c", "(airflow upgradedb || airflow db upgrade) && airflow scheduler")
+TRIGGERER = ("bash", "-c", "(airflow db upgrade || airflow upgradedb) && airflow triggerer")
 WORKER = ("bash", "-c", "airflow celery worker")
 ADMINISTRATOR = "-r Admin -u admin -e admin@example.com -f admin -l user -p admin"
-WEBSERVER = ("bash", "-c", f"airflow users create {ADMINISTRATOR} && airflow sync-perm && airflow webserver")
+CREATE = '{ airflow users create "$@" || airflow create_user "$@"; }'
+WEBSERVER = ("bash", "-c", f"{CREATE} && airflow sync-perm && airflow webserver", "--", *ADMINISTRATOR.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

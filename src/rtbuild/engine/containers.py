@@ -31,7 +31,8 @@ _STDOUT, _STDERR = 1, 2
 class Mount:
     """A folder or file of the engine's machine that a container sees at `target`."""
 
-    source: Path
+    source: Path | str
+    """A text names a volume of the engine, which it makes where there is none, of what the image has at `target`."""
     target: str
     read_only: bool = True
 
@@ -208,7 +209,9 @@ def _create(
         network_mode=options.get("network") or "none",
         read_only=options.get("read_only") or False,
         mounts=[
-            docker.types.Mount(mount.target, str(mount.source.resolve()), type="bind", read_only=mount.read_only)
+            docker.types.Mount(mount.target, mount.source, type="volume", read_only=mount.read_only)
+            if isinstance(mount.source, str)
+            else docker.types.Mount(mount.target, str(mount.source.resolve()), type="bind", read_only=mount.read_only)
             for mount in options.get("mounts") or ()
         ],
         tmpfs=dict(options.get("tmpfs") or {}),
