@@ -37,7 +37,8 @@ class VerifiedLayer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
     """What rebuilding gave. `manifest_equal` is None where another compressor wrote the expected blobs; `mismatches`
-    says all that differs, a line each, the image without ONBUILD triggers included."""
+    says all that differs, a line each, the image without ONBUILD triggers included. Of that one `base_image_id` is the
+    ID; None where there is none, or where an image layout was compared with."""
 
     release: str
     platform: str
@@ -48,6 +49,8 @@ class VerifyReport:
     expected_manifest_digest: Digest | None
     manifest_digest: Digest
     manifest_equal: bool | None
+    expected_base_image_id: Digest | None
+    base_image_id: Digest | None
     layers: tuple[VerifiedLayer, ...]
     seconds: float
 
@@ -71,6 +74,8 @@ def describe(report: VerifyReport, *, most: int | None = _SHOWN) -> str:
     if report.manifest_equal is None:
         manifest += " (another compressor wrote the one that is expected, so this does not count)"
     lines.append(f"manifest digest  {manifest}")
+    if report.base_image_id is not None:
+        lines.append(f"base image ID    {_pair(report.base_image_id, report.expected_base_image_id)}")
     if report.reproducible:
         lines.append("reproducible")
     else:

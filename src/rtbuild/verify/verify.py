@@ -174,6 +174,8 @@ def _report(
 ) -> VerifyReport:
     expected_id: Digest
     expected_manifest: Digest | None
+    expected_base: ImageResult | None = None
+    base: ImageResult | None = None
     if other is not None:
         _, image = other
         expected_id, expected_manifest = image.id, image.manifest.digest
@@ -187,6 +189,7 @@ def _report(
         same_compressor = recorded.compressor == result.compressor
         manifest_equal = recorded.manifest == result.manifest_digest if same_compressor else None
         mismatches = result.mismatches
+        expected_base, base = lock.image_base, result.image_base
     return VerifyReport(
         release=result.release,
         platform=result.platform,
@@ -197,6 +200,8 @@ def _report(
         expected_manifest_digest=expected_manifest,
         manifest_digest=result.manifest_digest,
         manifest_equal=manifest_equal,
+        expected_base_image_id=expected_base.id if expected_base else None,
+        base_image_id=base.id if base else None,
         layers=layers,
         seconds=seconds,
     )

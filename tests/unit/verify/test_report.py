@@ -30,6 +30,8 @@ REPORT = VerifyReport(
     expected_manifest_digest=Digest("sha256:c"),
     manifest_digest=Digest("sha256:d"),
     manifest_equal=None,
+    expected_base_image_id=Digest("sha256:e"),
+    base_image_id=Digest("sha256:e"),
     layers=(SAME, OTHER),
     seconds=1.0,
 )
@@ -55,6 +57,7 @@ def test_an_equal_rebuild_says_so() -> None:
     )
     text = describe(same)
     assert "image ID         sha256:a = expected" in text
+    assert "base image ID    sha256:e = expected" in text
     assert text.endswith("\nreproducible")
 
 
