@@ -129,7 +129,13 @@ def _named_engine(settings: Settings, command: str | None, status: EngineStatus)
                 docker=status.docker, host=host, config=config, builder=settings.builder, title=f"Docker at {host}"
             )
         return look_at(endpoint, store=settings.store, private=host == status.host)
-    return look_at(_machine_endpoint(docker, settings.docker_context, settings.builder), store=settings.store)
+    context, builder = settings.docker_context, settings.builder
+    if builder and not context:
+        named = Endpoint(docker=docker, builder=builder, title=f"builder {builder!r}")
+        if _inspect_builder(named)["driver"] == "docker":
+            # buildx lists one of this driver for each Docker context, by its name, but takes it only as a context
+            context, builder = builder, None
+    return look_at(_machine_endpoint(docker, context, builder), store=settings.store)
 
 
 def _machine_endpoint(docker: Path, context: str | None, builder: str | None = None) -> Endpoint:
