@@ -48,14 +48,14 @@ class Measure:
             self._amount(self.ours),
             self._amount(self.theirs),
             "" if self.ratio is None else f"{self.ratio:.1f}x" if self.ratio < 20 else f"{self.ratio:.0f}x",
-            self._amount(self.target, round_=True),
+            "" if self.target is None else f"{self.target:g} {self.unit}",
             {None: "", True: "yes", False: "NO"}[self.met],
         )
 
-    def _amount(self, value: float | None, *, round_: bool = False) -> str:
+    def _amount(self, value: float | None) -> str:
         if value is None:
             return ""
-        digits = 0 if round_ or self.unit not in ("s", "ms") or value >= 100 else 2 if value < 1 else 1
+        digits = 0 if self.unit not in ("s", "ms") or value >= 100 else 2 if value < 1 else 1
         return f"{value:.{digits}f} {self.unit}"
 
 
