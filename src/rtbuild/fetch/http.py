@@ -120,12 +120,12 @@ class Web:
 
         def attempt() -> tuple[bytes, int | None]:
             with self.open(location, end=length) as stream:
-                content = b""
+                content = bytearray()  # locking reads whole files so, in many chunks
                 for chunk in stream.chunks:  # to its end: an answer that is not read to the end costs its connection
                     content += chunk
                     if len(content) > length:  # but for a server that ignores the range
                         break
-                return content[:length], stream.total
+                return bytes(content[:length]), stream.total
 
         return self._persistently(location, attempt)
 
