@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from bench.memory import MemoryWatch
-from rtbuild import Lock, Project, Release, Settings, Silent, Store, fetch_artifacts, host_platform, load_settings
-from rtbuild.build.provide import open_engine
-from rtbuild.engine import Engine
+from rtbuild import Lock, Release, Settings, Silent, Store, Workspace, host_platform, load_settings
 from rtbuild.engine.containers import ContainerOptions
+from rtbuild.engine.engine import Engine
+from rtbuild.mirror.download import fetch
+from rtbuild.verbs.engine import open_engine
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "8.0.0"
@@ -56,10 +57,10 @@ class Ground:
         self.folder = folder
         self.settings = settings
         self.quick = quick
-        self.project = Project.find(ROOT)
-        self.release: Release = self.project.release(RELEASE)
+        self.workspace = Workspace.find(ROOT)
+        self.release: Release = self.workspace.release(RELEASE)
         self.platform = host_platform()
-        self.lock: Lock = self.project.read_lock(RELEASE, self.platform)
+        self.lock: Lock = self.workspace.read_lock(RELEASE, self.platform)
         self._stores = 0
 
     def runs(self, usual: int) -> int:
@@ -70,13 +71,13 @@ class Ground:
     def artifacts(self) -> Path:
         """The folder with every artifact of the lock, fetched into the user's store where they were not there."""
         store = Store.open(self.settings.store)
-        fetch_artifacts(self.lock.remote, store, self.settings)
+        fetch(self.lock.remote, store, self.settings)
         return self.settings.store / "artifacts"
 
     @cached_property
     def engine(self) -> Engine:
         """The engine that `rtbuild build` would take; it is started here, outside of every measure."""
-        return open_engine(self.project, self.settings, Store.open(self.settings.store), Silent())
+        return open_engine(self.workspace, self.settings, Store.open(self.settings.store), Silent())
 
     def new_store(self) -> Path:
         """A store with every artifact of the lock, and nothing else: no layer, no tree, no index."""
@@ -109,10 +110,10 @@ class Ground:
             raise BenchError(f"{image}: {command[0]}: exit code {outcome.exit_code}\n{told}")
         return outcome.text
 
-    def build(self, store: Path, *options: str, project: Path = ROOT, watch: bool = False) -> Run:
+    def build(self, store: Path, *options: str, workspace: Path = ROOT, watch: bool = False) -> Run:
         """`rtbuild build` into `store`."""
         self.engine  # noqa: B018 (it must run before the clock does)
-        return self.rtbuild("build", RELEASE, *options, store=store, project=project, watch=watch)
+        return self.rtbuild("build", RELEASE, *options, store=store, workspace=workspace, watch=watch)
 
     def forget(self, store: Path, *layers: str, trees: bool = False) -> None:
         """Make the store forget that it has `layers`, and with `trees` all wheels' trees."""
@@ -130,12 +131,22 @@ class Ground:
             shutil.copytree(ROOT / part, copy / part)
         return copy
 
-    def rtbuild(self, *words: str, store: Path, project: Path = ROOT, watch: bool = False) -> Run:
+    def rtbuild(self, *words: str, store: Path, workspace: Path = ROOT, watch: bool = False) -> Run:
         """Run the command line as a user does and wait for it; raises `BenchError` where it fails.
 
         `watch` measures its memory, at the price of some of the machine's time.
         """
-        command = [sys.executable, "-m", "rtbuild", *words, "--json", "--store", str(store), "--project", str(project)]
+        command = [
+            sys.executable,
+            "-m",
+            "rtbuild",
+            *words,
+            "--json",
+            "--store",
+            str(store),
+            "--workspace",
+            str(workspace),
+        ]
         events: list[Event] = []
         begun = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -21,9 +21,9 @@ from pathlib import Path
 from bench.ground import RELEASE, BenchError, Ground, run
 from bench.measure import timed
 from rtbuild.engine.endpoint import environment
-from rtbuild.fetch import find_mirrors
-from rtbuild.lock.export import export_lock
-from rtbuild.lock.model import DebArtifact, Lock
+from rtbuild.lockfile.export import export_lock
+from rtbuild.lockfile.model import DebArtifact, Lock
+from rtbuild.mirror.find import find_mirrors
 
 _DOCKERFILE = """\
 FROM scratch

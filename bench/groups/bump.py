@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bench.ground import RELEASE, BenchError, Ground
 from bench.measure import Measure, load_average
 from bench.rival import Rival, requirements
-from rtbuild import Project
+from rtbuild import Workspace
 
 _PROVIDER = "apache-airflow-providers-ftp"
 _VERSIONS = ("3.3.0", "3.2.0", "3.1.0")
@@ -18,8 +18,8 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """Each run takes a version of the provider that the store has not seen yet."""
     store = ground.warm_store
     rival.unchanged()
-    project = ground.project_copy("bump")
-    recipe = project / "recipes" / "releases" / f"{RELEASE}.toml"
+    workspace = ground.project_copy("bump")
+    recipe = workspace / "recipes" / "releases" / f"{RELEASE}.toml"
     load = load_average()
     locking: list[float] = []
     ours: list[float] = []
@@ -31,10 +31,10 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         if count != 1:
             raise BenchError(f"the recipe of {RELEASE} does not pin {_PROVIDER} in one line")
         recipe.write_text(text, encoding="utf-8")
-        locking.append(ground.rtbuild("lock", RELEASE, store=store, project=project).seconds)
-        ground.rtbuild("fetch", RELEASE, store=store, project=project)
-        ours.append(ground.build(store, project=project).seconds)
-        lock = Project.find(project).read_lock(RELEASE, ground.platform)
+        locking.append(ground.rtbuild("lock", RELEASE, store=store, workspace=workspace).seconds)
+        ground.rtbuild("fetch", RELEASE, store=store, workspace=workspace)
+        ours.append(ground.build(store, workspace=workspace).seconds)
+        lock = Workspace.find(workspace).read_lock(RELEASE, ground.platform)
         (moved,) = (one for one in lock.pythons if one.name == _PROVIDER)
         rival.add_wheel(store / "artifacts" / moved.sha256, moved.filename)
         theirs.append(rival.pip_layer(requirements(lock)))

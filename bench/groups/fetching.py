@@ -11,10 +11,10 @@ from bench.ground import RELEASE, BenchError, Ground
 from bench.ground import run as run_command
 from bench.measure import Measure, in_turns, load_average, timed
 from bench.rival import Rival
-from rtbuild.fetch import find_mirrors
-from rtbuild.fetch.cache import AnswerCache
-from rtbuild.fetch.places import Places
-from rtbuild.fetch.remote import open_web
+from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.locations import Locations
+from rtbuild.mirror.remote import open_web
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
@@ -28,7 +28,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     config = ground.folder / "curl.conf"
     lines = []
     with closing(open_web(ground.settings)) as web:
-        places = Places(find_mirrors(ground.settings), AnswerCache(ground.folder / "answers", web))
+        places = Locations(find_mirrors(ground.settings), AnswerCache(ground.folder / "answers", web))
         for artifact in artifacts.values():
             address = next(places.locations(places.mirrors_for(artifact)[0], artifact))
             lines.append(f'url = "{address}"\noutput = "{artifact.sha256}"\n')

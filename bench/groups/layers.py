@@ -13,15 +13,15 @@ import zstandard
 from bench.ground import RELEASE, Ground
 from bench.measure import Measure, in_turns, load_average, timed
 from bench.rival import Rival
-from rtbuild.oci.compress import ZSTD_LEVEL, open_uncompressed
+from rtbuild.formats.frames import ZSTD_LEVEL, open_uncompressed
 from rtbuild.oci.layer import LayerWriter, canonical_layer
-from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.layout import Layout, read_stored_image
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """The largest layer, because it has most of the files."""
     layout = Layout.open(ground.warm_store / "layout")
-    image = read_image(layout, f"{ground.settings.repository}:{RELEASE}")
+    image = read_stored_image(layout, f"{ground.settings.repository}:{RELEASE}")
     largest = max(image.layers, key=lambda layer: layer.size)
     raw = ground.folder / "raw.tar"
     with open_uncompressed(layout.blob_path(largest.digest)) as source, raw.open("wb") as target:

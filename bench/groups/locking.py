@@ -14,14 +14,14 @@ from bench.ground import RELEASE, Ground
 from bench.ground import run as run_command
 from bench.measure import Measure, load_average, timed
 from bench.rival import Rival
-from rtbuild.fetch import find_mirrors
+from rtbuild.mirror.find import find_mirrors
 from rtbuild.recipe.names import normalized
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """Both sides of the lock, against uv for the Python side alone; nothing that users have does both."""
     store = ground.folder / "store-lock"
-    project = ground.project_copy("lock")
+    workspace = ground.project_copy("lock")
     folder = ground.folder / "uv"
     folder.mkdir()
 
@@ -29,9 +29,9 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         return timed(lambda: _uv(ground, folder))
 
     if not ground.quick:
-        shutil.rmtree(project / "runtime.lock" / RELEASE)
+        shutil.rmtree(workspace / "runtime.lock" / RELEASE)
         load = load_average()
-        cold = ground.rtbuild("lock", RELEASE, store=store, project=project, watch=True)
+        cold = ground.rtbuild("lock", RELEASE, store=store, workspace=workspace, watch=True)
         yield Measure(
             name="lock, nothing at hand",
             ours=cold.seconds,
@@ -42,7 +42,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         )
         yield Measure(name="peak memory, lock", ours=cold.peaks["rtbuild"], unit="MB", target=300, load=load)
         load = load_average()
-        anew = ground.rtbuild("lock", RELEASE, "--refresh", store=store, project=project)
+        anew = ground.rtbuild("lock", RELEASE, "--refresh", store=store, workspace=workspace)
         yield Measure(
             name="lock anew, indexes at hand",
             ours=anew.seconds,
@@ -51,7 +51,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
             load=load,
         )
     load = load_average()
-    same = ground.rtbuild("lock", RELEASE, store=store, project=project)
+    same = ground.rtbuild("lock", RELEASE, store=store, workspace=workspace)
     yield Measure(name="lock, nothing changed", ours=same.seconds, target=15, load=load)
 
 

@@ -12,16 +12,16 @@ from bench.ground import Ground
 from bench.measure import Measure, in_turns, load_average, timed
 from bench.rival import Rival
 from rtbuild import Silent, Store
-from rtbuild.fetch.remote import open_sources
-from rtbuild.lock.debian import debian_keyring
-from rtbuild.lock.debian.packages_file import read_index
-from rtbuild.lock.debian.release_file import read_release
-from rtbuild.lock.format import read_lock
+from rtbuild.lockfile.read import read_lock
+from rtbuild.mirror.remote import open_sources
+from rtbuild.resolve.debian.keyring import debian_keyring
+from rtbuild.resolve.debian.packages_file import read_index
+from rtbuild.resolve.debian.release_file import read_release_file
 
 
 def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """A lock against its TOML alone, in this process; an index against the library that everybody reads it with."""
-    path = ground.project.lock_path(ground.release.version, ground.platform)
+    path = ground.workspace.lock_path(ground.release.version, ground.platform)
     runs = ground.runs(7)
     load = load_average()
     ours, theirs = in_turns(
@@ -39,7 +39,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     )
     sources = open_sources(ground.settings, Store.open(ground.folder / "store-read"))
     suite = ground.release.debian_layers[0].suites[0]
-    release = read_release(suite, sources, keyring=debian_keyring(), progress=Silent())
+    release = read_release_file(suite, sources, keyring=debian_keyring(), progress=Silent())
 
     def index() -> int:
         return len(read_index(release, "main", ground.platform, sources, progress=Silent()).names)

@@ -20,7 +20,7 @@ from operator import attrgetter
 from bench.ground import Ground
 from bench.measure import Measure, load_average
 from bench.rival import Rival
-from rtbuild.engine import Mount
+from rtbuild.engine.containers import Mount
 
 _UNCOMPILED = """\
 FROM {reference}

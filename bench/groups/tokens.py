@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.ground import Ground
 from bench.measure import Measure, Table, load_average
 from bench.rival import Rival
-from rtbuild.engine import Mount
+from rtbuild.engine.containers import Mount
 from tests.fakes.token_issuer import AUDIENCE, Issuer
 from tests.integration.servers import postgresql
 from tests.integration.webserver import airflow_env

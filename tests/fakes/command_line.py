@@ -8,11 +8,12 @@ from typing import Any
 
 from click.testing import Result
 
+from rtbuild.derivations.plan import Plan
 from rtbuild.digest import DiffId, digest_of, sha256_bytes
-from rtbuild.oci.compress import COMPRESSORS
-from rtbuild.plan import Plan
+from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.platform import PLATFORMS
-from rtbuild.store import Realisation, Store
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
 
 AMD64 = PLATFORMS["linux/amd64"]
 

@@ -34,7 +34,7 @@ from typing import Any
 
 from pysequoia import SignatureMode, Tsk, sign
 
-from rtbuild.fetch.sources import Answer, Wanted
+from rtbuild.mirror.sources import Answer, Wanted
 from rtbuild.recipe.model import Suite
 from tests.fakes.serving import serving
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rtbuild.digest import Sha256, sha256_bytes
-from rtbuild.lock.model import DebArtifact, EngineLock
+from rtbuild.lockfile.model import DebArtifact, EngineLock
 from rtbuild.platform import Platform, host_platform
 
 PROGRAMS = (

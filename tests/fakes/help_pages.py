@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rtbuild.cli import rtbuild
+from rtbuild.cli.commands import rtbuild
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 

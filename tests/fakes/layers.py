@@ -6,8 +6,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from rtbuild.oci.compress import DEFAULT, FRAME_SIZE, Compressor
-from rtbuild.oci.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry
+from rtbuild.formats.frames import DEFAULT, FRAME_SIZE, Compressor
+from rtbuild.formats.tar_entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry
 
 _TYPES = {
     REGULAR: tarfile.REGTYPE,

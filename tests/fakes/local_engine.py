@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from rtbuild.engine import Engine
+from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError
 from rtbuild.platform import Platform
 

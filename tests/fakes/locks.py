@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
-from rtbuild.lock.model import DebArtifact, ImageResult, LayerResult, Lock, PythonArtifact
+from rtbuild.lockfile.model import DebArtifact, ImageResult, LayerResult, Lock, PythonArtifact
 from rtbuild.platform import PLATFORMS
 
 

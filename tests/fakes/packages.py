@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fakes.projects import PROVIDERS, RELEASE, put, write_project
+from tests.fakes.workspaces import PROVIDERS, RELEASE, put, write_workspace
 
 PYPROJECT = """
 [build-system]
@@ -55,10 +55,10 @@ def write_package(folder: Path, pyproject: str = PYPROJECT) -> Path:
     return folder
 
 
-def write_project_with_package(root: Path, *, pyproject: str = PYPROJECT, layer: str = LAYER, **changed: str) -> Path:
+def write_workspace_with_package(root: Path, *, pyproject: str = PYPROJECT, layer: str = LAYER, **changed: str) -> Path:
     """The small project with a layer `gate` above all others, which holds the package."""
     release = changed.pop("release", RELEASE).replace('"providers"]', '"providers", "gate"]')
-    write_project(root, release=release, providers=PROVIDERS, **changed)
+    write_workspace(root, release=release, providers=PROVIDERS, **changed)
     put(root / "recipes" / "layers" / "gate.toml", layer)
     write_package(root / FOLDER, pyproject)
     return root

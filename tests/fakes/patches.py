@@ -6,9 +6,9 @@ import difflib
 from pathlib import Path
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.recipe.diff import read_diff
+from rtbuild.formats.unified_diff import read_diff
 from rtbuild.recipe.model import Patch
-from tests.fakes.projects import put
+from tests.fakes.workspaces import put
 
 PATCH = """\
 Why it is done, for people.

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tomlkit
 
-from rtbuild.engine import Engine
-from rtbuild.project import Project
+from rtbuild.engine.engine import Engine
 from rtbuild.settings import Settings
+from rtbuild.workspace import Workspace
 from tests.integration.command_line import CommandLine, as_chosen
 
 REPOSITORY = "rtbuild-tests/airflow"
@@ -26,14 +26,14 @@ VERSIONS: Mapping[str, datetime] = tomllib.loads(Path(__file__).with_suffix(".to
 
 
 @contextlib.contextmanager
-def airflow_image(version: str, *, real: Project, settings: Settings, engine: Engine, folder: Path) -> Iterator[str]:
+def airflow_image(version: str, *, real: Workspace, settings: Settings, engine: Engine, folder: Path) -> Iterator[str]:
     """The name of an image with Airflow `version` that the engine has until the block ends; `folder` gets its project.
 
     Fails, with all that was said, where it cannot be locked or built.
     """
     write_version_project(folder, real, version)
     environment = {**as_chosen(settings), "RTBUILD_REPOSITORY": REPOSITORY}
-    rtbuild = CommandLine(project=folder, store=settings.store, environment=environment)
+    rtbuild = CommandLine(workspace=folder, store=settings.store, environment=environment)
     rtbuild.run("lock", version).succeeded()
     rtbuild.run("build", version, "--record", "--load").succeeded()
     reference = f"{REPOSITORY}:{version}"
@@ -43,7 +43,7 @@ def airflow_image(version: str, *, real: Project, settings: Settings, engine: En
         engine.remove_image(reference)
 
 
-def write_version_project(root: Path, real: Project, version: str) -> None:
+def write_version_project(root: Path, real: Workspace, version: str) -> None:
     """Write a project to `root` whose one release is called as its Airflow is."""
     shutil.copytree(real.root / "recipes" / "layers", root / "recipes" / "layers")
     shutil.copytree(real.root / "recipes" / "engines", root / "recipes" / "engines")

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from rtbuild.fetch.sources import Sources
+from rtbuild.mirror.sources import Sources
 from rtbuild.recipe.model import Suite
 
-KEYRING = Path(__file__).parents[2] / "src/rtbuild/lock/debian/keyrings/debian-archive-keyring.gpg"
+KEYRING = Path(__file__).parents[2] / "src/rtbuild/resolve/debian/keyrings/debian-archive-keyring.gpg"
 
 
 class Apt:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from rtbuild.engine import Engine
+from rtbuild.engine.engine import Engine
 from tests.fakes.serving import serving
 
 

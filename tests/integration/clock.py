@@ -12,14 +12,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbuild.engine import EngineStatus
 from rtbuild.engine.debs import unpack_deb
-from rtbuild.fetch import fetch, open_sources
-from rtbuild.lock.join import resolve_engine_lock
+from rtbuild.engine.private import EngineStatus
+from rtbuild.mirror.download import fetch
+from rtbuild.mirror.remote import open_sources
 from rtbuild.platform import Platform
-from rtbuild.project import Project
 from rtbuild.settings import Settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.verbs.lock import resolve_engine_lock
+from rtbuild.workspace import Workspace
 
 MOMENT = "2039-03-04 05:06:07"
 """What the clock says when a process starts (UTC). It is later than any package, for an earlier one is refused."""
@@ -76,8 +77,8 @@ class FalseClock:
         recipe = folder / "project" / "recipes" / "engines" / "clock.toml"
         recipe.parent.mkdir(parents=True)
         recipe.write_text(_RECIPE)
-        project = Project.find(folder / "project")
-        lock = resolve_engine_lock(project, "clock", platform, open_sources(settings, store))
+        workspace = Workspace.find(folder / "project")
+        lock = resolve_engine_lock(workspace, "clock", platform, open_sources(settings, store))
         fetch(lock.debs, store, settings)
         for deb in lock.debs:
             unpack_deb(store.artifact_path(deb.sha256), folder / "root")

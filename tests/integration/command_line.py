@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rtbuild.engine import Engine
-from rtbuild.lock.model import Artifact, Lock
+from rtbuild.engine.engine import Engine
+from rtbuild.lockfile.model import Artifact, Lock
 from rtbuild.settings import Settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 600
@@ -58,7 +58,7 @@ class CommandLine:
     `environment` is added to that of the tests; None takes a variable away.
     """
 
-    project: Path
+    workspace: Path
     store: Path
     environment: Mapping[str, str | None] = field(default_factory=dict)
     before: Sequence[str] = ()
@@ -80,7 +80,7 @@ class CommandLine:
         """A command that runs on; whoever starts it waits for it."""
         return subprocess.Popen(
             [*self.before, sys.executable, "-m", "rtbuild", *arguments],
-            cwd=self.project,
+            cwd=self.workspace,
             env=self._variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from rtbuild.build import BuildResult, build
-from rtbuild.build.provide import open_engine
-from rtbuild.engine import Engine
-from rtbuild.fetch import fetch
-from rtbuild.lock.model import Lock
+from rtbuild.engine.engine import Engine
+from rtbuild.lockfile.model import Lock
+from rtbuild.mirror.download import fetch
 from rtbuild.platform import parse_platform
-from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.verbs.build import build
+from rtbuild.verbs.build_result import BuildResult
+from rtbuild.verbs.engine import open_engine
+from rtbuild.workspace import Workspace
 from tests.integration.airflow_versions import VERSIONS
 from tests.integration.child_projects import Builder
 from tests.integration.command_line import CommandLine, artifacts_of, as_chosen, lend
-from tests.integration.small import VERSION, write_small_project
+from tests.integration.small import VERSION, write_small_workspace
 from tests.integration.told import Told
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +48,8 @@ class BuiltImage:
 
 
 @pytest.fixture(scope="session")
-def project() -> Project:
-    return Project.find(ROOT)
+def workspace() -> Workspace:
+    return Workspace.find(ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -58,20 +59,20 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def lock(project: Project) -> Lock:
-    return project.read_lock("8.0.0", AMD64)
+def lock(workspace: Workspace) -> Lock:
+    return workspace.read_lock("8.0.0", AMD64)
 
 
 @pytest.fixture(scope="session")
-def engine(project: Project, settings: Settings) -> Engine:
-    return open_engine(project, settings, Store.open(settings.store), Told())
+def engine(workspace: Workspace, settings: Settings) -> Engine:
+    return open_engine(workspace, settings, Store.open(settings.store), Told())
 
 
 @pytest.fixture(scope="session")
-def image(project: Project, settings: Settings, engine: Engine, lock: Lock) -> Iterator[BuiltImage]:
+def image(workspace: Workspace, settings: Settings, engine: Engine, lock: Lock) -> Iterator[BuiltImage]:
     """The image, built (or taken from the store) and loaded."""
     told = Told()
-    result = build(project, "8.0", platform=AMD64, settings=settings, load=True, progress=told)
+    result = build(workspace, "8.0", platform=AMD64, settings=settings, load=True, progress=told)
     reference = f"{settings.repository}:8.0.0"
     yield BuiltImage(engine=engine, reference=reference, result=result, lock=lock)
     engine.remove_image(reference)
@@ -108,7 +109,7 @@ def first_build(
 ) -> Iterator[FirstBuild]:
     """The build that others are compared with. Its store is not to be changed: tests that do, lend from it."""
     store = lend(artifacts_of(lock), artifacts, tmp_path_factory.mktemp("first") / "store").root
-    command = CommandLine(project=ROOT, store=store, environment=as_chosen(settings))
+    command = CommandLine(workspace=ROOT, store=store, environment=as_chosen(settings))
     answer = command.run("build", "8.0", "--json").succeeded().document
     assert {layer["state"] for layer in answer["layers"]} == {"built"}
     yield FirstBuild(command=command, store=store, answer=answer)
@@ -125,8 +126,8 @@ class SmallRelease:
     environment: Mapping[str, str | None]
 
     @property
-    def project(self) -> Project:
-        return Project(root=self.folder / "project")
+    def workspace(self) -> Workspace:
+        return Workspace(root=self.folder / "project")
 
     @property
     def store(self) -> Store:
@@ -134,9 +135,9 @@ class SmallRelease:
 
     @property
     def command(self) -> CommandLine:
-        files = str(self.project.root / "files")
+        files = str(self.workspace.root / "files")
         environment = {**self.environment, "RTBUILD_PYTHON_INDEXES": files, "RTBUILD_DEBIAN_MIRRORS": files}
-        return CommandLine(project=self.project.root, store=self.folder / "store", environment=environment)
+        return CommandLine(workspace=self.workspace.root, store=self.folder / "store", environment=environment)
 
     def copy(self, folder: Path) -> SmallRelease:
         """One of a test's own, to spoil."""
@@ -145,7 +146,7 @@ class SmallRelease:
 
     def unbuilt(self, folder: Path) -> SmallRelease:
         """One of a test's own, of which only the artifacts are in the store."""
-        shutil.copytree(self.project.root, folder / "project")
+        shutil.copytree(self.workspace.root, folder / "project")
         lend(artifacts_of(self.lock), self.store, folder / "store")
         return replace(self, folder=folder)
 
@@ -153,7 +154,7 @@ class SmallRelease:
 @pytest.fixture(scope="session")
 def small(
     engine: Engine,
-    project: Project,
+    workspace: Workspace,
     settings: Settings,
     lock: Lock,
     artifacts: Store,
@@ -161,7 +162,7 @@ def small(
 ) -> Iterator[SmallRelease]:
     """Not to be changed: tests that do, take a copy."""
     folder = tmp_path_factory.mktemp("small")
-    made = write_small_project(folder / "project", project, lock)
+    made = write_small_workspace(folder / "project", workspace, lock)
     one = SmallRelease(folder=folder, lock=lock, answer={}, environment=as_chosen(settings))
     lend(made.read_lock(VERSION, AMD64).debs, artifacts, folder / "store")
     answer = one.command.run("build", VERSION, "--json", "--record").succeeded().document

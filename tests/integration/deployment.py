@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rtbuild.engine import Container, Engine, Mount, RunOutcome
+from rtbuild.engine.containers import Container, Mount, RunOutcome
+from rtbuild.engine.engine import Engine
 from tests.integration.servers import free_port
 
 Found = TypeVar("Found")

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import jwt
 
-from rtbuild.engine import Engine, Mount, RunOutcome
+from rtbuild.engine.containers import Mount, RunOutcome
+from rtbuild.engine.engine import Engine
 from tests.fakes.token_issuer import MISSING, Issuer, claims, forge
 from tests.integration.servers import Server
 from tests.integration.webserver import Webserver, query

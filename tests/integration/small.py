@@ -14,10 +14,10 @@ from pathlib import Path
 import tomlkit
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.lock.derived import newest_input
-from rtbuild.lock.format import write_lock
-from rtbuild.lock.model import DebArtifact, Lock, PythonArtifact
-from rtbuild.project import Project
+from rtbuild.lockfile.derived import newest_input
+from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
+from rtbuild.lockfile.read import write_lock
+from rtbuild.workspace import Workspace
 from tests.fakes.package_index import make_wheel
 
 VERSION = "1.0.0"
@@ -45,7 +45,7 @@ on_build = ["RUN python3 -m greeting"]
 """
 
 
-def write_small_project(root: Path, real: Project, lock: Lock) -> Project:
+def write_small_workspace(root: Path, real: Workspace, lock: Lock) -> Workspace:
     """Write the project to `root` and its wheels to `root/files`, with a lock that takes its packages from `lock`.
 
     The Debian layers keep all that the `real` ones do beyond their packages.
@@ -72,24 +72,24 @@ def write_small_project(root: Path, real: Project, lock: Lock) -> Project:
     ]
     pythons = [write_wheel(root / "files", "apache-airflow", "2.6.0", requires=["greeting"])]
     pythons.append(write_wheel(root / "files", "greeting", "1.0"))
-    project = Project.find(root)
+    workspace = Workspace.find(root)
     lock_small_project(
-        project, replace(lock, release=VERSION, debs=tuple(debs), pythons=tuple(pythons), build_pythons=())
+        workspace, replace(lock, release=VERSION, debs=tuple(debs), pythons=tuple(pythons), build_pythons=())
     )
-    return project
+    return workspace
 
 
-def lock_small_project(project: Project, lock: Lock) -> None:
+def lock_small_project(workspace: Workspace, lock: Lock) -> None:
     """Write `lock` as if it had been made from the project's recipes as they are now, with nothing recorded."""
     fresh = replace(
         lock,
-        inputs=project.release(VERSION).inputs,
+        inputs=workspace.release(VERSION).inputs,
         source_date_epoch=newest_input(lock.debs, lock.pythons),
         layers=(),
         image=None,
         image_base=None,
     )
-    write_lock(project.lock_path(VERSION, lock.platform), fresh)
+    write_lock(workspace.lock_path(VERSION, lock.platform), fresh)
 
 
 def closure(debs: Iterable[DebArtifact], names: Sequence[str]) -> list[DebArtifact]:

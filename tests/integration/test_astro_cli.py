@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Engine, Mount, RunOutcome
-from rtbuild.fetch import find_mirrors
-from rtbuild.project import Project
+from rtbuild.engine.containers import Mount, RunOutcome
+from rtbuild.engine.engine import Engine
+from rtbuild.mirror.find import find_mirrors
 from rtbuild.settings import Settings
+from rtbuild.workspace import Workspace
 from tests.integration.child_projects import Builder
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, WEBSERVER, Deployment, local_environment
@@ -59,11 +60,11 @@ class AstroProject:
 
 
 @pytest.fixture(scope="module")
-def connected(builder: Builder, image: BuiltImage, project: Project, settings: Settings) -> str:
+def connected(builder: Builder, image: BuiltImage, workspace: Workspace, settings: Settings) -> str:
     """The image with its own triggers, where apt and pip know the archives, the index and the authorities that this
     machine knows."""
     mirrors = find_mirrors(settings)
-    release = project.release("8.0")
+    release = workspace.release("8.0")
     suites = release.debian_layers[0].suites
     files: dict[str, str | bytes] = {
         "sources.list": "".join(

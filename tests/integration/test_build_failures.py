@@ -19,9 +19,9 @@ import pytest
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.engine import processes
-from rtbuild.lock.format import write_lock
-from rtbuild.lock.model import DebArtifact
-from rtbuild.lock.patched import as_patched, as_published
+from rtbuild.lockfile.model import DebArtifact
+from rtbuild.lockfile.patched import as_patched, as_published
+from rtbuild.lockfile.read import write_lock
 from tests.fakes.debian_archive import FakeDeb, Fault, serve_folder
 from tests.fakes.docker_command import FakeDocker
 from tests.fakes.patches import diff, write_patch
@@ -225,7 +225,7 @@ def test_a_damaged_artifact_that_no_mirror_has(
     forget_airflow(mine)
     (wheel,) = (one for one in mine.lock.pythons if one.name == "greeting")
     spoil(mine.store.artifact_path(wheel.sha256), change)
-    (mine.project.root / "files" / wheel.filename).unlink()
+    (mine.workspace.root / "files" / wheel.filename).unlink()
     with serve_folder(room / "empty") as index:
         command = mine.command.with_environment(RTBUILD_PYTHON_INDEXES=index.url, PIP_INDEX_URL=index.url)
         answer = command.run("build", VERSION)
@@ -295,7 +295,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[int], None]]:
 def test_a_full_disk(small: SmallRelease, room: Path) -> None:
     """Full while fetching, while unpacking and while the engine exports; with more room the build goes on."""
     mine = small.unbuilt(room)
-    files = mine.project.root / "files"
+    files = mine.workspace.root / "files"
     for deb in mine.lock.debs:
         os.link(mine.store.artifact_path(deb.sha256), files / deb.filename)
     with small_disk(room / "disk", 20) as resize:
@@ -346,8 +346,8 @@ def test_files_edited_by_hand(
     small: SmallRelease, tmp_path: Path, file: str, pattern: str, text: str, error: str, hint: str
 ) -> None:
     mine = replace(small, folder=tmp_path)
-    shutil.copytree(small.project.root, mine.project.root)
-    edit(mine.project.root / file, pattern, text)
+    shutil.copytree(small.workspace.root, mine.workspace.root)
+    edit(mine.workspace.root / file, pattern, text)
     arguments = ("build", VERSION, "--platform", "linux/amd64")
     answer = mine.command.run(*arguments)
     assert error in answer.error()
@@ -372,7 +372,7 @@ def test_a_package_that_is_another_than_the_lock_says(
     mine = small.unbuilt(room)
     (number,) = (number for number, deb in enumerate(mine.lock.debs) if deb.name == "hostname")
     deb = mine.lock.debs[number]
-    edit(mine.project.root / LOCK, pattern, rf'\g<1>"{text}"')
+    edit(mine.workspace.root / LOCK, pattern, rf'\g<1>"{text}"')
     answer = mine.command.run("build", VERSION)
     expected = f"{LOCK}: deb[{number}].{field}: is {text!r}, but {deb.filename} says {getattr(deb, field)!r}"
     assert answer.error() == expected
@@ -384,7 +384,7 @@ def test_a_digit_of_a_hash_in_the_lock(small: SmallRelease, room: Path) -> None:
     mine = small.copy(room)
     (wheel,) = (one for one in mine.lock.pythons if one.name == "greeting")
     other = wheel.sha256[:-1] + ("0" if wheel.sha256[-1] != "0" else "1")
-    edit(mine.project.root / LOCK, wheel.sha256, other)
+    edit(mine.workspace.root / LOCK, wheel.sha256, other)
     answer = mine.command.with_environment(PIP_INDEX_URL="http://127.0.0.1:9/simple").run("build", VERSION)
     assert answer.error() == f"{wheel.filename}: no mirror has served the file that the lock names"
     assert f"other bytes (sha256 {wheel.sha256} instead of {other})" in answer.stderr
@@ -489,7 +489,7 @@ def test_an_engine_that_does_not_answer(alone: CommandLine, programs: Path) -> N
 def add_package(small: SmallRelease, package: FakeDeb) -> None:
     """Put a package into the Python layer: its file in the project's folder, its entry in the lock."""
     content = package.build()
-    (small.project.root / "files" / package.filename).write_bytes(content)
+    (small.workspace.root / "files" / package.filename).write_bytes(content)
     deb = DebArtifact(
         filename=package.filename,
         path=package.path,
@@ -503,9 +503,9 @@ def add_package(small: SmallRelease, package: FakeDeb) -> None:
         built=package.built,
         layer="python",
     )
-    recipe = small.project.root / "recipes" / "layers" / "python.toml"
+    recipe = small.workspace.root / "recipes" / "layers" / "python.toml"
     edit(recipe, r"packages = \[(.*?)\]", rf'packages = [\1, "{package.name}"]')
-    lock_small_project(small.project, replace(small.lock, debs=(*small.lock.debs, deb)))
+    lock_small_project(small.workspace, replace(small.lock, debs=(*small.lock.debs, deb)))
 
 
 def test_a_package_whose_script_fails(small: SmallRelease, room: Path) -> None:
@@ -525,7 +525,7 @@ def test_a_package_whose_script_fails(small: SmallRelease, room: Path) -> None:
     assert "the flux is not aligned" in told.document["cause"]
 
     # Mended, it is built on the layer that was fine.
-    edit(mine.project.root / "recipes" / "layers" / "python.toml", r', "fluxd"\]', "]")
+    edit(mine.workspace.root / "recipes" / "layers" / "python.toml", r', "fluxd"\]', "]")
     add_package(mine, FakeDeb(name="fluxd", scripts={"postinst": "#!/bin/sh\nexit 0\n"}))
     document = mine.command.run("build", VERSION, "--json").succeeded().document
     assert {layer["name"]: layer["state"] for layer in document["layers"]} == {
@@ -541,13 +541,13 @@ def test_a_package_whose_script_fails(small: SmallRelease, room: Path) -> None:
 
 def write_greeting_patch(small: SmallRelease, before: str, after: str) -> None:
     """Patch the one module of the package `greeting`, and lock that."""
-    release = small.project.root / "recipes" / "releases" / f"{VERSION}.toml"
+    release = small.workspace.root / "recipes" / "releases" / f"{VERSION}.toml"
     if "patches" not in release.read_text():
         edit(release, r"^layers", 'patches = ["mend"]\nlayers')
     record = 'title = "Mend it"\nkind = "product"\npackage = "greeting"\nversion = "1.0"\n'
-    write_patch(small.project.root, "mend", record, diff("greeting.py", before, after))
-    pythons = as_patched(as_published(small.lock.pythons), small.project.release(VERSION))
-    lock_small_project(small.project, replace(small.lock, pythons=pythons))
+    write_patch(small.workspace.root, "mend", record, diff("greeting.py", before, after))
+    pythons = as_patched(as_published(small.lock.pythons), small.workspace.release(VERSION))
+    lock_small_project(small.workspace, replace(small.lock, pythons=pythons))
 
 
 def test_a_patch_that_does_not_fit(small: SmallRelease, room: Path) -> None:
@@ -569,8 +569,8 @@ def test_a_patch_that_does_not_fit(small: SmallRelease, room: Path) -> None:
     document = mine.command.run("build", VERSION, "--json").succeeded().document
     states = {layer["name"]: layer["state"] for layer in document["layers"]}
     assert states == {"base-os": "cached", "python": "cached", "airflow": "built"}
-    edit(mine.project.root / "recipes" / "releases" / f"{VERSION}.toml", r'^patches = \["mend"\]\n', "")
-    write_lock(mine.project.lock_path(VERSION, mine.lock.platform), mine.lock)
+    edit(mine.workspace.root / "recipes" / "releases" / f"{VERSION}.toml", r'^patches = \["mend"\]\n', "")
+    write_lock(mine.workspace.lock_path(VERSION, mine.lock.platform), mine.lock)
     assert set(assert_builds(mine).values()) == {"cached"}
 
 

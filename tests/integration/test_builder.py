@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Engine
+from rtbuild.engine.engine import Engine
 from tests.integration.command_line import CommandLine
 from tests.integration.conftest import SmallRelease
 from tests.integration.small import VERSION

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from rtbuild.contract import ContractReport, check_image, check_release, describe
-from rtbuild.project import Project
+from rtbuild.conformance.report import CheckReport, describe_check
 from rtbuild.settings import Settings
+from rtbuild.verbs.check import check_image, check_release
+from rtbuild.workspace import Workspace
 from tests.integration.child_projects import Builder
 from tests.integration.conftest import AMD64, BuiltImage
 from tests.integration.told import Told
@@ -27,14 +28,14 @@ def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iter
     builder.clear()
 
 
-def verdicts(report: ContractReport) -> dict[str, str]:
+def verdicts(report: CheckReport) -> dict[str, str]:
     """What is said of each promise that is not kept."""
     return {result.name: result.details for result in report.results if not result.passed}
 
 
-def test_the_release_keeps_every_promise(image: BuiltImage, project: Project, settings: Settings) -> None:
-    report = check_release(project, "8.0", platform=AMD64, settings=settings, grace=GRACE, progress=Told())
-    assert verdicts(report) == {}, describe(report)
+def test_the_release_keeps_every_promise(image: BuiltImage, workspace: Workspace, settings: Settings) -> None:
+    report = check_release(workspace, "8.0", platform=AMD64, settings=settings, grace=GRACE, progress=Told())
+    assert verdicts(report) == {}, describe_check(report)
     assert (report.passed, report.runtime, report.airflow) == (True, "8.0.0", "2.6.0")
     assert len(report.results) == 20
 
@@ -51,7 +52,7 @@ def test_a_users_image_keeps_them_as_well(builder: Builder, image: BuiltImage) -
     ]
     assert not set(quick) & set(slow)
     report = check_image(image.engine, built.reference, only=quick)
-    assert verdicts(report) == {}, describe(report)
+    assert verdicts(report) == {}, describe_check(report)
 
 
 STOPS = {"stop-scheduler", "stop-webserver", "stop-triggerer"}
@@ -83,6 +84,6 @@ def test_a_broken_promise_is_told(builder: Builder, image: BuiltImage, name: str
     dockerfile, broken = BROKEN[name]
     built = builder.build(f"{image.reference}-base", dockerfile=dockerfile + "\n").succeeded()
     report = check_image(image.engine, built.reference, only=sorted(broken))
-    assert set(verdicts(report)) == broken, describe(report)
+    assert set(verdicts(report)) == broken, describe_check(report)
     assert all(verdicts(report).values())
     assert not report.passed

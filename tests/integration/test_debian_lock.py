@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.fetch.mirrors import find_mirrors
-from rtbuild.fetch.remote import CACHE, MirrorSources, open_sources
-from rtbuild.fetch.sources import Wanted
-from rtbuild.lock.debian import Keyring, debian_keyring, resolve_debian
-from rtbuild.lock.debian.packages_file import read_index
-from rtbuild.lock.debian.release_file import read_release
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.remote import CACHE, MirrorSources, open_sources
+from rtbuild.mirror.sources import Wanted
 from rtbuild.platform import parse_platform
 from rtbuild.progress import Silent
 from rtbuild.recipe.model import DebianLayer, Suite
-from rtbuild.recipe.read import read_release as read_recipe
+from rtbuild.recipe.read import read_release_file as read_recipe
+from rtbuild.resolve.debian.keyring import Keyring, debian_keyring
+from rtbuild.resolve.debian.packages_file import read_index
+from rtbuild.resolve.debian.release_file import read_release_file
+from rtbuild.resolve.debian.resolve import resolve_debian
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
 from tests.fakes.debian_archive import FakeDeb
 from tests.integration.apt_oracle import Apt, available
 
@@ -140,7 +141,7 @@ def test_apt_chooses_the_same_of_debian_13(roots: str, trixie: Apt, full_pool: F
 )
 def test_every_suite_from_debian_11_on_verifies(archive: str, suite: str, sources: MirrorSources) -> None:
     wanted = Suite(archive=archive, suite=suite, check_valid_until=False)
-    release = read_release(wanted, sources, keyring=debian_keyring(), progress=Silent())
+    release = read_release_file(wanted, sources, keyring=debian_keyring(), progress=Silent())
     assert "main/binary-amd64/Packages.xz" in release.files
 
 
@@ -148,9 +149,9 @@ def test_one_known_key_of_several_is_enough(sources: MirrorSources) -> None:
     only = [cert for cert in debian_keyring().certificates if "Stable Release Key (11/bullseye)" in str(cert.user_ids)]
     assert len(only) == 1
     keyring = Keyring(tuple(only), "one key")
-    assert read_release(BULLSEYE[0], sources, keyring=keyring, progress=Silent()).by_hash
+    assert read_release_file(BULLSEYE[0], sources, keyring=keyring, progress=Silent()).by_hash
 
 
 def test_an_index_of_58_000_packages_is_read_whole(sources: MirrorSources) -> None:
-    release = read_release(BULLSEYE[0], sources, keyring=debian_keyring(), progress=Silent())
+    release = read_release_file(BULLSEYE[0], sources, keyring=debian_keyring(), progress=Silent())
     assert len(read_index(release, "main", AMD64, sources, progress=Silent()).names) > 58_000

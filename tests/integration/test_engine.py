@@ -18,25 +18,18 @@ import pytest
 import zstandard
 
 from rtbuild.digest import Digest, digest_of, sha256_bytes
-from rtbuild.engine import (
-    BuildOutcome,
-    Engine,
-    EngineStatus,
-    Mount,
-    engine_status,
-    find_engine,
-    layout_reference,
-    private_engine,
-    processes,
-    start_engine,
-    stop_engine,
-)
+from rtbuild.engine import processes
+from rtbuild.engine.build import BuildOutcome, layout_reference
+from rtbuild.engine.containers import Mount
+from rtbuild.engine.engine import Engine
+from rtbuild.engine.private import EngineStatus, engine_status, start_engine, stop_engine
+from rtbuild.engine.select import find_engine, private_engine
 from rtbuild.errors import BuildError, EngineError
-from rtbuild.fetch import fetch
+from rtbuild.mirror.download import fetch
 from rtbuild.platform import PLATFORMS, host_platform
-from rtbuild.project import Project
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 
 pytestmark = [
     pytest.mark.integration,
@@ -52,11 +45,11 @@ class Lab:
     """Engines of this project in a folder of the tests' own."""
 
     settings: Settings
-    project: Project
+    workspace: Workspace
     store: Store
 
     def start(self, name: str = "default") -> EngineStatus:
-        lock = self.project.read_engine_lock(name, host_platform())
+        lock = self.workspace.read_engine_lock(name, host_platform())
         fetch(lock.debs, self.store, self.settings, verify=False)
         return start_engine(lock, self.store.artifact_path, self.settings.engine_dir, name=name)
 
@@ -88,9 +81,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         docker_context=None,
         builder=None,
     )
-    lab = Lab(settings=settings, project=Project(root=PROJECT), store=Store.open(settings.store))
+    lab = Lab(settings=settings, workspace=Workspace(root=PROJECT), store=Store.open(settings.store))
     yield lab
-    for name in lab.project.engines():
+    for name in lab.workspace.engines():
         lab.stop(name)
     assert lab.leftovers() == []
 
@@ -277,7 +270,8 @@ def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_
     context = write_context(tmp_path / "context", "RUN echo begun; sleep 4343")
     status = lab.status()
     script = (
-        "import sys; from pathlib import Path; from rtbuild.engine import *\n"
+        "import sys; from pathlib import Path; from rtbuild.engine.private import engine_status\n"
+        "from rtbuild.engine.select import private_engine\n"
         "status = engine_status(Path(sys.argv[1]))\n"
         "engine = private_engine(status, store=Path(sys.argv[6]))\n"
         "engine.build(Path(sys.argv[2]), log=Path(sys.argv[3]), contexts={'parent': sys.argv[4]},\n"

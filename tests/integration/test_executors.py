@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Mount
+from rtbuild.engine.containers import Mount
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import (
     SCHEDULER,

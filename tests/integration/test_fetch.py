@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.fetch import describe_mirrors, fetch
-from rtbuild.lock.format import read_lock
+from rtbuild.lockfile.read import read_lock
+from rtbuild.mirror.download import fetch
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.verbs.mirrors import describe_mirrors
 
 LOCK = Path(__file__).parents[2] / "runtime.lock" / "8.0.0" / "linux-amd64.toml"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Mount
-from rtbuild.fetch import find_mirrors
-from rtbuild.lock.model import Lock
-from rtbuild.project import Project
+from rtbuild.engine.containers import Mount
+from rtbuild.lockfile.model import Lock
+from rtbuild.mirror.find import find_mirrors
 from rtbuild.recipe.names import normalized
 from rtbuild.settings import Settings
+from rtbuild.workspace import Workspace
 from tests.integration.conftest import BuiltImage
 
 pytestmark = pytest.mark.integration
@@ -93,12 +93,12 @@ def test_the_package_database_is_healthy(image: BuiltImage) -> None:
 
 
 def test_apt_can_install_from_an_archive(
-    image: BuiltImage, project: Project, settings: Settings, tmp_path: Path
+    image: BuiltImage, workspace: Workspace, settings: Settings, tmp_path: Path
 ) -> None:
     """With the archives that this machine knows, a package that the image lacks can be had."""
     sources = tmp_path / "sources.list"
     mirrors = find_mirrors(settings)
-    suites = project.release("8.0").debian_layers[0].suites
+    suites = workspace.release("8.0").debian_layers[0].suites
     sources.write_text(
         "".join(f"deb {next(iter(mirrors.debian_for(suite.archive))).address} {suite.suite} main\n" for suite in suites)
     )
@@ -120,7 +120,7 @@ def test_airflow_initialises_a_database(image: BuiltImage) -> None:
     assert "Connection successful" in said
 
 
-def test_every_provider_of_the_lock_is_known_to_airflow(image: BuiltImage, lock: Lock, project: Project) -> None:
+def test_every_provider_of_the_lock_is_known_to_airflow(image: BuiltImage, lock: Lock, workspace: Workspace) -> None:
     listed = json.loads(run(image, "airflow", "providers", "list", "--output", "json"))
     known = {item["package_name"]: item["version"].strip() for item in listed}
     locked = {
@@ -130,13 +130,13 @@ def test_every_provider_of_the_lock_is_known_to_airflow(image: BuiltImage, lock:
         or artifact.name in ("astro-sdk-python", "astronomer-providers")
     }
     assert known == locked
-    assert {name: known[name] for name in dict(pins(project))} == dict(pins(project))
+    assert {name: known[name] for name in dict(pins(workspace))} == dict(pins(workspace))
 
 
-def pins(project: Project) -> list[tuple[str, str]]:
+def pins(workspace: Workspace) -> list[tuple[str, str]]:
     """The providers that the recipe of 8.0.0 pins."""
     found = []
-    for requirement in project.release("8.0").requirements:
+    for requirement in workspace.release("8.0").requirements:
         name, _, version = requirement.partition("==")
         if name.startswith("apache-airflow-providers-"):
             found.append((name, version))
@@ -144,7 +144,7 @@ def pins(project: Project) -> list[tuple[str, str]]:
     return found
 
 
-def test_hooks_and_operators_of_every_provider_can_be_imported(image: BuiltImage, project: Project) -> None:
+def test_hooks_and_operators_of_every_provider_can_be_imported(image: BuiltImage, workspace: Workspace) -> None:
     found = json.loads(run(image, "python", "/inside/import_providers.py", mounts=[INSIDE]))
     reasons = {
         module: [name for name in NOT_IN_RELEASE if missing == name or missing.startswith(f"{name}.")]
@@ -153,7 +153,7 @@ def test_hooks_and_operators_of_every_provider_can_be_imported(image: BuiltImage
     unexpected = {module: found["failed"][module] for module, names in reasons.items() if not names}
     assert not unexpected
     assert {name for names in reasons.values() for name in names} == NOT_IN_RELEASE  # nothing is excused for nothing
-    assert set(found["packages"]) == {*dict(pins(project)), "astro-sdk-python", "astronomer-providers"}
+    assert set(found["packages"]) == {*dict(pins(workspace)), "astro-sdk-python", "astronomer-providers"}
     without = {name for name, count in found["packages"].items() if not count}
     assert without == {"apache-airflow-providers-celery"}  # it has an executor and sensors
     assert sum(found["packages"].values()) > 300

@@ -11,22 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.build.context import Workshop
-from rtbuild.build.python import realise_python
-from rtbuild.build.trees import tool_debs
-from rtbuild.engine import Engine
-from rtbuild.fetch import fetch
-from rtbuild.lock.local import as_locked, local_sdists, store_local
-from rtbuild.lock.model import Lock, PythonArtifact
-from rtbuild.oci.compress import DEFAULT, open_uncompressed
+from rtbuild.derivations.derivation import derive
+from rtbuild.derivations.plan import PlannedLayer
+from rtbuild.engine.engine import Engine
+from rtbuild.formats.frames import DEFAULT, open_uncompressed
+from rtbuild.layers.python import realise_python
+from rtbuild.lockfile.local import as_locked
+from rtbuild.lockfile.model import Lock, PythonArtifact
+from rtbuild.mirror.download import fetch
 from rtbuild.oci.layer import LayerDigest
 from rtbuild.oci.layout import Layout
-from rtbuild.plan import PlannedLayer, derive
-from rtbuild.project import Project
 from rtbuild.recipe.layers import read_layer
 from rtbuild.recipe.model import PythonLayer, Release
+from rtbuild.recipe.sdist import local_sdists
 from rtbuild.settings import Settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.wheels.environment import BuildEnvironment
+from rtbuild.wheels.local import store_local
+from rtbuild.wheels.toolroot import tool_debs
+from rtbuild.workspace import Workspace
 from tests.integration.command_line import artifacts_of, lend
 from tests.integration.told import Told
 
@@ -72,7 +75,7 @@ def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, en
     lock = replace(whole, pythons=(package,), debs=tool_debs(whole.debs))
     store = lend(artifacts_of(lock), source, folder)
     store_local(release, lock, store)
-    shop = Workshop(
+    shop = BuildEnvironment(
         store=store,
         layout=Layout.create(store.layout),
         engine=engine,
@@ -111,22 +114,22 @@ def source(lock: Lock, settings: Settings) -> Store:
 
 @pytest.fixture(scope="module")
 def first(
-    project: Project, lock: Lock, source: Store, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+    workspace: Workspace, lock: Lock, source: Store, engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> Made:
     folder = tmp_path_factory.mktemp("first") / "store"
-    return make(project.root, project.release("8.0.0"), lock, source, folder, engine, 2)
+    return make(workspace.root, workspace.release("8.0.0"), lock, source, folder, engine, 2)
 
 
 def test_the_layer_is_the_same_from_another_copy_in_another_store(
-    project: Project, lock: Lock, source: Store, engine: Engine, first: Made, tmp_path: Path, other_umask: None
+    workspace: Workspace, lock: Lock, source: Store, engine: Engine, first: Made, tmp_path: Path, other_umask: None
 ) -> None:
     """Another checkout, whose files are newer, unreadable for others and among what tools leave behind."""
     root = tmp_path / "another project"
-    shutil.copytree(project.root / "recipes", root / "recipes", copy_function=shutil.copyfile)
+    shutil.copytree(workspace.root / "recipes", root / "recipes", copy_function=shutil.copyfile)
     package = root / "recipes" / "layers" / LAYER / "package"
     (package / "build").mkdir()
     (package / ".tool").write_text("left over")
-    second = make(root, project.release("8.0.0"), lock, source, tmp_path / "store", engine, 1)
+    second = make(root, workspace.release("8.0.0"), lock, source, tmp_path / "store", engine, 1)
     assert len(first.wheels) == 1
     assert second.wheels == first.wheels
     assert second.digest == first.digest

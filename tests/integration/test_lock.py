@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from rtbuild.fetch.mirrors import find_mirrors
-from rtbuild.fetch.remote import CACHE, MirrorSources, open_web
-from rtbuild.lock.check import check_lock
-from rtbuild.lock.format import read_lock, write_lock
-from rtbuild.lock.join import resolve_lock
-from rtbuild.lock.model import Lock
+from rtbuild.lockfile.check import check_lock
+from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.read import read_lock, write_lock
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.remote import CACHE, MirrorSources, open_web
 from rtbuild.platform import PLATFORMS
-from rtbuild.project import Project
 from rtbuild.recipe.names import normalized
 from rtbuild.settings import load_settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.verbs.lock import resolve_lock
+from rtbuild.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
@@ -29,11 +29,11 @@ AMD64 = PLATFORMS["linux/amd64"]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The recipes of this repository, without its locks."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
-    return Project(root=folder)
+    return Workspace(root=folder)
 
 
 @pytest.fixture(scope="module")
@@ -41,34 +41,34 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store.open(tmp_path_factory.mktemp("store"))
 
 
-def lock_now(project: Project, store: Store, *, refresh: bool = False) -> Lock:
+def lock_now(workspace: Workspace, store: Store, *, refresh: bool = False) -> Lock:
     """Lock 8.0 and write the lock."""
-    settings = load_settings(os.environ, project.root)
-    release = project.release("8.0")
+    settings = load_settings(os.environ, workspace.root)
+    release = workspace.release("8.0")
     with closing(open_web(settings)) as web:
         sources = MirrorSources(find_mirrors(settings), store.cache(CACHE), web=web)
-        lock = resolve_lock(project, release, AMD64, sources, refresh=refresh, cache=store.cache("pip"))
-    write_lock(project.lock_path(release.version, AMD64), lock)
+        lock = resolve_lock(workspace, release, AMD64, sources, refresh=refresh, cache=store.cache("pip"))
+    write_lock(workspace.lock_path(release.version, AMD64), lock)
     return lock
 
 
 @pytest.fixture(scope="module")
-def cold(project: Project, store: Store) -> Lock:
+def cold(workspace: Workspace, store: Store) -> Lock:
     """The lock made with an empty store."""
-    return lock_now(project, store)
+    return lock_now(workspace, store)
 
 
-def test_every_requirement_is_locked_as_the_recipe_says(project: Project, cold: Lock) -> None:
-    release = project.release("8.0")
+def test_every_requirement_is_locked_as_the_recipe_says(workspace: Workspace, cold: Lock) -> None:
+    release = workspace.release("8.0")
     versions = {one.name: one.version for one in cold.pythons}
     for text in release.requirements:
         wanted = Requirement(text)
         assert wanted.specifier.contains(versions[normalized(wanted.name)], prereleases=True), text
-    assert check_lock(project, release, AMD64) == ()
+    assert check_lock(workspace, release, AMD64) == ()
 
 
-def test_only_the_providers_of_the_recipe_are_locked(project: Project, cold: Lock) -> None:
-    required = {normalized(Requirement(text).name) for text in project.release("8.0").requirements}
+def test_only_the_providers_of_the_recipe_are_locked(workspace: Workspace, cold: Lock) -> None:
+    required = {normalized(Requirement(text).name) for text in workspace.release("8.0").requirements}
     locked = {one.name for one in cold.pythons if one.name.startswith("apache-airflow-providers-")}
     assert locked <= required
 
@@ -79,17 +79,17 @@ def test_no_release_candidate_is_locked(cold: Lock) -> None:
     ] == []
 
 
-def test_a_second_lock_is_the_same(project: Project, store: Store, cold: Lock) -> None:
-    path = project.lock_path("8.0.0", AMD64)
+def test_a_second_lock_is_the_same(workspace: Workspace, store: Store, cold: Lock) -> None:
+    path = workspace.lock_path("8.0.0", AMD64)
     before = path.read_bytes()
-    assert lock_now(project, store) == cold
+    assert lock_now(workspace, store) == cold
     assert path.read_bytes() == before
 
 
-def test_a_lock_made_anew_is_the_same(project: Project, store: Store, cold: Lock) -> None:
-    path = project.lock_path("8.0.0", AMD64)
+def test_a_lock_made_anew_is_the_same(workspace: Workspace, store: Store, cold: Lock) -> None:
+    path = workspace.lock_path("8.0.0", AMD64)
     before = path.read_bytes()
-    lock_now(project, store, refresh=True)
+    lock_now(workspace, store, refresh=True)
     assert path.read_bytes() == before
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Mount
-from rtbuild.project import Project
+from rtbuild.engine.containers import Mount
 from rtbuild.recipe.names import normalized
 from rtbuild.settings import Settings
+from rtbuild.workspace import Workspace
 from tests.fakes.debian_archive import DebianArchive, FakeDeb
 from tests.fakes.requirements import ALLOWED, FORBIDDEN, FORBIDDEN_TREES, write
 from tests.integration.child_projects import Builder, private_index, wheel
@@ -45,7 +45,7 @@ def base(image: BuiltImage) -> str:
 
 
 @pytest.fixture(scope="module")
-def equipped(builder: Builder, base: str, project: Project) -> str:
+def equipped(builder: Builder, base: str, workspace: Workspace) -> str:
     """The image with its own triggers, where apt and pip know an archive and an index that lie in the image itself."""
     folder = builder.folder / "equipped"
     archive = DebianArchive(folder / "debian")
@@ -70,7 +70,7 @@ def equipped(builder: Builder, base: str, project: Project) -> str:
         write(folder / "trees" / name, files)
     (folder / "sources.list").write_text("deb [trusted=yes] file:/srv/equipped/debian bullseye main\n")
     (folder / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/equipped/wheels\n")
-    triggers = project.release("8.0").image.on_build
+    triggers = workspace.release("8.0").image.on_build
     built = builder.build(
         base,
         {f"context/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*") if path.is_file()},
@@ -81,12 +81,12 @@ def equipped(builder: Builder, base: str, project: Project) -> str:
     return built.succeeded().reference
 
 
-def test_the_two_images_differ_in_their_triggers_alone(image: BuiltImage, base: str, project: Project) -> None:
+def test_the_two_images_differ_in_their_triggers_alone(image: BuiltImage, base: str, workspace: Workspace) -> None:
     full, plain = image.engine.inspect(image.reference), image.engine.inspect(base)
     assert full is not None
     assert plain is not None
     assert full.layers == plain.layers
-    assert tuple(full.config["OnBuild"]) == project.release("8.0").image.on_build
+    assert tuple(full.config["OnBuild"]) == workspace.release("8.0").image.on_build
     assert not plain.config.get("OnBuild")
     without = {name: value for name, value in full.config.items() if name != "OnBuild"}
     assert without == {name: value for name, value in plain.config.items() if name != "OnBuild"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rtbuild.engine import Mount
+from rtbuild.engine.containers import Mount
 from tests.fakes.serving import serving
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, Deployment, local_environment

@@ -41,6 +41,6 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
     assert Path(run.stdout.strip()).is_relative_to(installed)
     assert not Path(rtbuild.__file__).is_relative_to(installed)  # the checkout's is the one that tests use
 
-    away = CommandLine(project=tmp_path, store=tmp_path / "store", environment={"PYTHONPATH": str(installed)})
-    answer = away.run("plan", "8.0", "--platform", "linux/amd64", "--json", "--project", str(ROOT)).succeeded()
+    away = CommandLine(workspace=tmp_path, store=tmp_path / "store", environment={"PYTHONPATH": str(installed)})
+    answer = away.run("plan", "8.0", "--platform", "linux/amd64", "--json", "--workspace", str(ROOT)).succeeded()
     assert answer.document["stale"] == []

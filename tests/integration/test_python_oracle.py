@@ -14,13 +14,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
-from rtbuild.fetch.mirrors import find_mirrors
-from rtbuild.fetch.remote import MirrorSources, open_web
-from rtbuild.lock.python import PythonResolution, resolve_python
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.remote import MirrorSources, open_web
 from rtbuild.platform import PLATFORMS, Platform
-from rtbuild.project import Project
 from rtbuild.recipe.model import Release
+from rtbuild.resolve.python.resolve import PythonResolution, resolve_python
 from rtbuild.settings import load_settings
+from rtbuild.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ SDISTS = {"cron-descriptor", "future", "json-merge-patch", "python-nvd3", "unico
 
 @pytest.fixture(scope="module")
 def release() -> Release:
-    return Project.find(ROOT).release("8.0.0")
+    return Workspace.find(ROOT).release("8.0.0")
 
 
 @pytest.fixture(scope="module")

@@ -15,20 +15,24 @@ from typing import Any
 
 import pytest
 
-from rtbuild.engine import Engine, layout_reference, private_engine, start_engine, stop_engine
+from rtbuild.engine.build import layout_reference
+from rtbuild.engine.engine import Engine
+from rtbuild.engine.private import start_engine, stop_engine
+from rtbuild.engine.select import private_engine
 from rtbuild.errors import MirrorError
-from rtbuild.fetch import fetch, open_sources
-from rtbuild.lock.join import resolve_engine_lock
-from rtbuild.lock.model import EngineLock, Lock
+from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.mirror.download import fetch
+from rtbuild.mirror.remote import open_sources
 from rtbuild.oci.descriptor import CONFIG, MANIFEST
 from rtbuild.oci.image import image_config, manifest
-from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.layout import Layout, read_stored_image
 from rtbuild.oci.names import CONTAINERD_NAME
 from rtbuild.platform import host_platform
-from rtbuild.project import Project
 from rtbuild.recipe.model import ImageSettings
 from rtbuild.settings import Settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.verbs.lock import resolve_engine_lock
+from rtbuild.workspace import Workspace
 from tests.integration.clock import HOST, MOMENT, FalseClock
 from tests.integration.command_line import CommandLine, artifacts_of, lend, reaching
 from tests.integration.conftest import AMD64, ROOT, FirstBuild
@@ -90,9 +94,9 @@ def clock(settings: Settings, artifacts: Store, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="module")
-def strange_engine(engines: Engines, project: Project, clock: FalseClock) -> Engine:
+def strange_engine(engines: Engines, workspace: Workspace, clock: FalseClock) -> Engine:
     """An engine whose containers have another clock and host name, and that anybody may use."""
-    engine = engines.start(project.read_engine_lock("default", host_platform()), "strange", clock)
+    engine = engines.start(workspace.read_engine_lock("default", host_platform()), "strange", clock)
     assert engine.endpoint.host is not None
     assert engine.endpoint.docker.is_relative_to(engines.settings.engine_dir)
     Path(engine.endpoint.host.removeprefix("unix://")).chmod(0o666)
@@ -102,7 +106,7 @@ def strange_engine(engines: Engines, project: Project, clock: FalseClock) -> Eng
 def base_layer(first: FirstBuild, folder: Path) -> str:
     """The lowest layer of a build as an image that another build can stand on."""
     layout = Layout.open(first.store / "layout")
-    image = read_image(layout, first.answer["manifest_digest"])
+    image = read_stored_image(layout, first.answer["manifest_digest"])
     base = image.layers[0]
     content = image_config(ImageSettings(), platform=AMD64, epoch=0, layers=[("base-os", image.diff_ids[0])])
     config = layout.put_blob(content, CONFIG)
@@ -157,7 +161,7 @@ def test_somebody_else_elsewhere_at_another_time(
         "DOCKER_DEFAULT_PLATFORM": "linux/arm64",
     }
     elsewhere = CommandLine(
-        project=ROOT,
+        workspace=ROOT,
         store=store.root,
         environment=environment,
         before=[
@@ -184,31 +188,31 @@ def test_another_version_of_the_engine(
     first_build: FirstBuild,
     strange_engine: Engine,
     engines: Engines,
-    project: Project,
+    workspace: Workspace,
     lock: Lock,
     settings: Settings,
     artifacts: Store,
     room: Path,
 ) -> None:
-    newer = engines.start(locked_testing(project, settings, artifacts, room / "project"), "newer")
+    newer = engines.start(locked_testing(workspace, settings, artifacts, room / "project"), "newer")
     assert newer.versions.docker != strange_engine.versions.docker
     store = lend(artifacts_of(lock), artifacts, room / "store")
-    command = CommandLine(project=ROOT, store=store.root, environment=reaching(newer))
+    command = CommandLine(workspace=ROOT, store=store.root, environment=reaching(newer))
     third = command.run("build", "8.0", "--json").succeeded().document
     assert {layer["state"] for layer in third["layers"]} == {"built"}
     assert identity(third, store.root) == identity(first_build.answer, first_build.store)
 
 
-def locked_testing(project: Project, settings: Settings, store: Store, folder: Path) -> EngineLock:
+def locked_testing(workspace: Workspace, settings: Settings, store: Store, folder: Path) -> EngineLock:
     """The packages of Debian testing's Docker: those that the project locked, or today's where testing has moved on and
     dropped them."""
-    locked = project.read_engine_lock("testing", host_platform())
+    locked = workspace.read_engine_lock("testing", host_platform())
     try:
         fetch(locked.debs, store, settings, progress=Told())
     except MirrorError as error:
         print(f"locking the testing engine anew: {error.brief}\n{error.details}")
-        shutil.copytree(project.root / "recipes", folder / "recipes")
+        shutil.copytree(workspace.root / "recipes", folder / "recipes")
         return resolve_engine_lock(
-            Project.find(folder), "testing", host_platform(), open_sources(settings, store), progress=Told()
+            Workspace.find(folder), "testing", host_platform(), open_sources(settings, store), progress=Told()
         )
     return locked

@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from rtbuild.engine import Engine, Mount
-from rtbuild.project import Project
+from rtbuild.engine.containers import Mount
+from rtbuild.engine.engine import Engine
 from rtbuild.settings import Settings
+from rtbuild.workspace import Workspace
 from tests.fakes.token_issuer import AUDIENCE, Issuer, jwk_site, silent_site
 from tests.integration.airflow_versions import airflow_image
 from tests.integration.guarded import (
@@ -46,17 +47,17 @@ pytestmark = pytest.mark.integration
 def runtime(
     request: pytest.FixtureRequest,
     engine: Engine,
-    project: Project,
+    workspace: Workspace,
     settings: Settings,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Runtime]:
     version = request.config.getoption("--airflow")
     if version is None:
         image = request.getfixturevalue("image")
-        yield Runtime(engine=engine, reference=image.reference, airflow=series(project.release("8.0").airflow))
+        yield Runtime(engine=engine, reference=image.reference, airflow=series(workspace.release("8.0").airflow))
         return
     folder = tmp_path_factory.mktemp("airflow") / "project"
-    with airflow_image(version, real=project, settings=settings, engine=engine, folder=folder) as reference:
+    with airflow_image(version, real=workspace, settings=settings, engine=engine, folder=folder) as reference:
         yield Runtime(engine=engine, reference=reference, airflow=series(version))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import Mount
+from rtbuild.engine.containers import Mount
 from tests.integration.conftest import BuiltImage, FirstBuild
 
 pytestmark = pytest.mark.integration

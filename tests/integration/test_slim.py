@@ -10,9 +10,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from rtbuild.engine import Mount
-from rtbuild.project import Project
-from rtbuild.store import Store
+from rtbuild.engine.containers import Mount
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.integration.conftest import BuiltImage
 
 pytestmark = pytest.mark.integration
@@ -28,17 +28,17 @@ def run(image: BuiltImage, *command: str, user: str | None = None) -> str:
     return outcome.text
 
 
-def test_every_record_is_right_and_nothing_imports_what_is_gone(image: BuiltImage, project: Project) -> None:
-    removals = [removal.pattern for layer in project.release("8.0").python_layers for removal in layer.removals]
+def test_every_record_is_right_and_nothing_imports_what_is_gone(image: BuiltImage, workspace: Workspace) -> None:
+    removals = [removal.pattern for layer in workspace.release("8.0").python_layers for removal in layer.removals]
     # a folder goes with its content
     patterns = [form for pattern in removals for form in (pattern, f"{pattern}/*")]
     found = json.loads(run(image, "python3", "/inside/look_for_gone.py", *patterns))
     assert found == {"missing": [], "imported": []}
 
 
-def test_dpkg_misses_nothing_else(image: BuiltImage, project: Project) -> None:
+def test_dpkg_misses_nothing_else(image: BuiltImage, workspace: Workspace) -> None:
     """`dpkg --verify` tells of each file that is missing, or has another sum than its package says."""
-    removals = [removal.pattern for layer in project.release("8.0").debian_layers for removal in layer.removals]
+    removals = [removal.pattern for layer in workspace.release("8.0").debian_layers for removal in layer.removals]
     told = run(image, "sh", "-c", "dpkg --verify || true", user="root").splitlines()
     paths = [line.rpartition(" ")[2] for line in told]
     assert [path for path in paths if not any(fnmatchcase(path, pattern) for pattern in removals)] == []

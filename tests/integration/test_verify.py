@@ -30,7 +30,7 @@ def differences(answer: Answer) -> list[dict[str, Any]]:
 
 def put_into_lock(small: SmallRelease, pattern: str, text: str) -> None:
     """Replace what `pattern` matches once in the lock, as an editor does."""
-    path = small.project.lock_path(VERSION, AMD64)
+    path = small.workspace.lock_path(VERSION, AMD64)
     changed, count = re.subn(pattern, text, path.read_text(), count=1, flags=re.MULTILINE | re.DOTALL)
     assert count == 1
     path.write_text(changed)
@@ -38,7 +38,7 @@ def put_into_lock(small: SmallRelease, pattern: str, text: str) -> None:
 
 def add_file(small: SmallRelease, name: str, content: str) -> None:
     """Let the Airflow layer install a file in /opt."""
-    recipe = small.project.root / "recipes" / "layers" / "airflow.toml"
+    recipe = small.workspace.root / "recipes" / "layers" / "airflow.toml"
     (recipe.parent / "airflow").mkdir(exist_ok=True)
     (recipe.parent / "airflow" / name).write_text(content)
     with recipe.open("a") as stream:
@@ -47,7 +47,7 @@ def add_file(small: SmallRelease, name: str, content: str) -> None:
 
 def lock_again(small: SmallRelease) -> None:
     """Bring the lock up to the recipes as they are now."""
-    lock_small_project(small.project, small.project.read_lock(VERSION, AMD64))
+    lock_small_project(small.workspace, small.workspace.read_lock(VERSION, AMD64))
 
 
 def test_the_release_is_reproducible(first_build: FirstBuild) -> None:
@@ -112,7 +112,7 @@ def test_against_an_image_with_a_changed_byte_and_one_more_file(small: SmallRele
     add_file(mine, "greeting", "hello\n")
     other = mine.copy(room / "other")
     lock_again(mine)
-    (other.project.root / "recipes/layers/airflow/greeting").write_text("hallo\n")
+    (other.workspace.root / "recipes/layers/airflow/greeting").write_text("hallo\n")
     add_file(other, "another", "")
     lock_again(other)
     other.command.run("build", VERSION, "--output", str(room / "image")).succeeded()
@@ -130,7 +130,7 @@ def test_against_an_image_with_a_changed_byte_and_one_more_file(small: SmallRele
 def test_a_build_that_is_not_reproducible_is_caught_with_its_file(small: SmallRelease, room: Path) -> None:
     """A log with times, which the recipe forgets to leave out, is what differs, and is named."""
     mine = small.unbuilt(room)
-    recipe = mine.project.root / "recipes" / "layers" / "base-os.toml"
+    recipe = mine.workspace.root / "recipes" / "layers" / "base-os.toml"
     text, count = re.subn(r"\[\[removals\]\]\npattern = \"/var/log/dpkg.log\"\n.*?\n\n", "", recipe.read_text())
     assert count == 1
     recipe.write_text(text)
@@ -154,7 +154,7 @@ def test_a_build_that_is_not_reproducible_is_caught_with_its_file(small: SmallRe
     }
     assert "/var/log/dpkg.log  content: " in (report / "report.txt").read_text()
     assert json.loads((report / "report.json").read_text())["reproducible"] is False
-    expected = mine.store.realisation(mine.project.read_lock(VERSION, AMD64).layers[0].key)
+    expected = mine.store.realisation(mine.workspace.read_lock(VERSION, AMD64).layers[0].key)
     assert expected is not None
     blob = mine.store.layout / "blobs" / expected.blob.replace(":", "/")
     assert [one.path for one in compare_layers(blob, report / "base-os.tar.zst")] == ["/var/log/dpkg.log"]

@@ -14,16 +14,18 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from rtbuild.build.trees import Tree, realise_trees, realise_wheels, tool_debs, unpack_debs
-from rtbuild.engine import Engine
-from rtbuild.fetch import fetch
-from rtbuild.lock.model import Lock
-from rtbuild.oci.tar import END
+from rtbuild.engine.engine import Engine
+from rtbuild.formats.tar import END
+from rtbuild.lockfile.model import Lock
+from rtbuild.mirror.download import fetch
 from rtbuild.progress import Silent
-from rtbuild.project import Project
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.settings import Settings
-from rtbuild.store import Store
+from rtbuild.store.store import Store
+from rtbuild.wheels.realise import WheelTree, realise_trees
+from rtbuild.wheels.sdists import realise_wheels
+from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from rtbuild.workspace import Workspace
 
 pytestmark = pytest.mark.integration
 
@@ -43,9 +45,9 @@ WHEELS = (
 
 
 @pytest.fixture(scope="module")
-def release(project: Project) -> Release:
+def release(workspace: Workspace) -> Release:
     """8.0.0 with all that its wheels bring: pip does not know what the recipes remove."""
-    release = project.release("8.0.0")
+    release = workspace.release("8.0.0")
     whole = (replace(layer, removals=()) if isinstance(layer, PythonLayer) else layer for layer in release.layers)
     return replace(release, layers=tuple(whole))
 
@@ -76,7 +78,7 @@ def fresh_store(folder: Path, lock: Lock, settings: Settings) -> Store:
 @pytest.fixture(scope="module")
 def first(
     release: Release, small: Lock, settings: Settings, engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Store, tuple[Tree, ...]]:
+) -> tuple[Store, tuple[WheelTree, ...]]:
     store = fresh_store(tmp_path_factory.mktemp("first"), small, settings)
     return store, realise_trees(release, small, store=store, engine=engine, log=store.logs.joinpath)
 
@@ -88,7 +90,7 @@ def other_umask() -> Iterator[None]:
     os.umask(old)
 
 
-def members(tree: Tree) -> dict[str, tuple[int, bytes]]:
+def members(tree: WheelTree) -> dict[str, tuple[int, bytes]]:
     """Mode and content by absolute path."""
     with tree.frames.open("rb") as stream:
         plain = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
@@ -106,13 +108,13 @@ def test_trees_made_twice_are_equal(
     small: Lock,
     settings: Settings,
     engine: Engine,
-    first: tuple[Store, tuple[Tree, ...]],
+    first: tuple[Store, tuple[WheelTree, ...]],
     tmp_path: Path,
     other_umask: None,
 ) -> None:
     """The second time in parts, so that company and order differ, under another umask, one at a time."""
     store = fresh_store(tmp_path / "store", small, settings)
-    again: dict[str, Tree] = {}
+    again: dict[str, WheelTree] = {}
     for half in (small.pythons[1::2], small.pythons[::2]):
         part = replace(small, pythons=half)
         trees = realise_trees(release, part, store=store, engine=engine, log=store.logs.joinpath, jobs=1)
@@ -129,7 +131,7 @@ def test_sdists_give_the_same_wheel_each_time(
     small: Lock,
     settings: Settings,
     engine: Engine,
-    first: tuple[Store, tuple[Tree, ...]],
+    first: tuple[Store, tuple[WheelTree, ...]],
     tmp_path: Path,
 ) -> None:
     sdists = tuple(one for one in small.pythons if not one.is_wheel)
@@ -146,7 +148,7 @@ def test_sdists_give_the_same_wheel_each_time(
 
 
 def test_trees_are_what_pip_installs(
-    release: Release, small: Lock, engine: Engine, first: tuple[Store, tuple[Tree, ...]], tmp_path: Path
+    release: Release, small: Lock, engine: Engine, first: tuple[Store, tuple[WheelTree, ...]], tmp_path: Path
 ) -> None:
     """pip itself, run as root in the target's root, is asked for the same wheels."""
     store, trees = first

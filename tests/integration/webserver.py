@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from rtbuild.engine import Container, Engine, Mount
+from rtbuild.engine.containers import Container, Mount
+from rtbuild.engine.engine import Engine
 from tests.integration.servers import Server, free_port, programs
 
 PATIENCE = 180.0

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
 from rtbuild.cli.text import short, table
 from rtbuild.errors import NotReproducibleError
+from rtbuild.text import size_text
 
 if TYPE_CHECKING:
-    from rtbuild.build import BuildResult
-    from rtbuild.plan import Plan
+    from rtbuild.derivations.plan import Plan
+    from rtbuild.verbs.build_result import BuildResult
 
 NOT_REPRODUCIBLE = NotReproducibleError.exit_code
 
@@ -38,13 +38,13 @@ def plan(invocation: Invocation, release: str, platform: str | None) -> None:
     Example:
       rtbuild plan 8.0 --platform linux/amd64
     """
-    from rtbuild.oci.compress import COMPRESSORS
-    from rtbuild.plan import plan_release
+    from rtbuild.derivations.plan import plan_release
+    from rtbuild.formats.frames import COMPRESSORS
 
-    project, settings = invocation.project(), invocation.settings()
-    found, target = project.release(release), chosen_platform(platform)
+    workspace, settings = invocation.workspace(), invocation.settings()
+    found, target = workspace.release(release), chosen_platform(platform)
     found.require_platform(target)
-    lock = project.read_lock(found.version, target)
+    lock = workspace.read_lock(found.version, target)
     compressor = COMPRESSORS[settings.compression]()
     planned = plan_release(found, lock, invocation.store(read_only=True), compressor=compressor.name)
     invocation.answer(plan_document(planned), plan_text(planned))
@@ -110,13 +110,13 @@ def build(
       rtbuild build 8.0 --record        the first build of a new lock
       rtbuild build 8.0 --json -q | jq -r .image_id
     """
-    from rtbuild.build import build as build_release
+    from rtbuild.verbs.build import build as build_release
 
-    project, settings = invocation.project(), invocation.settings(jobs=jobs, builder=builder)
+    workspace, settings = invocation.workspace(), invocation.settings(jobs=jobs, builder=builder)
     with invocation.progress() as progress:
         results = [
             build_release(
-                project,
+                workspace,
                 release,
                 platform=chosen_platform(platform),
                 settings=settings,
@@ -182,12 +182,12 @@ def verify(
       rtbuild verify 8.0 --report report/
       rtbuild verify 8.0 --against image/
     """
-    from rtbuild.verify import describe
-    from rtbuild.verify import verify as verify_release
+    from rtbuild.verbs.verify import verify as verify_release
+    from rtbuild.verbs.verify_report import describe_verification
 
     with invocation.progress() as progress:
         outcome = verify_release(
-            invocation.project(),
+            invocation.workspace(),
             release,
             platform=chosen_platform(platform),
             settings=invocation.settings(jobs=jobs, builder=builder),
@@ -195,6 +195,6 @@ def verify(
             report=report,
             progress=progress,
         )
-    invocation.answer(as_document(outcome), describe(outcome))
+    invocation.answer(as_document(outcome), describe_verification(outcome))
     if not outcome.reproducible:
         context.exit(NOT_REPRODUCIBLE)

@@ -49,7 +49,8 @@ def test(
       rtbuild test --image registry/team/airflow:1.4
       rtbuild test 8.0 --only labels --only pins --json -q
     """
-    from rtbuild.contract import check_image, check_release, describe
+    from rtbuild.conformance.report import describe_check
+    from rtbuild.verbs.check import check_image, check_release
 
     if (release is None) == (image is None):
         raise UsageError(
@@ -61,7 +62,7 @@ def test(
     with invocation.progress() as progress:
         if release is not None:
             report = check_release(
-                invocation.project(),
+                invocation.workspace(),
                 release,
                 platform=chosen_platform(platform),
                 settings=settings,
@@ -70,11 +71,11 @@ def test(
                 progress=progress,
             )
         else:
-            from rtbuild.engine import find_engine
+            from rtbuild.engine.select import find_engine
 
             assert image is not None  # one of the two is given
             engine = find_engine(settings)
             report = check_image(engine, image, only=only, grace=grace, jobs=settings.jobs, progress=progress)
-    invocation.answer(as_document(report), describe(report))
+    invocation.answer(as_document(report), describe_check(report))
     if not report.passed:
         context.exit(1)

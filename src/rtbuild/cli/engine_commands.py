@@ -11,7 +11,7 @@ from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
 
 if TYPE_CHECKING:
-    from rtbuild.engine import EngineStatus
+    from rtbuild.engine.private import EngineStatus
 
 DEFAULT_NAME = "default"
 
@@ -43,11 +43,11 @@ def engine_start(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine start --name testing
     """
-    from rtbuild.build.provide import start_private_engine
+    from rtbuild.verbs.engine import start_private_engine
 
     with invocation.progress() as progress:
         status = start_private_engine(
-            invocation.project(), invocation.settings(), invocation.store(), progress, name=name
+            invocation.workspace(), invocation.settings(), invocation.store(), progress, name=name
         )
     invocation.answer(as_document(status), status_text(status))
 
@@ -63,7 +63,7 @@ def show_status(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine status --json | jq -r .host
     """
-    from rtbuild.engine import engine_status
+    from rtbuild.engine.private import engine_status
 
     status = engine_status(invocation.settings().engine_dir, name)
     require_known(invocation, status)
@@ -81,7 +81,7 @@ def engine_stop(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine stop
     """
-    from rtbuild.engine import engine_status, stop_engine
+    from rtbuild.engine.private import engine_status, stop_engine
 
     folder = invocation.settings().engine_dir
     require_known(invocation, engine_status(folder, name))
@@ -90,9 +90,9 @@ def engine_stop(invocation: Invocation, name: str) -> None:
 
 
 def require_known(invocation: Invocation, status: EngineStatus) -> None:
-    """Raise `RecipeError` for an engine that is neither unpacked here nor one of the project's."""
+    """Raise `RecipeError` for an engine that is neither unpacked here nor one of the workspace's."""
     if status.name != DEFAULT_NAME and not status.folder.exists():
-        invocation.project().engine(status.name)
+        invocation.workspace().engine(status.name)
 
 
 @engine.command("lock", short_help="Choose its packages anew.")
@@ -109,26 +109,26 @@ def engine_lock(invocation: Invocation, name: str, platform: str | None, check: 
       rtbuild engine lock --name testing
       rtbuild engine lock --check
     """
-    from rtbuild.build.provide import fresh_engine_lock
-    from rtbuild.fetch import open_sources
-    from rtbuild.lock.format import write_engine_lock
-    from rtbuild.lock.join import resolve_engine_lock
+    from rtbuild.lockfile.read import write_engine_lock
+    from rtbuild.mirror.remote import open_sources
+    from rtbuild.verbs.engine import fresh_engine_lock
+    from rtbuild.verbs.lock import resolve_engine_lock
 
-    project, target = invocation.project(), chosen_platform(platform)
-    path = project.engine_lock_path(name, target)
+    workspace, target = invocation.workspace(), chosen_platform(platform)
+    path = workspace.engine_lock_path(name, target)
     if check:
-        fresh_engine_lock(project, name, target)
+        fresh_engine_lock(workspace, name, target)
         fresh = {"engine": name, "platform": str(target), "fresh": True}
-        invocation.answer(fresh, f"{project.relative(path)}: the lock fits its recipe")
+        invocation.answer(fresh, f"{workspace.relative(path)}: the lock fits its recipe")
         return
     with invocation.progress() as progress:
         sources = open_sources(invocation.settings(), invocation.store(), progress)
-        lock = resolve_engine_lock(project, name, target, sources, progress=progress)
+        lock = resolve_engine_lock(workspace, name, target, sources, progress=progress)
     write_engine_lock(path, lock)
     packages = {deb.name: deb.version for deb in lock.debs}
     document = {"engine": name, "platform": str(target), "path": str(path), "packages": packages}
     listed = [f"  {package} {version}" for package, version in packages.items()]
-    invocation.answer(document, "\n".join([f"{project.relative(path)}: written", *listed]))
+    invocation.answer(document, "\n".join([f"{workspace.relative(path)}: written", *listed]))
 
 
 def status_text(status: EngineStatus) -> str:

@@ -60,11 +60,11 @@ def shared_options(command: F) -> F:
             help="The folder that holds everything rtbuild keeps [RTBUILD_STORE].",
         ),
         click.option(
-            "--project",
+            "--workspace",
             type=folder,
             metavar="DIR",
             expose_value=False,
-            callback=store("project_folder"),
+            callback=store("workspace_folder"),
             help="The folder with recipes/ and runtime.lock/ [the nearest one upwards].",
         ),
     )

@@ -17,9 +17,9 @@ from rtbuild.cli import progress
 if TYPE_CHECKING:
     from rtbuild.platform import Platform
     from rtbuild.progress import Progress
-    from rtbuild.project import Project
     from rtbuild.settings import Settings
-    from rtbuild.store import Store
+    from rtbuild.store.store import Store
+    from rtbuild.workspace import Workspace
 
 
 class ReaderGone(Exception):
@@ -33,25 +33,25 @@ class Invocation:
     json: bool = False
     quiet: bool = False
     store_folder: Path | None = None
-    project_folder: Path | None = None
+    workspace_folder: Path | None = None
 
-    def project(self) -> Project:
-        """The project of `--project`, or the nearest folder upwards from here that holds one."""
-        from rtbuild.project import Project
+    def workspace(self) -> Workspace:
+        """The workspace of `--workspace`, or the nearest folder upwards from here that holds one."""
+        from rtbuild.workspace import Workspace
 
-        return Project.find(self.project_folder)
+        return Workspace.find(self.workspace_folder)
 
     def settings(self, **options: object) -> Settings:
         """The settings from `rtbuild.toml`, then the environment, then `options` (None leaves one as it is)."""
         from rtbuild.settings import load_settings
 
-        # A folder given as an option is meant from here, whatever project is worked on.
+        # A folder given as an option is meant from here, whatever workspace is worked on.
         store = self.store_folder.absolute() if self.store_folder is not None else None
-        return load_settings(os.environ, self.project_folder or Path.cwd(), store=store, **options)
+        return load_settings(os.environ, self.workspace_folder or Path.cwd(), store=store, **options)
 
     def store(self, *, read_only: bool = False) -> Store:
         """The store that the settings name. With `read_only` it is only looked at, and need not be writable."""
-        from rtbuild.store import Store
+        from rtbuild.store.store import Store
 
         open_store = Store.read_only if read_only else Store.open
         with self.progress() as progress:  # it may have to wait for another process

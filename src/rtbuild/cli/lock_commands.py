@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
 from rtbuild.errors import StaleLockError
+from rtbuild.text import size_text
 
 if TYPE_CHECKING:
-    from rtbuild.lock.model import Lock
-    from rtbuild.lock.why import AppliedPatch, Need
+    from rtbuild.lockfile.model import Lock
+    from rtbuild.lockfile.why import AppliedPatch, Reason
     from rtbuild.platform import Platform
-    from rtbuild.project import Project
+    from rtbuild.workspace import Workspace
 
 
 @click.command(short_help="Choose every artifact and write the lock.")
@@ -63,19 +63,19 @@ def lock(
         raise click.UsageError("--check writes nothing, so it takes neither --upgrade-package nor --refresh")
     if refresh and upgrades:
         raise click.UsageError("--refresh moves everything, so it takes no --upgrade-package")
-    project = invocation.project()
-    targets = lock_targets(project, release, platforms)
+    workspace = invocation.workspace()
+    targets = lock_targets(workspace, release, platforms)
     if check:
-        check_locks(invocation, project, targets)
+        check_locks(invocation, workspace, targets)
     else:
-        write_locks(invocation, project, targets, upgrades, refresh)
+        write_locks(invocation, workspace, targets, upgrades, refresh)
 
 
-def lock_targets(project: Project, release: str | None, platforms: Sequence[str]) -> list[tuple[str, Platform]]:
+def lock_targets(workspace: Workspace, release: str | None, platforms: Sequence[str]) -> list[tuple[str, Platform]]:
     """The (version, platform) pairs that were asked for."""
     targets = []
-    for version in [project.resolve(release)] if release else project.releases():
-        recipe = project.release(version)
+    for version in [workspace.resolve(release)] if release else workspace.releases():
+        recipe = workspace.release(version)
         wanted = [chosen_platform(name) for name in platforms] or recipe.platforms
         for platform in wanted:
             recipe.require_platform(platform)
@@ -83,16 +83,16 @@ def lock_targets(project: Project, release: str | None, platforms: Sequence[str]
     return targets
 
 
-def check_locks(invocation: Invocation, project: Project, targets: Sequence[tuple[str, Platform]]) -> None:
+def check_locks(invocation: Invocation, workspace: Workspace, targets: Sequence[tuple[str, Platform]]) -> None:
     """Answer that every lock fits, or raise `StaleLockError` with what does not."""
-    from rtbuild.lock.check import check_lock
+    from rtbuild.lockfile.check import check_lock
 
     stale: list[str] = []
     mends: list[str] = []
     for version, platform in targets:
-        problems = check_lock(project, project.release(version), platform)
+        problems = check_lock(workspace, workspace.release(version), platform)
         if problems:
-            name = project.relative(project.lock_path(version, platform))
+            name = workspace.relative(workspace.lock_path(version, platform))
             stale += [f"{name}: {problem}" for problem in problems]
             mends.append(f"rtbuild lock {version} --platform {platform}")
     if stale:
@@ -107,17 +107,17 @@ def check_locks(invocation: Invocation, project: Project, targets: Sequence[tupl
 
 def write_locks(
     invocation: Invocation,
-    project: Project,
+    workspace: Workspace,
     targets: Sequence[tuple[str, Platform]],
     upgrades: Sequence[str],
     refresh: bool,
 ) -> None:
     """Resolve and write each lock, and answer with what moved."""
     from rtbuild.cli.memory import share_arenas
-    from rtbuild.fetch import open_sources
-    from rtbuild.lock.changes import locked_before, moved_packages
-    from rtbuild.lock.format import write_lock
-    from rtbuild.lock.join import resolve_lock
+    from rtbuild.lockfile.changes import locked_before, moved_packages
+    from rtbuild.lockfile.read import write_lock
+    from rtbuild.mirror.remote import open_sources
+    from rtbuild.verbs.lock import resolve_lock
 
     share_arenas()
     store, settings = invocation.store(), invocation.settings()
@@ -125,11 +125,11 @@ def write_locks(
     with invocation.progress() as progress:
         sources = open_sources(settings, store, progress)
         for version, platform in targets:
-            path = project.lock_path(version, platform)
+            path = workspace.lock_path(version, platform)
             before = locked_before(path)
             chosen = resolve_lock(
-                project,
-                project.release(version),
+                workspace,
+                workspace.release(version),
                 platform,
                 sources,
                 upgrade=dict(split_upgrade(text) for text in upgrades),
@@ -152,7 +152,7 @@ def write_locks(
             state = "written" if document["changed"] else "unchanged"
             counts = f"{len(chosen.debs)} Debian and {len(chosen.pythons)} Python packages"
             listed = [] if before is None else [f"  {move}" for move in moves]
-            texts.append("\n".join([f"{project.relative(path)}: {counts}, {state}", *listed]))
+            texts.append("\n".join([f"{workspace.relative(path)}: {counts}, {state}", *listed]))
     invocation.answer_each("locks", documents, texts)
 
 
@@ -182,12 +182,12 @@ def fetch(invocation: Invocation, release: str, platform: str | None, engine: bo
       rtbuild fetch 8.0
       rtbuild fetch 8.0 --engine --store /media/usb/store
     """
-    from rtbuild.build.provide import fetch_release
+    from rtbuild.verbs.fetch import fetch_release
 
-    project, store, settings = invocation.project(), invocation.store(), invocation.settings()
-    lock = read_lock(project, project.resolve(release), platform)
+    workspace, store, settings = invocation.workspace(), invocation.store(), invocation.settings()
+    lock = read_lock(workspace, workspace.resolve(release), platform)
     with invocation.progress() as progress:
-        report = fetch_release(project, lock, settings, store, progress, engine=engine)
+        report = fetch_release(workspace, lock, settings, store, progress, engine=engine)
     text = (
         f"{lock.release} for {lock.platform}: {report.fetched} files fetched ({size_text(report.bytes)}), "
         f"{report.present} were there, in {store.root}"
@@ -208,15 +208,15 @@ def why(invocation: Invocation, release: str, name: str, platform: str | None) -
     Example:
       rtbuild why 8.0 protobuf
     """
-    from rtbuild.lock.why import who_needs
+    from rtbuild.lockfile.why import who_needs
 
-    project = invocation.project()
-    recipe = project.release(release)
-    needs = who_needs(recipe, read_lock(project, recipe.version, platform), name)
+    workspace = invocation.workspace()
+    recipe = workspace.release(release)
+    needs = who_needs(recipe, read_lock(workspace, recipe.version, platform), name)
     invocation.answer({"needs": as_document(needs)}, "\n\n".join(need_text(need) for need in needs))
 
 
-def need_text(need: Need) -> str:
+def need_text(need: Reason) -> str:
     """One answer of `why`, for a reader."""
     lines = [f"{need.name} {need.version} ({need.kind})"]
     if need.layer:
@@ -259,13 +259,13 @@ def export(invocation: Invocation, release: str, form: Literal["requirements", "
       rtbuild export 8.0 > requirements.txt
       rtbuild export 8.0 --format pylock > pylock.toml
     """
-    from rtbuild.lock.export import export_lock
+    from rtbuild.lockfile.export import export_lock
 
-    project = invocation.project()
-    text = export_lock(read_lock(project, project.resolve(release), platform), form)
+    workspace = invocation.workspace()
+    text = export_lock(read_lock(workspace, workspace.resolve(release), platform), form)
     invocation.answer({"format": form, "content": text}, text.rstrip("\n"))
 
 
-def read_lock(project: Project, version: str, platform: str | None) -> Lock:
+def read_lock(workspace: Workspace, version: str, platform: str | None) -> Lock:
     """The lock of `version` for the platform asked for."""
-    return project.read_lock(version, chosen_platform(platform))
+    return workspace.read_lock(version, chosen_platform(platform))

@@ -1,4 +1,4 @@
-"""What concerns the machine and the project at large: `list`, `mirrors` and `store`."""
+"""What concerns the machine and the workspace at large: `list`, `mirrors` and `store`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtbuild.amount import size_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.cli.text import table
 from rtbuild.errors import IntegrityError
+from rtbuild.text import size_text
 
 if TYPE_CHECKING:
-    from rtbuild.project import Project
     from rtbuild.recipe.model import Release, Suite
-    from rtbuild.store import Keep, Store
+    from rtbuild.store.collect import Roots
+    from rtbuild.store.store import Store
+    from rtbuild.workspace import Workspace
 
 
 @click.command("list", short_help="List the releases that have a recipe.")
@@ -30,8 +31,8 @@ def list_releases(invocation: Invocation) -> None:
     Example:
       rtbuild list --json | jq -r '.releases[].version'
     """
-    project, store = invocation.project(), invocation.store(read_only=True)
-    documents = [release_document(project, store, project.release(version)) for version in project.releases()]
+    workspace, store = invocation.workspace(), invocation.store(read_only=True)
+    documents = [release_document(workspace, store, workspace.release(version)) for version in workspace.releases()]
     rows = [
         (
             one["version"],
@@ -49,15 +50,15 @@ def list_releases(invocation: Invocation) -> None:
     invocation.answer({"releases": documents}, table(head, rows))
 
 
-def release_document(project: Project, store: Store, release: Release) -> dict[str, Any]:
+def release_document(workspace: Workspace, store: Store, release: Release) -> dict[str, Any]:
     """What `list` says of one release. It counts as built where every layer of its lock is in the store."""
-    from rtbuild.plan import plan_release
+    from rtbuild.derivations.plan import plan_release
 
     locked, built = [], []
     for platform in release.platforms:
-        if project.lock_path(release.version, platform).is_file():
+        if workspace.lock_path(release.version, platform).is_file():
             locked.append(platform)
-            plan = plan_release(release, project.read_lock(release.version, platform), store)
+            plan = plan_release(release, workspace.read_lock(release.version, platform), store)
             if not plan.missing:
                 built.append(platform)
     return {
@@ -83,10 +84,10 @@ def mirrors(invocation: Invocation) -> None:
     Example:
       rtbuild mirrors
     """
-    from rtbuild.fetch import describe_mirrors
-    from rtbuild.lock.trust import why_untrusted
+    from rtbuild.verbs.mirrors import describe_mirrors
+    from rtbuild.verbs.trust import why_untrusted
 
-    suites = wanted_suites(invocation.project())
+    suites = wanted_suites(invocation.workspace())
     with invocation.progress() as progress:
         found = describe_mirrors(invocation.settings(), suites, accepts=why_untrusted, progress=progress)
     rows = [(one.kind, one.address, one.origin, ", ".join(one.serves) or "-", one.problem or "") for one in found]
@@ -94,13 +95,13 @@ def mirrors(invocation: Invocation) -> None:
     invocation.answer({"mirrors": as_document(found)}, text)
 
 
-def wanted_suites(project: Project) -> tuple[Suite, ...]:
-    """Every suite that a release or a private engine of the project takes packages from."""
+def wanted_suites(workspace: Workspace) -> tuple[Suite, ...]:
+    """Every suite that a release or a private engine of the workspace takes packages from."""
     suites: list[Suite] = []
-    for version in project.releases():
-        suites += project.release(version).suites
-    for name in project.engines():
-        suites += project.engine(name).suites
+    for version in workspace.releases():
+        suites += workspace.release(version).suites
+    for name in workspace.engines():
+        suites += workspace.engine(name).suites
     return tuple({(one.archive, one.suite, one.snapshot): one for one in suites}.values())
 
 
@@ -160,18 +161,18 @@ def store_verify(invocation: Invocation) -> None:
 @shared_options
 @click.pass_obj
 def store_gc(invocation: Invocation, trees: bool) -> None:
-    """Remove what no lock of this project refers to: artifacts, layers, images, unfinished downloads.
+    """Remove what no lock of this workspace refers to: artifacts, layers, images, unfinished downloads.
 
     Logs, and what was kept of indexes, go when they were not used for 30 days.
 
     \b
     Example:
-      rtbuild store gc --project ~/runtimes
+      rtbuild store gc --workspace ~/runtimes
     """
-    project = invocation.project()
+    workspace = invocation.workspace()
 
-    def keep() -> Keep:
-        wanted = project.wanted()
+    def keep() -> Roots:
+        wanted = workspace.wanted()
         return replace(wanted, trees=frozenset()) if trees else wanted
 
     with invocation.progress() as progress:

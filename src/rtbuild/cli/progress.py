@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from rtbuild.amount import amount_text
 from rtbuild.progress import Progress, Silent
+from rtbuild.text import amount_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBars

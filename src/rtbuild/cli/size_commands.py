@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtbuild.amount import size_text
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
+from rtbuild.text import size_text
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from rtbuild.size import ImageSize, LayerSize, PackageSize
+    from rtbuild.inventory.model import ImageSize, LayerSize, PackageSize
 
 _BAR = 24
 
@@ -48,10 +48,11 @@ def size(invocation: Invocation, release: str, platform: str | None, top: int, h
       rtbuild size 8.0 --html size.html
       rtbuild size 8.0 --json | jq '.layers[].packages[] | select(.name == "pandas")'
     """
-    from rtbuild.size import measure_release, treemap_page
+    from rtbuild.inventory.page import treemap_page
+    from rtbuild.verbs.size import measure_release
 
-    project, store = invocation.project(), invocation.store(read_only=True)
-    image = measure_release(project, release, platform=chosen_platform(platform), store=store)
+    workspace, store = invocation.workspace(), invocation.store(read_only=True)
+    image = measure_release(workspace, release, platform=chosen_platform(platform), store=store)
     if html is not None:
         html.write_text(treemap_page(image), encoding="utf-8")
     invocation.answer(size_document(image), size_text_tree(image, top))

@@ -25,7 +25,7 @@ _RESET = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class DaemonPaths:
     """Where one daemon has its programs and files."""
 
     root: Path

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from rtbuild.deb import data_tar
 from rtbuild.errors import IntegrityError
+from rtbuild.formats.deb import data_tar
 
 
 def unpack_deb(deb: Path, root: Path) -> None:

@@ -11,7 +11,7 @@ from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.client import sdk_errors, talk
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError
-from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.layout import Layout, read_stored_image
 from rtbuild.oci.names import full_reference
 from rtbuild.oci.transfer import image_tar
 
@@ -38,7 +38,7 @@ def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Di
     if not names:
         raise ValueError("an image must be loaded under a name")
     stored = Layout.open(layout)
-    image = read_image(stored, manifest)
+    image = read_stored_image(stored, manifest)
     with talk(endpoint) as client:
         answers = list(client.api.load_image(image_tar(stored, image.manifest, names)))
         if faults := [str(answer["error"]) for answer in answers if "error" in answer]:

@@ -26,7 +26,7 @@ from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
-from rtbuild.lock.model import DebArtifact, EngineLock
+from rtbuild.lockfile.model import DebArtifact, EngineLock
 from rtbuild.platform import host_platform
 from rtbuild.progress import Progress, Silent
 
@@ -168,12 +168,12 @@ def _status(home: Path, name: str) -> EngineStatus:
     )
 
 
-def _places(home: Path) -> daemon.Places:
+def _places(home: Path) -> daemon.DaemonPaths:
     """Where the daemon of `home` has its things. A folder too deep for names of sockets gets a short one below /run."""
     runtime = home
     if len(os.fsencode(home / "exec/containerd/containerd-debug.sock.ttrpc")) > _LONGEST_SOCKET:
         runtime = Path("/run/rtbuild") / hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return daemon.Places(
+    return daemon.DaemonPaths(
         root=home / "root",
         config=home / "config",
         data=home / "data",

@@ -1,0 +1,1 @@
+"""OCI images: layouts, descriptors, manifests, canonical layers, and comparing two layers."""

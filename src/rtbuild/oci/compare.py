@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rtbuild.oci.compress import open_uncompressed
-from rtbuild.oci.entry import REGULAR, Entry
-from rtbuild.oci.tar import read_members
+from rtbuild.formats.frames import open_uncompressed
+from rtbuild.formats.tar import read_members
+from rtbuild.formats.tar_entry import REGULAR, Entry
 
 _CHUNK = 1 << 20
 

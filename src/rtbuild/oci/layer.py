@@ -16,12 +16,12 @@ from typing import BinaryIO
 
 from rtbuild.digest import DiffId, Digest, Sha256, digest_of
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.oci.compress import DEFAULT, Compressor, FrameStream, decompress
+from rtbuild.formats.frames import DEFAULT, Compressor, FrameStream, decompress
+from rtbuild.formats.tar import BLOCK_SIZE, END, member_header, padding
+from rtbuild.formats.tar_entry import HARDLINK, REGULAR, Entry
 from rtbuild.oci.descriptor import Descriptor
-from rtbuild.oci.entry import HARDLINK, REGULAR, Entry
 from rtbuild.oci.layout import Layout
-from rtbuild.oci.merge import Node, Tree
-from rtbuild.oci.tar import BLOCK_SIZE, END, member_header, padding
+from rtbuild.oci.merge import LayerMerge, MergedEntry
 from rtbuild.recipe.model import Removal
 
 _CHUNK = 1 << 20
@@ -136,7 +136,7 @@ def canonical_layer(
 
     Raises `IntegrityError` for malformed layers, the same path twice, and contradictions between the layers.
     """
-    tree = Tree()
+    tree = LayerMerge()
     with contextlib.ExitStack() as opened:
         for index, layer in enumerate(raw_layers):
             if isinstance(layer, Path):
@@ -157,10 +157,10 @@ def canonical_layer(
     return writer.finish()
 
 
-def _write(tree: Tree, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]) -> None:
+def _write(tree: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]) -> None:
     nodes = tree.nodes
     for path in whiteouts:
-        nodes[path] = Node(Entry(path=path, mode=0, mtime=epoch), content=b"")
+        nodes[path] = MergedEntry(Entry(path=path, mode=0, mtime=epoch), content=b"")
     for path in tree.sorted_paths():
         node = nodes[path].origin
         entry = node.entry
@@ -193,7 +193,7 @@ def _write(tree: Tree, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]
         writer.write(padding(entry.size))
 
 
-def _content(node: Node) -> Iterator[bytes]:
+def _content(node: MergedEntry) -> Iterator[bytes]:
     if isinstance(node.content, bytes):
         yield node.content
     elif node.content is not None:
@@ -214,7 +214,7 @@ def _exactly(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
         yield piece
 
 
-def _transform(tree: Tree, path: str, rewrite: Callable[[bytes], bytes]) -> None:
+def _transform(tree: LayerMerge, path: str, rewrite: Callable[[bytes], bytes]) -> None:
     node = tree.nodes.get(path)
     if node is None:
         return

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest
-from rtbuild.durable import sync_folder, write_atomically
 from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.files import sync_folder, write_atomically
 from rtbuild.oci.descriptor import (
     INDEXES,
     MANIFESTS,
@@ -197,7 +197,9 @@ class BlobWriter:
         return StoreError(f"cannot write a blob into {self._layout.root}", details=str(error), hint=hint)
 
 
-def read_image(layout: Layout, reference: str | None = None, platform: tuple[str, str] | None = None) -> StoredImage:
+def read_stored_image(
+    layout: Layout, reference: str | None = None, platform: tuple[str, str] | None = None
+) -> StoredImage:
     """The image that `reference` (a tag, a full name or a digest) names; None is the only one there is.
 
     Indexes inside the index are followed; `platform` is (os, architecture) where several are there.

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rtbuild.errors import IntegrityError
-from rtbuild.oci.entry import DIRECTORY, HARDLINK, REGULAR, Entry
-from rtbuild.oci.tar import read_members
+from rtbuild.formats.tar import read_members
+from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, REGULAR, Entry
 from rtbuild.recipe.model import Removal
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
 
-class Node:
+class MergedEntry:
     """A path of the result: `entry` as its layer tells it, and `content`, or where it is: at `offset` of `source`.
 
     `origin` is the node that a hard link leads to; names of one file have one origin, whichever of them was the link.
@@ -39,11 +39,11 @@ class Node:
         self.first: str | None = None
 
 
-class Tree:
+class LayerMerge:
     """The merged layers: `nodes` by path; `whiteouts` (paths) and `opaques` (folders) hide what the image has below."""
 
     def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, MergedEntry] = {}
         self.whiteouts: set[str] = set()
         self.opaques: set[str] = set()
 
@@ -83,7 +83,7 @@ class Tree:
                 raise IntegrityError(f"/{path} is a folder with content, and a {entry.type} is installed in its place")
             if old and old.entry.type != DIRECTORY == entry.type:
                 self.opaques.add(path)
-            node = Node(replace(entry))
+            node = MergedEntry(replace(entry))
             if entry.type == REGULAR:
                 node.content = content
                 node.entry.size = _size(path, content)
@@ -113,7 +113,7 @@ class Tree:
                     break
                 missing.add(path)
         for path in missing:
-            self.nodes[path] = Node(Entry(path=path, type=DIRECTORY, mode=0o755, mtime=mtime))
+            self.nodes[path] = MergedEntry(Entry(path=path, type=DIRECTORY, mode=0o755, mtime=mtime))
 
     def whiteout_members(self) -> list[str]:
         """The whiteouts as paths of tar members; what lies in an opaque folder needs none."""
@@ -124,7 +124,7 @@ class Tree:
                 found.append(f"{folder}{slash}{WHITEOUT}{name}")
         return found
 
-    def _changes_kind(self, path: str, node: Node) -> bool:
+    def _changes_kind(self, path: str, node: MergedEntry) -> bool:
         return (self.nodes[path].entry.type == DIRECTORY) != (node.entry.type == DIRECTORY)
 
     def _hide(self, paths: set[str], opaque: set[str]) -> None:
@@ -163,8 +163,8 @@ class Tree:
         return False
 
 
-def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, Node], set[str], set[str]]:
-    nodes: dict[str, Node] = {}
+def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, MergedEntry], set[str], set[str]]:
+    nodes: dict[str, MergedEntry] = {}
     whiteouts: set[str] = set()
     opaques: set[str] = set()
     try:
@@ -177,7 +177,7 @@ def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, Node], set[str], s
                 continue  # the root folder itself is no part of a layer: engines neither write nor apply it
             if path in nodes:
                 raise IntegrityError(f"has /{path} twice")
-            nodes[path] = node = Node(entry, file, offset)
+            nodes[path] = node = MergedEntry(entry, file, offset)
             if entry.type == HARDLINK:
                 target = nodes.get(entry.link)
                 if target is None or target.entry.type == DIRECTORY:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.digest import canonical_json, hex_of
-from rtbuild.durable import link_file
 from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.files import link_file
+from rtbuild.formats.tar import END, member_header, padding
+from rtbuild.formats.tar_entry import DIRECTORY, Entry
 from rtbuild.oci.descriptor import Descriptor, index_document
-from rtbuild.oci.entry import DIRECTORY, Entry
 from rtbuild.oci.layout import LAYOUT_FILE, Layout, image_of
 from rtbuild.oci.names import full_reference, named
-from rtbuild.oci.tar import END, member_header, padding
 
 
 def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:

@@ -1,0 +1,1 @@
+"""What people write: releases, layers, local packages and patches, read from TOML into values."""

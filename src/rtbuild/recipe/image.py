@@ -31,7 +31,7 @@ class ImagePart:
     on_build: tuple[str, ...] | None = None
 
 
-def read_image(table: Table) -> ImagePart:
+def read_image_settings(table: Table) -> ImagePart:
     """Read an `[image]` table; problems go to the table's file."""
     env = table.table("env")
     labels = table.table("labels")

@@ -13,7 +13,7 @@ from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe import names
-from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image
+from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image_settings
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
 from rtbuild.recipe.packages import input_digests, read_packages
 from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, near_name, parse_toml
@@ -33,7 +33,7 @@ class LayerFile:
 
 
 def read_layer(root: Path, name: str) -> LayerFile:
-    """Read the layer `name` of the project at `root`; raises `RecipeError` with every problem of the file."""
+    """Read the layer `name` of the workspace at `root`; raises `RecipeError` with every problem of the file."""
     file = f"recipes/layers/{name}.toml"
     content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)
@@ -43,7 +43,7 @@ def read_layer(root: Path, name: str) -> LayerFile:
     title = table.string("title")
     files = installed.read(table)
     removals = _removals(table) if kind != "files" else ()
-    image = read_image(table.table("image"))
+    image = read_image_settings(table.table("image"))
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     layer: Layer

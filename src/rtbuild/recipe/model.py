@@ -10,8 +10,8 @@ from packaging.version import Version
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import RecipeError
+from rtbuild.formats.unified_diff import FileDiff
 from rtbuild.platform import Platform
-from rtbuild.recipe.diff import FileDiff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class PackageFile:
 class LocalPackage:
     """A Python package whose source lies in the recipes: what its pyproject.toml says, and the files that count.
 
-    `name` is normalised, `folder` relative to the project, with slashes. `extras` are (normalised name, requirements)
+    `name` is normalised, `folder` relative to the workspace, with slashes. `extras` are (normalised name, requirements)
     pairs, `build_requires` what building it needs (PEP 518), all in the order in which the file has them.
     """
 
@@ -209,7 +209,7 @@ class Release:
     their versions among them; `constraints` bind packages that nothing asks for directly; `build_constraints` do so for
     what building sdists needs.
     `as_of` cuts the Python index at a moment (files uploaded before it count). `patches` are applied in their order.
-    `inputs` are the digests of what each recipe file says, by its path relative to the project.
+    `inputs` are the digests of what each recipe file says, by its path relative to the workspace.
     """
 
     version: str

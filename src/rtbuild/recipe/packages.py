@@ -49,7 +49,7 @@ _NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?\Z", re.IGNORECASE)
 
 
 def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, ...]:
-    """The `[[packages]]` of a layer of the project at `root`.
+    """The `[[packages]]` of a layer of the workspace at `root`.
 
     Problems of the tables are noted; a pyproject.toml that cannot be used raises `RecipeError` at once.
     """
@@ -85,7 +85,7 @@ def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, .
 
 
 def input_digests(package: LocalPackage) -> tuple[tuple[str, Sha256], ...]:
-    """The package's files by their path relative to the project, for a lock's list of inputs."""
+    """The package's files by their path relative to the workspace, for a lock's list of inputs."""
     return tuple((f"{package.folder}/{file.path}", file.sha256) for file in package.files)
 
 

@@ -9,8 +9,8 @@ from packaging.version import Version
 
 from rtbuild.digest import Sha256, parse_sha256, sha256_bytes
 from rtbuild.errors import RecipeError
+from rtbuild.formats.unified_diff import DiffError, FileDiff, read_diff
 from rtbuild.recipe import names
-from rtbuild.recipe.diff import DiffError, FileDiff, read_diff
 from rtbuild.recipe.layers import input_digest
 from rtbuild.recipe.model import Patch
 from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
@@ -25,14 +25,14 @@ _NO_SHA256 = Sha256("0" * 64)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFile:
-    """A patch, and the digests of its two files by their path relative to the project."""
+    """A patch, and the digests of its two files by their path relative to the workspace."""
 
     patch: Patch
     inputs: tuple[tuple[str, Sha256], ...]
 
 
 def read_patch(root: Path, id: str) -> PatchFile:
-    """Read the patch `id` of the project at `root`; raises `RecipeError` with every problem of a file."""
+    """Read the patch `id` of the workspace at `root`; raises `RecipeError` with every problem of a file."""
     file = f"{FOLDER}/{id}.toml"
     content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
     problems = Problems(file, RecipeError)

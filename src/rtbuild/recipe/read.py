@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from rtbuild.errors import RecipeError, UsageError
 from rtbuild.platform import PLATFORMS, Platform, parse_platform
 from rtbuild.recipe import names
-from rtbuild.recipe.image import ImagePart, compose_image, read_image
+from rtbuild.recipe.image import ImagePart, compose_image, read_image_settings
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
 from rtbuild.recipe.patches import PatchFile, read_patch
@@ -39,7 +39,7 @@ def list_engines(root: Path) -> tuple[str, ...]:
 
 
 def read_release(root: Path, version: str) -> Release:
-    """Read the release `version` of the project at `root`, put together with its layers.
+    """Read the release `version` of the workspace at `root`, put together with its layers.
 
     Raises `RecipeError`; problems of one file are collected before they are raised.
     """
@@ -62,7 +62,7 @@ def read_release(root: Path, version: str) -> Release:
     own_constraints = requirement_list(table, "constraints", constraint=True)
     build_constraints = requirement_list(table, "build_constraints", constraint=True)
     patch_ids = table.strings("patches", ())
-    own_image = read_image(table.table("image"))
+    own_image = read_image_settings(table.table("image"))
     table.finish()
     problems.raise_if_any()
 

@@ -43,7 +43,7 @@ _EXAMPLE_OF_TABLES = "[[{}]]"
 
 
 class Problems:
-    """What is wrong with one file. `file` is its name as the user knows it (relative to the project); `hint` is for
+    """What is wrong with one file. `file` is its name as the user knows it (relative to the workspace); `hint` is for
     problems that have none of their own. `by_hand` is False for a file that nobody should mend in an editor."""
 
     def __init__(

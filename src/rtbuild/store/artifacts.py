@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rtbuild.digest import Sha256
-from rtbuild.durable import sync_folder
 from rtbuild.errors import IntegrityError
-from rtbuild.lock.model import Artifact
+from rtbuild.files import sync_folder
+from rtbuild.lockfile.model import Artifact
 from rtbuild.store.files import lock_file, store_errors
 
 _CHUNK = 1 << 20

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
-from rtbuild.durable import write_atomically
-from rtbuild.lock.model import EngineLock, Lock
+from rtbuild.files import write_atomically
+from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
 
@@ -26,7 +26,7 @@ UNUSED_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Roots:
     """What to keep. `manifests` keep their configs and layers too. `trees` are keys of trees; None keeps all.
 
     `layers` keep each layer of a (release, platform, name) that was recorded last, so that a plan can say what changed.
@@ -39,7 +39,7 @@ class Keep:
     trees: frozenset[str] | None = None
 
     @classmethod
-    def of_locks(cls, locks: Iterable[Lock], engines: Iterable[EngineLock] = ()) -> Keep:
+    def of_locks(cls, locks: Iterable[Lock], engines: Iterable[EngineLock] = ()) -> Roots:
         """Everything that `locks` and the locks of private engines refer to, and all trees."""
         locks = list(locks)
         artifacts = {artifact.sha256 for lock in locks for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons)}
@@ -64,7 +64,7 @@ class GcReport:
     bytes: int
 
 
-def collect(root: Path, keep: Keep) -> GcReport:
+def collect(root: Path, keep: Roots) -> GcReport:
     """Remove from the store in `root` what `keep` does not name; raises `OSError`."""
     sweep = _Sweep()
     realisations = root / "realisations"

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rtbuild.digest import DiffId, Key, Sha256, parse_digest, parse_sha256
-from rtbuild.durable import write_atomically
+from rtbuild.files import write_atomically
 from rtbuild.store.files import store_errors
 from rtbuild.store.realisation import Realisation
 

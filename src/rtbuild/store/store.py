@@ -15,12 +15,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rtbuild.digest import Key, Sha256
-from rtbuild.durable import write_atomically
 from rtbuild.errors import StoreError
-from rtbuild.lock.model import Artifact
+from rtbuild.files import write_atomically
+from rtbuild.lockfile.model import Artifact
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
-from rtbuild.store.collect import GcReport, Keep, collect
+from rtbuild.store.collect import GcReport, Roots, collect
 from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.inspect import StoreReport, sizes, verify
 from rtbuild.store.realisation import Realisation
@@ -181,10 +181,10 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def gc(self, keep: Callable[[], Keep], progress: Progress | None = None) -> GcReport:
+    def gc(self, keep: Callable[[], Roots], progress: Progress | None = None) -> GcReport:
         """Remove what `keep()` does not ask for. Waits until no other process uses the store. Raises `StoreError`.
 
-        `keep` (such as `Project.wanted`) is asked once the store is ours alone: a build that ended while we waited may
+        `keep` (such as `Workspace.wanted`) is called once the store is ours alone: a build that ended meanwhile may
         have recorded in a lock what it built. Not to be called while another thread of this process uses the store.
         """
         if self._lease is None:

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import DiffId, digest_of, sha256_file
-from rtbuild.engine import Engine, find_engine, layout_reference
+from rtbuild.engine.build import layout_reference
+from rtbuild.engine.engine import Engine
+from rtbuild.engine.select import find_engine
 from rtbuild.errors import EngineError
+from rtbuild.formats.frames import DEFAULT, Compressor, gzip
 from rtbuild.oci.compare import compare_layers
-from rtbuild.oci.compress import DEFAULT, Compressor, gzip
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
-from rtbuild.oci.layout import Layout, StoredImage, read_image
+from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
 from rtbuild.oci.names import named
 from rtbuild.platform import host_platform
 from rtbuild.recipe.model import ImageSettings, Removal
@@ -96,7 +98,7 @@ class _Bench:
         dockerfile.write_text(text)
         contexts: dict[str, Path | str] = {}
         if parent:
-            found = read_image(Layout.open(parent)).manifest
+            found = read_stored_image(Layout.open(parent)).manifest
             contexts["parent"] = layout_reference(
                 self.folder / f"{name}-parent", blobs=parent / "blobs", manifest=found.digest, size=found.size
             )
@@ -108,7 +110,7 @@ class _Bench:
 
     def listing(self, layout: Layout) -> list[str]:
         name = f"{_NAME}:{len(self.loaded)}"
-        self.engine.load(layout.root, [name], manifest=read_image(layout).manifest.digest)
+        self.engine.load(layout.root, [name], manifest=read_stored_image(layout).manifest.digest)
         self.loaded.append(name)
         outcome = self.engine.run(name, ["/bin/sh", "-c", _LIST], entrypoint=[])
         assert outcome.exit_code == 0, outcome.stderr
@@ -151,9 +153,9 @@ def test_two_exports_have_one_canonical_layer(bench: _Bench) -> None:
     found = []
     for name in ("first", "second"):
         raw = bench.build(name, _BOTTOM)
-        found.append((raw, _canonical(target, read_image(raw), raw)))
+        found.append((raw, _canonical(target, read_stored_image(raw), raw)))
     (first, one), (second, two) = found
-    raw_layers = [read_image(raw).layers for raw in (first, second)]
+    raw_layers = [read_stored_image(raw).layers for raw in (first, second)]
     assert raw_layers[0] != raw_layers[1]
     differing = compare_layers(first.blob_path(raw_layers[0][2].digest), second.blob_path(raw_layers[1][2].digest))
     assert {difference.what for difference in differing} <= {"mtime", "content"}
@@ -165,7 +167,7 @@ def test_two_exports_have_one_canonical_layer(bench: _Bench) -> None:
 def test_containers_see_the_same_files(bench: _Bench, compressor: Compressor) -> None:
     raw = bench.build("raw", _BOTTOM)
     target = Layout.create(bench.folder / "canonical")
-    bottom = _canonical(target, read_image(raw), raw, compressor=compressor)
+    bottom = _canonical(target, read_stored_image(raw), raw, compressor=compressor)
     assert bottom.blob_size < bottom.size
     _put_image(target, bottom)
     expected = _without_logs(bench.listing(raw))
@@ -173,7 +175,7 @@ def test_containers_see_the_same_files(bench: _Bench, compressor: Compressor) ->
     assert bench.listing(target) == expected
 
     raw_upper = bench.build("raw-upper", _UPPER, parent=target.root)
-    image = read_image(raw_upper)
+    image = read_stored_image(raw_upper)
     assert image.diff_ids[0] == bottom.diff_id
     upper_target = Layout.create(bench.folder / "upper")
     upper = _canonical(upper_target, image, raw_upper, first=1, compressor=compressor)
@@ -182,18 +184,18 @@ def test_containers_see_the_same_files(bench: _Bench, compressor: Compressor) ->
     assert bench.listing(upper_target) == _without_logs(bench.listing(raw_upper))
 
     again = bench.build("again", _UPPER, parent=target.root)
-    assert _canonical(upper_target, read_image(again), again, first=1, compressor=compressor) == upper
+    assert _canonical(upper_target, read_stored_image(again), again, first=1, compressor=compressor) == upper
 
 
 def test_a_child_image_can_be_built_on_it(bench: _Bench) -> None:
     raw = bench.build("raw", _BOTTOM)
     target = Layout.create(bench.folder / "canonical")
-    bottom = _canonical(target, read_image(raw), raw)
+    bottom = _canonical(target, read_stored_image(raw), raw)
     _put_image(target, bottom)
     child = bench.build(
         "child", 'FROM parent\nRUN ["/bin/sh", "-c", "cat /opt/tool/another > /seen"]\n', parent=target.root
     )
-    image = read_image(child)
+    image = read_stored_image(child)
     assert image.diff_ids[0] == bottom.diff_id
     top = child.blob_path(image.layers[-1].digest)
     assert DiffId(digest_of(sha256_file(top))) == image.diff_ids[-1]

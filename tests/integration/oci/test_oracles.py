@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.oci.compress import Compressor, gzip, zstd
+from rtbuild.formats.frames import Compressor, gzip, zstd
+from rtbuild.formats.tar import END, member_header, padding
+from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
-from rtbuild.oci.entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.names import named
-from rtbuild.oci.tar import END, member_header, padding
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings
 from tests.fakes.layers import compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout

@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rtbuild.cli import rtbuild
-from rtbuild.lock.format import write_lock
-from rtbuild.lock.model import Lock
-from rtbuild.project import Project
-from rtbuild.store import Store
+from rtbuild.cli.commands import rtbuild
+from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.read import write_lock
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.command_line import AMD64, Run
-from tests.fakes.projects import write_project
+from tests.fakes.workspaces import write_workspace
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def workspace(tmp_path: Path) -> Workspace:
     """A project of one release, not locked."""
-    return Project.find(write_project(tmp_path / "project"))
+    return Workspace.find(write_workspace(tmp_path / "project"))
 
 
 @pytest.fixture
-def lock(project: Project) -> Lock:
+def lock(workspace: Workspace) -> Lock:
     """The release's lock, which fits its recipes."""
     lock = locks.lock(
-        inputs=project.release("8.0.0").inputs,
+        inputs=workspace.release("8.0.0").inputs,
         debs=(
             locks.deb("apt", "2.2.4", depends=("libc6",)),
             locks.deb("libc6", "2.31-13+deb11u1"),
@@ -45,7 +45,7 @@ def lock(project: Project) -> Lock:
             locks.wheel("requests", "2.29.0"),
         ),
     )
-    write_lock(project.lock_path("8.0.0", AMD64), lock)
+    write_lock(workspace.lock_path("8.0.0", AMD64), lock)
     return lock
 
 
@@ -56,9 +56,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in the project, with a store and an engine folder of its own, whatever this machine is set to."""
-    monkeypatch.chdir(project.root)
+    monkeypatch.chdir(workspace.root)
     environment = {
         "RTBUILD_STORE": str(tmp_path / "store"),
         "RTBUILD_ENGINE_DIR": str(tmp_path / "engine"),

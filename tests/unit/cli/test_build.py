@@ -9,12 +9,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rtbuild.build import BuildResult, BuiltLayer
 from rtbuild.cli.build_commands import build_text
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.verbs.build_result import BuildResult, BuiltLayer
 
 RESULT = BuildResult(
     release="8.0.0",

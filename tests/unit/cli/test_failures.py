@@ -17,15 +17,8 @@ from click.testing import CliRunner
 import rtbuild.cli.group
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
-from rtbuild.errors import (
-    BuildError,
-    IntegrityError,
-    MirrorError,
-    NotReproducibleError,
-    RtbuildError,
-    UsageError,
-)
-from rtbuild.project import Project
+from rtbuild.errors import BuildError, IntegrityError, MirrorError, NotReproducibleError, RtbuildError, UsageError
+from rtbuild.workspace import Workspace
 from tests.fakes.command_line import Run, answer
 
 SRC = Path(rtbuild.cli.group.__file__).parents[2]
@@ -141,11 +134,11 @@ def test_a_release_that_does_not_exist(run: Run, verb: str) -> None:
     assert result.stderr == "error: unknown release '9.9'\nhint: known releases: 8.0.0\n"
 
 
-def test_a_folder_that_is_no_project(run: Run, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_workspace(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    result = run("list", "--project", str(tmp_path / "empty"))
+    result = run("list", "--workspace", str(tmp_path / "empty"))
     assert result.exit_code == 1
-    assert "hint: run it inside a project, or name one with --project" in result.stderr
+    assert "hint: run it in a workspace, or name one with --workspace" in result.stderr
 
 
 def test_no_command_is_answered_with_help(run: Run) -> None:
@@ -154,13 +147,13 @@ def test_no_command_is_answered_with_help(run: Run) -> None:
     assert result.stderr.startswith("Usage: rtbuild")
 
 
-def test_a_reader_that_goes_away_is_no_failure_to_speak_of(project: Project, tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_is_no_failure_to_speak_of(workspace: Workspace, tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "rtbuild", "list", "--json", "--store", str(tmp_path / "store")]
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     process = subprocess.run(
-        command, cwd=project.root, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+        command, cwd=workspace.root, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (141, b"")

@@ -8,7 +8,7 @@ import shlex
 import click
 import pytest
 
-from rtbuild.cli import rtbuild
+from rtbuild.cli.commands import rtbuild
 from tests.fakes.command_line import Run
 from tests.fakes.help_pages import PAGE, commands, help_text, page
 
@@ -45,7 +45,7 @@ def test_every_command_takes_help_and_shared_options(run: Run, path: str) -> Non
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"Usage: {path} ")
     if words not in ([], ["engine"], ["store"]):
-        for option in ("--json", "--quiet", "--store", "--project"):
+        for option in ("--json", "--quiet", "--store", "--workspace"):
             assert option in result.stdout
 
 

@@ -8,28 +8,29 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.lock.format import write_lock
-from rtbuild.lock.local import as_locked, local_sdists
-from rtbuild.lock.model import Lock
-from rtbuild.project import Project
-from rtbuild.store import Store
+from rtbuild.lockfile.local import as_locked
+from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.read import write_lock
+from rtbuild.recipe.sdist import local_sdists
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.command_line import AMD64, Run, answer
-from tests.fakes.packages import FOLDER, MODULE, write_project_with_package
-from tests.fakes.projects import put
+from tests.fakes.packages import FOLDER, MODULE, write_workspace_with_package
+from tests.fakes.workspaces import put
 
 HERE = ("--platform", "linux/amd64")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project.find(write_project_with_package(tmp_path / "project"))
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.find(write_workspace_with_package(tmp_path / "project"))
 
 
 @pytest.fixture
-def lock(project: Project, store: Store) -> Lock:
+def lock(workspace: Workspace, store: Store) -> Lock:
     """A lock whose files the store has, but for the package's sdist."""
-    release = project.release("8.0.0")
+    release = workspace.release("8.0.0")
     (sdist,) = local_sdists(release)
     deb, tool = (
         replace(one, sha256=sha256_bytes(one.filename.encode()), size=len(one.filename))
@@ -45,7 +46,7 @@ def lock(project: Project, store: Store) -> Lock:
         image=None,
         layers=(),
     )
-    write_lock(project.lock_path("8.0.0", AMD64), lock)
+    write_lock(workspace.lock_path("8.0.0", AMD64), lock)
     return lock
 
 
@@ -55,8 +56,8 @@ def test_fetch_asks_no_mirror_for_it(run: Run, lock: Lock, store: Store) -> None
     assert store.verify_artifact(lock.pythons[0])
 
 
-def test_fetch_refuses_other_source_than_the_locked_one(run: Run, lock: Lock, project: Project) -> None:
-    put(project.root / FOLDER / MODULE, "# nothing\n")
+def test_fetch_refuses_other_source_than_the_locked_one(run: Run, lock: Lock, workspace: Workspace) -> None:
+    put(workspace.root / FOLDER / MODULE, "# nothing\n")
     result = run("fetch", "8.0", *HERE)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from packaging.pylock import Pylock
 
-from rtbuild.lock.format import write_lock
-from rtbuild.lock.model import Lock
-from rtbuild.lock.patched import as_patched
-from rtbuild.project import Project
+from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.patched import as_patched
+from rtbuild.lockfile.read import write_lock
+from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64, Run, answer
 from tests.fakes.patches import RECORD, write_patch
-from tests.fakes.projects import RELEASE, put
+from tests.fakes.workspaces import RELEASE, put
 
 HERE = ("--platform", "linux/amd64")
 
@@ -26,9 +26,9 @@ def test_a_lock_that_fits(run: Run, lock: Lock) -> None:
     assert answer(run("lock", "--check", "--json")) == {"fresh": [{"release": "8.0.0", "platform": "linux/amd64"}]}
 
 
-def test_a_lock_that_went_stale(run: Run, lock: Lock, project: Project) -> None:
+def test_a_lock_that_went_stale(run: Run, lock: Lock, workspace: Workspace) -> None:
     changed = RELEASE.replace('apache-airflow-providers-http = "4.3.0"', 'apache-airflow-providers-http = "4.4.0"')
-    put(project.root / "recipes" / "releases" / "8.0.0.toml", changed)
+    put(workspace.root / "recipes" / "releases" / "8.0.0.toml", changed)
     result = run("lock", "8.0", "--check")
     assert (result.exit_code, result.stdout) == (1, "")
     first, *causes, hint = result.stderr.splitlines()
@@ -44,8 +44,8 @@ def test_a_lock_that_is_not_there(run: Run) -> None:
     assert "there is no lock of 8.0.0 for linux/amd64" in answer(result)["cause"]
 
 
-def test_a_lock_with_a_wrong_digit(run: Run, lock: Lock, project: Project) -> None:
-    path = project.lock_path("8.0.0", AMD64)
+def test_a_lock_with_a_wrong_digit(run: Run, lock: Lock, workspace: Workspace) -> None:
+    path = workspace.lock_path("8.0.0", AMD64)
     path.write_text(path.read_text().replace("a" * 64, "a" * 63, 1))
     result = run("plan", "8.0", *HERE)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -77,13 +77,13 @@ def test_why_a_debian_package(run: Run, lock: Lock) -> None:
     }
 
 
-def test_why_a_patched_package(run: Run, lock: Lock, project: Project) -> None:
-    put(project.root / "recipes" / "releases" / "8.0.0.toml", 'patches = ["more", "again"]\n' + RELEASE)
-    write_patch(project.root, "more")
-    write_patch(project.root, "again", RECORD.replace("More", "Even more"))
-    release = project.release("8.0")
+def test_why_a_patched_package(run: Run, lock: Lock, workspace: Workspace) -> None:
+    put(workspace.root / "recipes" / "releases" / "8.0.0.toml", 'patches = ["more", "again"]\n' + RELEASE)
+    write_patch(workspace.root, "more")
+    write_patch(workspace.root, "again", RECORD.replace("More", "Even more"))
+    release = workspace.release("8.0")
     patched = replace(lock, inputs=release.inputs, pythons=as_patched(lock.pythons, release))
-    write_lock(project.lock_path("8.0.0", AMD64), patched)
+    write_lock(workspace.lock_path("8.0.0", AMD64), patched)
     assert run("why", "8.0", "apache-airflow-providers-http", *HERE).stdout.splitlines() == [
         "apache-airflow-providers-http 4.3.0+astro.2 (python)",
         "layer      providers",
@@ -92,7 +92,7 @@ def test_why_a_patched_package(run: Run, lock: Lock, project: Project) -> None:
         "because    the release's requirements",
     ]
     assert run("lock", "8.0", "--check").exit_code == 0
-    put(project.root / "recipes" / "releases" / "8.0.0.toml", RELEASE)
+    put(workspace.root / "recipes" / "releases" / "8.0.0.toml", RELEASE)
     text = run("why", "8.0", "apache-airflow-providers-http", *HERE).stdout
     assert "patched    more (not in the recipes any more)\n" in text
 

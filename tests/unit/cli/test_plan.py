@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from rtbuild.lock.model import Lock
-from rtbuild.plan import Plan, plan_release
-from rtbuild.project import Project
-from rtbuild.store import Store
+from rtbuild.derivations.plan import Plan, plan_release
+from rtbuild.lockfile.model import Lock
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64, Run, answer, realise
-from tests.fakes.projects import put
+from tests.fakes.workspaces import put
 
 PLAN = ("plan", "8.0", "--platform", "linux/amd64")
 
 
-def planned(project: Project, store: Store) -> Plan:
-    return plan_release(project.release("8.0.0"), project.read_lock("8.0.0", AMD64), store)
+def planned(workspace: Workspace, store: Store) -> Plan:
+    return plan_release(workspace.release("8.0.0"), workspace.read_lock("8.0.0", AMD64), store)
 
 
 def test_everything_is_missing_from_an_empty_store(run: Run, lock: Lock) -> None:
@@ -27,9 +27,9 @@ def test_everything_is_missing_from_an_empty_store(run: Run, lock: Lock) -> None
     assert document["layers"][1]["key"] is None, "the key of python hangs on what base-os gives"
 
 
-def test_plan_as_a_table(run: Run, lock: Lock, project: Project, store: Store) -> None:
-    realise(store, planned(project, store), "base-os")
-    airflow = planned(project, store).layers[2].key
+def test_plan_as_a_table(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
+    realise(store, planned(workspace, store), "base-os")
+    airflow = planned(workspace, store).layers[2].key
     assert airflow is not None
     result = run(*PLAN)
     assert result.exit_code == 0
@@ -41,21 +41,21 @@ def test_plan_as_a_table(run: Run, lock: Lock, project: Project, store: Store) -
     assert third.split()[:3] == ["airflow", airflow[:12], "build"]
 
 
-def test_the_changed_input_is_named(run: Run, lock: Lock, project: Project, store: Store) -> None:
-    before = planned(project, store)
+def test_the_changed_input_is_named(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
+    before = planned(workspace, store)
     realise(store, before, "airflow")
     realise(store, before, "base-os")
-    put(project.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
+    put(workspace.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
     layers = {layer["name"]: layer for layer in answer(run(*PLAN, "--json"))["layers"]}
     assert layers["airflow"]["state"] == "cached", "a Python layer does not hang on the one below"
     assert layers["base-os"]["state"] == "build"
     assert "/etc/motd changed" in layers["base-os"]["reason"]
 
 
-def test_a_stale_lock_is_told(run: Run, lock: Lock, project: Project) -> None:
+def test_a_stale_lock_is_told(run: Run, lock: Lock, workspace: Workspace) -> None:
     fresh = run(*PLAN, "--json")
     assert answer(fresh)["stale"] == []
-    put(project.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
+    put(workspace.root / "recipes" / "layers" / "base-os" / "motd", "good bye\n")
     problem = "recipes/layers/base-os/motd has changed since the lock was made"
     assert answer(run(*PLAN, "--json"))["stale"] == [problem]
     assert run(*PLAN).stdout.splitlines()[-2:] == [
@@ -79,12 +79,12 @@ def test_a_platform_that_the_release_is_not_made_for(run: Run, lock: Lock) -> No
     assert "linux/arm64" in result.stderr
 
 
-def test_list(run: Run, lock: Lock, project: Project, store: Store) -> None:
+def test_list(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
     head, row = run("list").stdout.splitlines()
     assert head.split() == ["release", "airflow", "python", "os", "platforms", "support", "locked", "built"]
     assert row.split() == ["8.0.0", "2.6.0", "3.9", "Debian", "11", "amd64", "stable", "until", "2023-11", "amd64", "-"]
     for name in ("base-os", "python", "airflow", "providers"):
-        realise(store, planned(project, store), name)
+        realise(store, planned(workspace, store), name)
     (release,) = answer(run("list", "--json"))["releases"]
     assert release["built"] == ["linux/amd64"]
     assert release["support"] == {"status": "stable", "until": "2023-11"}

@@ -10,11 +10,11 @@ import threading
 
 import pytest
 
-from rtbuild.amount import amount_text, size_text
 from rtbuild.cli.progress import Live, Plain, shown
 from rtbuild.cli.text import short, table
 from rtbuild.errors import BuildError
 from rtbuild.progress import Silent
+from rtbuild.text import amount_text, size_text
 
 
 def test_plain_lines() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtbuild.lock.model import Lock
+from rtbuild.derivations.plan import plan_release
+from rtbuild.lockfile.model import Lock
 from rtbuild.oci.layer import LayerWriter
 from rtbuild.oci.layout import Layout
-from rtbuild.plan import plan_release
-from rtbuild.project import Project
-from rtbuild.store import Realisation, Store
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64, Run, answer
 from tests.fakes.layers import file
 
@@ -33,13 +34,13 @@ LAYERS = {
 }
 
 
-def fill(project: Project, store: Store) -> dict[str, Realisation]:
+def fill(workspace: Workspace, store: Store) -> dict[str, Realisation]:
     """Put layers of a kind into the store, as if they had been built."""
     made = {}
     layout = Layout.create(store.layout)
     for name, members in LAYERS.items():
         # planned anew each time: a key holds what the layer below gave
-        plan = plan_release(project.release("8.0.0"), project.read_lock("8.0.0", AMD64), store)
+        plan = plan_release(workspace.release("8.0.0"), workspace.read_lock("8.0.0", AMD64), store)
         (layer,) = (one for one in plan.layers if one.name == name)
         assert layer.derivation is not None
         with LayerWriter(layout) as writer:
@@ -63,8 +64,8 @@ def fill(project: Project, store: Store) -> dict[str, Realisation]:
     return made
 
 
-def test_json_has_every_package_of_every_layer(run: Run, project: Project, lock: Lock, store: Store) -> None:
-    made = fill(project, store)
+def test_json_has_every_package_of_every_layer(run: Run, workspace: Workspace, lock: Lock, store: Store) -> None:
+    made = fill(workspace, store)
     document = answer(run(*SIZE, "--json"))
     layers = {layer["name"]: layer for layer in document["layers"]}
     assert list(layers) == ["base-os", "python", "airflow", "providers"]
@@ -91,8 +92,8 @@ def test_json_has_every_package_of_every_layer(run: Run, project: Project, lock:
     assert of_python == {"": 9_000, "apt": 30}, "what a layer writes over belongs to whom it belonged below"
 
 
-def test_the_tree_is_sorted_by_size(run: Run, project: Project, lock: Lock, store: Store) -> None:
-    fill(project, store)
+def test_the_tree_is_sorted_by_size(run: Run, workspace: Workspace, lock: Lock, store: Store) -> None:
+    fill(workspace, store)
     result = run(*SIZE, "--top", "1")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
@@ -106,15 +107,15 @@ def test_the_tree_is_sorted_by_size(run: Run, project: Project, lock: Lock, stor
     ]
 
 
-def test_all_packages_are_shown_on_request(run: Run, project: Project, lock: Lock, store: Store) -> None:
-    fill(project, store)
+def test_all_packages_are_shown_on_request(run: Run, workspace: Workspace, lock: Lock, store: Store) -> None:
+    fill(workspace, store)
     text = run(*SIZE, "--top", "0").stdout
     assert "more" not in text
     assert text.count("files of no package") == 3
 
 
-def test_the_page_is_written(run: Run, project: Project, lock: Lock, store: Store, tmp_path: Path) -> None:
-    fill(project, store)
+def test_the_page_is_written(run: Run, workspace: Workspace, lock: Lock, store: Store, tmp_path: Path) -> None:
+    fill(workspace, store)
     target = tmp_path / "size.html"
     assert run(*SIZE, "--html", str(target)).exit_code == 0
     assert "layer airflow" in target.read_text(encoding="utf-8")
@@ -128,8 +129,8 @@ def test_a_release_that_is_not_built(run: Run, lock: Lock) -> None:
     assert "hint: build it first: rtbuild build 8.0.0 --platform linux/amd64" in result.stderr
 
 
-def test_a_damaged_layer_is_named(run: Run, project: Project, lock: Lock, store: Store) -> None:
-    made = fill(project, store)
+def test_a_damaged_layer_is_named(run: Run, workspace: Workspace, lock: Lock, store: Store) -> None:
+    made = fill(workspace, store)
     path = Layout(store.layout).blob_path(made["airflow"].blob)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF

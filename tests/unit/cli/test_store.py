@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.lock.format import write_engine_lock
-from rtbuild.lock.model import EngineLock, Lock
-from rtbuild.plan import plan_release
-from rtbuild.project import Project
-from rtbuild.store import Store
+from rtbuild.derivations.plan import plan_release
+from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.lockfile.read import write_engine_lock
+from rtbuild.store.store import Store
+from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.command_line import AMD64, Run, answer, realise
 
@@ -76,8 +76,8 @@ def test_verify_names_what_is_damaged(run: Run, store: Store) -> None:
     assert not path.exists()
 
 
-def test_gc_keeps_what_a_lock_names(run: Run, lock: Lock, project: Project, store: Store) -> None:
-    plan = plan_release(project.release("8.0.0"), lock, store)
+def test_gc_keeps_what_a_lock_names(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
+    plan = plan_release(workspace.release("8.0.0"), lock, store)
     realise(store, plan, "airflow")
     for digest in ("a" * 64, "e" * 64):  # the lock's .debs have the first
         store.artifact_path(digest).write_bytes(b"x")  # type: ignore[arg-type]
@@ -87,10 +87,10 @@ def test_gc_keeps_what_a_lock_names(run: Run, lock: Lock, project: Project, stor
     assert run("store", "gc", "-q").stdout == "nothing to remove\n"
 
 
-def test_gc_does_not_run_on_a_project_with_a_bad_lock(run: Run, lock: Lock, project: Project, store: Store) -> None:
+def test_gc_does_not_run_on_a_project_with_a_bad_lock(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
     kept = store.artifact_path("e" * 64)  # type: ignore[arg-type]
     kept.write_bytes(b"x")
-    project.lock_path("8.0.0", AMD64).write_text("version = 99\n")
+    workspace.lock_path("8.0.0", AMD64).write_text("version = 99\n")
     result = run("store", "gc", "-q")
     assert result.exit_code == 1
     assert kept.exists()
@@ -102,7 +102,7 @@ def test_engine_status_where_there_is_none(run: Run, tmp_path: Path) -> None:
     assert "not running" in run("engine", "status").stdout
 
 
-def test_engine_that_there_is_not(run: Run, project: Project) -> None:
+def test_engine_that_there_is_not(run: Run, workspace: Workspace) -> None:
     for verb in ("start", "status", "stop", "lock"):
         result = run("engine", verb, "--name", "nope")
         assert result.exit_code == 1
@@ -110,15 +110,15 @@ def test_engine_that_there_is_not(run: Run, project: Project) -> None:
         assert result.stderr.endswith("hint: known engines: default\n")
 
 
-def test_the_lock_of_an_engine_is_checked(run: Run, project: Project) -> None:
-    path = project.engine_lock_path("default", AMD64)
+def test_the_lock_of_an_engine_is_checked(run: Run, workspace: Workspace) -> None:
+    path = workspace.engine_lock_path("default", AMD64)
     arguments = ("engine", "lock", "--check", "--platform", "linux/amd64")
     assert "rtbuild engine lock --name default --platform linux/amd64" in run(*arguments).stderr
     deb = replace(locks.deb("runc"), layer="engine")
-    lock = EngineLock(engine="default", platform=AMD64, inputs=project.engine("default").inputs, debs=(deb,))
+    lock = EngineLock(engine="default", platform=AMD64, inputs=workspace.engine("default").inputs, debs=(deb,))
     write_engine_lock(path, lock)
     assert run(*arguments).stdout == "runtime.lock/engines/default/linux-amd64.toml: the lock fits its recipe\n"
-    recipe = project.root / "recipes/engines/default.toml"
+    recipe = workspace.root / "recipes/engines/default.toml"
     recipe.write_text(recipe.read_text() + '\n[[suite]]\narchive = "debian"\nsuite = "sid"\n')
     result = run(*arguments)
     assert result.exit_code == 1

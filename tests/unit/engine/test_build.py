@@ -14,14 +14,13 @@ from typing import Any
 import pytest
 
 from rtbuild.digest import Digest
-from rtbuild.engine import layout_reference
-from rtbuild.engine.build import BuildOutcome, Builds
+from rtbuild.engine.build import BuildOutcome, Builds, layout_reference
 from rtbuild.engine.build import build as build_below
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.processes import start_time
 from rtbuild.errors import BuildError, EngineError
 from rtbuild.platform import PLATFORMS
-from rtbuild.store import Store
+from rtbuild.store.store import Store
 
 DIGEST = "sha256:" + "ab" * 32
 INDEX = json.dumps({"schemaVersion": 2, "manifests": [{"digest": DIGEST, "size": 472}]})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import engine_status, private_engine, start_engine, stop_engine
-from rtbuild.engine.private import packages_digest
+from rtbuild.engine.private import engine_status, packages_digest, start_engine, stop_engine
 from rtbuild.engine.processes import start_time
+from rtbuild.engine.select import private_engine
 from rtbuild.errors import EngineError, IntegrityError
 from rtbuild.platform import PLATFORMS, host_platform
 from tests.fakes.engine_packages import engine_packages

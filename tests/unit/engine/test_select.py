@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine import EngineStatus, find_engine
-from rtbuild.engine.private import engine_status
+from rtbuild.engine.private import EngineStatus, engine_status
+from rtbuild.engine.select import find_engine
 from rtbuild.errors import EngineError
 from rtbuild.platform import PLATFORMS
 from rtbuild.settings import Settings

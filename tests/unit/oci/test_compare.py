@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from rtbuild.errors import IntegrityError
-from rtbuild.oci import compress
+from rtbuild.formats import frames
+from rtbuild.formats.tar import END, member_header
+from rtbuild.formats.tar_entry import CHARACTER, Entry
 from rtbuild.oci.compare import compare_layers
-from rtbuild.oci.entry import CHARACTER, Entry
-from rtbuild.oci.tar import END, member_header
 from tests.fakes.layers import compressed, file, folder, link, raw_layer, symlink
 
 
@@ -80,7 +80,7 @@ def test_a_path_twice() -> None:
 def test_compression_makes_no_difference() -> None:
     raw = raw_layer(*[file(f"f{index}", bytes(50_000)) for index in range(100)])
     other = raw_layer(*[file(f"f{index}", bytes(50_000 - (index == 70))) for index in range(100)])
-    spellings = [raw, *(compressed(raw, how) for how in (compress.zstd(), compress.gzip(1)))]
+    spellings = [raw, *(compressed(raw, how) for how in (frames.zstd(), frames.gzip(1)))]
     for spelling in spellings:
         assert _compare(spelling, raw) == []
         assert {(path, what) for path, what, _, _ in _compare(spelling, other)} == {
@@ -94,4 +94,4 @@ def test_a_truncated_layer_is_refused() -> None:
     with pytest.raises(IntegrityError):
         _compare(raw, raw[:2048])
     with pytest.raises(IntegrityError):
-        _compare(compress.zstd().frame(raw)[:-5], raw)
+        _compare(frames.zstd().frame(raw)[:-5], raw)

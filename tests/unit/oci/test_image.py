@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from rtbuild.digest import DiffId, Digest
-from rtbuild.oci.compress import LAYER_ZSTD
+from rtbuild.formats.frames import LAYER_ZSTD
 from rtbuild.oci.descriptor import CONFIG, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
 from rtbuild.platform import PLATFORMS

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.oci import compress
-from rtbuild.oci.entry import CHARACTER, DIRECTORY, HARDLINK, SYMLINK, Entry
+from rtbuild.formats import frames
+from rtbuild.formats.tar import member_header
+from rtbuild.formats.tar_entry import CHARACTER, DIRECTORY, HARDLINK, SYMLINK, Entry
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout
-from rtbuild.oci.tar import member_header
 from rtbuild.recipe.model import Removal
 from tests.fakes.layers import compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout
 
@@ -30,7 +30,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 
 def _plain(layout: Layout, digest: LayerDigest) -> bytes:
-    return compress.open_uncompressed(layout.blob_path(digest.blob)).read()
+    return frames.open_uncompressed(layout.blob_path(digest.blob)).read()
 
 
 def _merge(layout: Layout, *layers: bytes, **options: object) -> bytes:
@@ -391,8 +391,8 @@ def test_the_merge_shows_what_the_layers_show(layout: Layout, steps: list[list[t
 # --- the writer ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compressor", [compress.zstd(), compress.gzip(1)], ids=["zstd", "gzip"])
-def test_cached_frames_go_in_as_they_are(layout: Layout, tmp_path: Path, compressor: compress.Compressor) -> None:
+@pytest.mark.parametrize("compressor", [frames.zstd(), frames.gzip(1)], ids=["zstd", "gzip"])
+def test_cached_frames_go_in_as_they_are(layout: Layout, tmp_path: Path, compressor: frames.Compressor) -> None:
     trees = [raw_layer(folder(name), file(f"{name}/f", name.encode() * 100_000))[:-1024].rstrip(b"\0") for name in "xy"]
     trees = [tree + bytes(-len(tree) % 512) for tree in trees]
     with LayerWriter(layout, compressor=compressor) as writer:
@@ -411,14 +411,14 @@ def test_cached_frames_go_in_as_they_are(layout: Layout, tmp_path: Path, compres
 
 def test_frames_that_do_not_fit_are_refused(layout: Layout) -> None:
     member = member_header(Entry(path="x"))
-    for frames, words in (
-        (compress.zstd().frame(member + b"x"), "within a block"),
-        (compress.gzip().frame(member), "in another way"),
+    for cached, words in (
+        (frames.zstd().frame(member + b"x"), "within a block"),
+        (frames.gzip().frame(member), "in another way"),
         (member, "in another way"),
-        (compress.zstd().frame(member)[:-1], "truncated"),
+        (frames.zstd().frame(member)[:-1], "truncated"),
     ):
         with pytest.raises(IntegrityError, match=words), LayerWriter(layout) as writer:
-            writer.add_frames(io.BytesIO(frames))
+            writer.add_frames(io.BytesIO(cached))
 
 
 def test_members_that_are_not_whole_are_refused(layout: Layout) -> None:

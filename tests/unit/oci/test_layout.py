@@ -14,7 +14,7 @@ from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.oci.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
 from rtbuild.oci.layer import LayerWriter, canonical_layer
-from rtbuild.oci.layout import Layout, read_image
+from rtbuild.oci.layout import Layout, read_stored_image
 from rtbuild.oci.names import full_reference, named
 from rtbuild.oci.transfer import copy_image, image_tar
 from rtbuild.platform import PLATFORMS
@@ -50,7 +50,7 @@ def test_a_new_layout_is_what_the_specification_says(layout: Layout) -> None:
 def test_creating_again_keeps_what_is_there(layout: Layout) -> None:
     image = _image(layout)
     layout.write_index(named(image, ["x:1"]))
-    assert read_image(Layout.create(layout.root), "x:1").manifest.digest == image.digest
+    assert read_stored_image(Layout.create(layout.root), "x:1").manifest.digest == image.digest
 
 
 def test_a_blob_that_is_not_committed_leaves_nothing(layout: Layout) -> None:
@@ -71,18 +71,18 @@ def test_images_are_found_by_tag_name_and_digest(layout: Layout) -> None:
     one, two = _image(layout, "one"), _image(layout, "two")
     layout.write_index([*named(one, ["repo/image:1.0"]), *named(two, ["repo/image:2.0", "other"])])
     for reference in ("1.0", "repo/image:1.0", "docker.io/repo/image:1.0", one.digest):
-        assert read_image(layout, reference).manifest.digest == one.digest
-    assert read_image(layout, "other").manifest.digest == two.digest
-    assert read_image(layout, "2.0").names == (
+        assert read_stored_image(layout, reference).manifest.digest == one.digest
+    assert read_stored_image(layout, "other").manifest.digest == two.digest
+    assert read_stored_image(layout, "2.0").names == (
         "2.0",
         "docker.io/repo/image:2.0",
         "latest",
         "docker.io/library/other:latest",
     )
     with pytest.raises(StoreError, match=r"no image fits 3\.0"):
-        read_image(layout, "3.0")
+        read_stored_image(layout, "3.0")
     with pytest.raises(StoreError, match="more than one image fits"):
-        read_image(layout)
+        read_stored_image(layout)
 
 
 def test_platforms_and_indexes_within_the_index(layout: Layout) -> None:
@@ -93,16 +93,16 @@ def test_platforms_and_indexes_within_the_index(layout: Layout) -> None:
     document = {"manifests": [found.to_json() for found in (*images.values(), attestation)]}
     nested = layout.put_blob(canonical_json(document), INDEX)
     layout.write_index(named(nested, ["x:1"]))
-    assert read_image(layout, "x:1", ("linux", "arm64")).platform == ("linux", "arm64", "v8")
-    assert read_image(layout, "x:1", ("linux", "amd64")).manifest.digest == images["linux/amd64"].digest
+    assert read_stored_image(layout, "x:1", ("linux", "arm64")).platform == ("linux", "arm64", "v8")
+    assert read_stored_image(layout, "x:1", ("linux", "amd64")).manifest.digest == images["linux/amd64"].digest
     with pytest.raises(StoreError, match="more than one"):
-        read_image(layout, "x:1")
+        read_stored_image(layout, "x:1")
 
 
 def test_wrong_bytes_are_found(layout: Layout) -> None:
     image = _image(layout)
     layout.write_index(named(image, ["x:1"]))
-    found = read_image(layout, "x:1")
+    found = read_stored_image(layout, "x:1")
     for blob in (found.config, found.manifest, found.layers[0]):
         path = layout.blob_path(blob.digest)
         sound = path.read_bytes()
@@ -134,7 +134,7 @@ def test_wrong_bytes_are_found(layout: Layout) -> None:
 def test_a_malformed_index_is_refused(layout: Layout, index: str, words: str) -> None:
     (layout.root / "index.json").write_text(index)
     with pytest.raises(IntegrityError, match=words):
-        read_image(layout)
+        read_stored_image(layout)
 
 
 def test_a_config_that_does_not_fit_its_manifest_is_refused(layout: Layout) -> None:
@@ -142,16 +142,16 @@ def test_a_config_that_does_not_fit_its_manifest_is_refused(layout: Layout) -> N
     config = layout.put_blob(b"{}", CONFIG)
     layout.write_index([layout.put_blob(manifest(config, found.layers), MANIFEST)])
     with pytest.raises(IntegrityError, match="not an image config"):
-        read_image(layout)
+        read_stored_image(layout)
     layout.write_index([layout.put_blob(manifest(found.config, []), MANIFEST)])
     with pytest.raises(IntegrityError, match="0 layers, but the config has 1"):
-        read_image(layout)
+        read_stored_image(layout)
 
 
 def read_image_after(layout: Layout, names: list[str]):  # type: ignore[no-untyped-def]
     image = _image(layout)
     layout.write_index(named(image, names) or [image])
-    return read_image(layout)
+    return read_stored_image(layout)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +175,10 @@ def test_copies_are_whole_and_keep_other_images(layout: Layout, tmp_path: Path) 
     target = copy_image(layout, one, tmp_path / "out", ["x:1"])
     copy_image(layout, two, tmp_path / "out", ["x:2"])
     copy_image(layout, three, tmp_path / "out", ["x:1"])
-    assert read_image(target, "x:1").manifest.digest == three.digest
-    assert read_image(target, "x:2").manifest.digest == two.digest
+    assert read_stored_image(target, "x:1").manifest.digest == three.digest
+    assert read_stored_image(target, "x:2").manifest.digest == two.digest
     assert len(target.read_index()) == 2
-    for blob in (*read_image(target, "x:2").layers, two):
+    for blob in (*read_stored_image(target, "x:2").layers, two):
         assert b"".join(target.read_blob(blob))
 
 
@@ -187,12 +187,12 @@ def test_a_copy_for_another_platform_stands_beside_the_first(layout: Layout, tmp
     bare = [replace(found, platform=None) for found in (here, there, newer)]
     copy_image(layout, bare[0], tmp_path / "out", ["x:1"])
     target = copy_image(layout, bare[1], tmp_path / "out", ["x:1"])
-    assert read_image(target, "x:1", ("linux", "amd64")).manifest.digest == here.digest
-    assert read_image(target, "x:1", ("linux", "arm64")).manifest.digest == there.digest
+    assert read_stored_image(target, "x:1", ("linux", "amd64")).manifest.digest == here.digest
+    assert read_stored_image(target, "x:1", ("linux", "arm64")).manifest.digest == there.digest
     # Whoever reads the index alone is told which is which.
     assert [found.platform for found in target.read_index()] == [here.platform, there.platform]
     copy_image(layout, bare[2], tmp_path / "out", ["x:1"])
-    assert read_image(target, "x:1", ("linux", "amd64")).manifest.digest == newer.digest
+    assert read_stored_image(target, "x:1", ("linux", "amd64")).manifest.digest == newer.digest
     assert len(target.read_index()) == 2
 
 
@@ -201,7 +201,7 @@ def test_an_entry_that_tells_no_platform_is_replaced_by_name(layout: Layout, tmp
     target = copy_image(layout, old, tmp_path / "out", ["x:1"])
     target.write_index([replace(found, platform=None) for found in target.read_index()])
     copy_image(layout, new, tmp_path / "out", ["x:1"])
-    assert read_image(target, "x:1").manifest.digest == new.digest
+    assert read_stored_image(target, "x:1").manifest.digest == new.digest
 
 
 def test_copying_mends_a_damaged_copy(layout: Layout, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_copying_mends_a_damaged_copy(layout: Layout, tmp_path: Path) -> None:
 def test_a_copy_of_a_missing_blob_is_refused(layout: Layout, tmp_path: Path) -> None:
     image = _image(layout)
     layout.write_index([image])
-    layout.blob_path(read_image(layout).layers[0].digest).unlink()
+    layout.blob_path(read_stored_image(layout).layers[0].digest).unlink()
     with pytest.raises(IntegrityError, match="missing"):
         copy_image(layout, image, tmp_path / "out", ["x:1"])
 
@@ -229,7 +229,7 @@ def test_the_tar_is_a_layout_that_both_kinds_of_docker_know(layout: Layout, tmp_
     with tarfile.open(tmp_path / "image.tar") as archive:
         archive.extractall(tmp_path / "out", filter="data")
     target = Layout.open(tmp_path / "out")
-    found = read_image(target, "y:2")
+    found = read_stored_image(target, "y:2")
     assert found.manifest.digest == image.digest
     blobs = {path.name for path in (tmp_path / "out/blobs/sha256").iterdir()}
     assert blobs == {blob.digest[7:] for blob in (*found.layers, found.config, found.manifest)}

@@ -10,8 +10,8 @@ import pytest
 from rtbuild.digest import sha256_bytes
 from rtbuild.recipe.model import LocalPackage
 from rtbuild.recipe.read import read_release
-from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package, write_project_with_package
-from tests.fakes.projects import RELEASE, put, refusal
+from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package, write_workspace_with_package
+from tests.fakes.workspaces import RELEASE, put, refusal
 
 
 def read(root: Path) -> LocalPackage:
@@ -20,7 +20,7 @@ def read(root: Path) -> LocalPackage:
 
 
 def test_what_a_package_says_of_itself(tmp_path: Path) -> None:
-    package = read(write_project_with_package(tmp_path, pyproject=PYPROJECT.replace('"1.0.0"', '"v1.0.0-RC1"')))
+    package = read(write_workspace_with_package(tmp_path, pyproject=PYPROJECT.replace('"1.0.0"', '"v1.0.0-RC1"')))
     assert (package.name, package.version, package.folder) == ("gate-keeper", "1.0.0rc1", FOLDER)
     assert package.requires_python == ">=3.9"
     assert package.dependencies == ("spam>=1", "lantern")
@@ -29,7 +29,7 @@ def test_what_a_package_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_only_what_building_it_reads_counts(tmp_path: Path) -> None:
-    package = read(write_project_with_package(tmp_path))
+    package = read(write_workspace_with_package(tmp_path))
     assert [(file.path, file.executable) for file in package.files] == [
         ("README.md", False),
         ("pyproject.toml", False),
@@ -43,7 +43,7 @@ def test_only_what_building_it_reads_counts(tmp_path: Path) -> None:
 
 def test_a_recipe_may_say_what_counts(tmp_path: Path) -> None:
     layer = LAYER + 'include = ["*.toml", "README.md", "docs", "src"]\nexclude = ["data"]\n'
-    package = read(write_project_with_package(tmp_path, layer=layer))
+    package = read(write_workspace_with_package(tmp_path, layer=layer))
     assert [file.path for file in package.files] == [
         "README.md",
         "docs/index.md",
@@ -54,7 +54,7 @@ def test_a_recipe_may_say_what_counts(tmp_path: Path) -> None:
 
 
 def test_a_package_is_a_root_of_its_layer_and_a_requirement_of_the_release(tmp_path: Path) -> None:
-    release = read_release(write_project_with_package(tmp_path), "8.0.0")
+    release = read_release(write_workspace_with_package(tmp_path), "8.0.0")
     assert release.python_layers[-1].roots == ("gate-keeper",)
     assert release.requirements[-1] == "gate-keeper==1.0.0"
     inputs = dict(release.inputs)
@@ -63,7 +63,7 @@ def test_a_package_is_a_root_of_its_layer_and_a_requirement_of_the_release(tmp_p
 
 
 def test_the_layer_may_also_stand_below_the_one_that_holds_the_rest(tmp_path: Path) -> None:
-    root = write_project_with_package(tmp_path)
+    root = write_workspace_with_package(tmp_path)
     release = root / "recipes/releases/8.0.0.toml"
     release.write_text(release.read_text().replace('"providers", "gate"', '"gate", "providers"'))
     assert [layer.name for layer in read_release(root, "8.0.0").python_layers] == ["airflow", "gate", "providers"]
@@ -108,7 +108,7 @@ def test_the_layer_may_also_stand_below_the_one_that_holds_the_rest(tmp_path: Pa
 )
 def test_trouble_in_a_pyproject(tmp_path: Path, old: str, new: str, problem: str, hint: str | None) -> None:
     assert old in PYPROJECT
-    error = refusal(write_project_with_package(tmp_path, pyproject=PYPROJECT.replace(old, new)))
+    error = refusal(write_workspace_with_package(tmp_path, pyproject=PYPROJECT.replace(old, new)))
     assert error.brief.startswith(f"{FOLDER}/pyproject.toml: {problem}")
     assert hint is None or error.hint == hint
 
@@ -134,19 +134,19 @@ def test_trouble_in_a_pyproject(tmp_path: Path, old: str, new: str, problem: str
     ],
 )
 def test_trouble_in_the_layer(tmp_path: Path, layer: str, problem: str) -> None:
-    error = refusal(write_project_with_package(tmp_path, layer=layer))
+    error = refusal(write_workspace_with_package(tmp_path, layer=layer))
     assert error.brief.startswith(f"recipes/layers/gate.toml: {problem}")
 
 
 def test_a_pyproject_that_does_not_count_or_is_not_there(tmp_path: Path) -> None:
-    root = write_project_with_package(tmp_path, layer=LAYER + 'include = ["src", "README.md"]\n')
+    root = write_workspace_with_package(tmp_path, layer=LAYER + 'include = ["src", "README.md"]\n')
     assert refusal(root).brief == f"{FOLDER}/pyproject.toml: is not among what counts of the package"
     (root / FOLDER / "pyproject.toml").unlink()
     assert refusal(root).brief == f"{FOLDER}/pyproject.toml: there is no such file"
 
 
 def test_links_and_pipes_are_no_source(tmp_path: Path) -> None:
-    root = write_project_with_package(tmp_path)
+    root = write_workspace_with_package(tmp_path)
     (root / FOLDER / MODULE).with_name("link.py").symlink_to("/etc/passwd")
     problem = "packages[0].source: 'src/gate_keeper/link.py' in it is neither a file nor a folder"
     assert refusal(root).brief == f"recipes/layers/gate.toml: {problem}"
@@ -160,12 +160,12 @@ def test_links_and_pipes_are_no_source(tmp_path: Path) -> None:
 
 def test_a_release_cannot_require_another_package_of_that_name(tmp_path: Path) -> None:
     release = RELEASE.replace('"astro-sdk-python==1.5.3"', '"gate.keeper"')
-    error = refusal(write_project_with_package(tmp_path, release=release))
+    error = refusal(write_workspace_with_package(tmp_path, release=release))
     assert error.brief.endswith("gate-keeper is required twice: 'gate.keeper' and 'gate-keeper==1.0.0'")
 
 
 def test_two_layers_cannot_bring_one_package(tmp_path: Path) -> None:
-    root = write_project_with_package(tmp_path)
+    root = write_workspace_with_package(tmp_path)
     put(root / "recipes/layers/other.toml", LAYER)
     write_package(root / "recipes/layers/other/package")
     release = root / "recipes/releases/8.0.0.toml"

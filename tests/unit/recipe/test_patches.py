@@ -10,7 +10,7 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.read import read_release
 from tests.fakes.patches import PATCH, RECORD, write_patch
-from tests.fakes.projects import PROVIDERS, RELEASE, put, refusal, write_project
+from tests.fakes.workspaces import PROVIDERS, RELEASE, put, refusal, write_workspace
 
 NAMED = 'patches = ["more"]\n' + RELEASE
 
@@ -19,7 +19,7 @@ NAMED = 'patches = ["more"]\n' + RELEASE
 def root(tmp_path: Path) -> Path:
     """A project whose release has one patch."""
     write_patch(tmp_path, "more")
-    return write_project(tmp_path, release=NAMED)
+    return write_workspace(tmp_path, release=NAMED)
 
 
 def test_a_patch_is_read_with_its_release(root: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_release_has_its_patches_in_the_order_in_which_it_names_them(root: Pat
 
 
 def test_a_release_without_patches_has_none(tmp_path: Path) -> None:
-    release = read_release(write_project(tmp_path), "8.0.0")
+    release = read_release(write_workspace(tmp_path), "8.0.0")
     assert release.patches == ()
     assert not any("patches" in name for name, _ in release.inputs)
 

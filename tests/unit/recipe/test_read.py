@@ -12,12 +12,12 @@ from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, PythonLayer, Suite
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
-from tests.fakes import projects
-from tests.fakes.projects import put, refusal, write_project
+from tests.fakes import workspaces
+from tests.fakes.workspaces import put, refusal, write_workspace
 
 
 def test_a_release_is_put_together_from_its_file_and_its_layers(tmp_path: Path) -> None:
-    release = read_release(write_project(tmp_path), "8.0.0")
+    release = read_release(write_workspace(tmp_path), "8.0.0")
     assert release.airflow == "2.6.0"
     assert release.as_of == datetime(2023, 5, 2, tzinfo=UTC)
     assert release.platforms == (PLATFORMS["linux/amd64"],)
@@ -36,19 +36,21 @@ def test_a_release_is_put_together_from_its_file_and_its_layers(tmp_path: Path) 
 
 
 def test_a_debian_layer_without_suites_has_those_of_its_parent(tmp_path: Path) -> None:
-    base, python = read_release(write_project(tmp_path), "8.0.0").debian_layers
+    base, python = read_release(write_workspace(tmp_path), "8.0.0").debian_layers
     assert python.suites == base.suites == (Suite(archive="debian", suite="bullseye"),)
     assert [removal.pattern for removal in python.removals] == ["/usr/*/__pycache__"]
 
 
 def test_image_parts_merge_and_the_later_layer_wins(tmp_path: Path) -> None:
-    image = read_release(write_project(tmp_path), "8.0.0").image
+    image = read_release(write_workspace(tmp_path), "8.0.0").image
     assert image.env == (("LANG", "C.UTF-8"), ("VERSION", "8.0.0 on Debian 11"), ("WHO", "airflow"))
     assert image.working_dir == "/usr/local/airflow"
 
 
 def test_the_release_has_the_last_word_on_the_image(tmp_path: Path) -> None:
-    root = write_project(tmp_path, release=projects.RELEASE + '\n[image]\nuser = "root"\nenv = { WHO = "release" }\n')
+    root = write_workspace(
+        tmp_path, release=workspaces.RELEASE + '\n[image]\nuser = "root"\nenv = { WHO = "release" }\n'
+    )
     image = read_release(root, "8.0.0").image
     assert dict(image.env)["WHO"] == "release"
     assert image.user == "root"
@@ -69,7 +71,7 @@ to = "motd"
 path = "/etc/apt/sources.list"
 of = "/usr/share/doc/apt/examples/sources.list"
 """
-    root = write_project(tmp_path, base_os=projects.BASE_OS + extra)
+    root = write_workspace(tmp_path, base_os=workspaces.BASE_OS + extra)
     files = read_release(root, "8.0.0").layers[0].files
     motd = root / "recipes/layers/base-os/motd"
     assert files == (
@@ -81,8 +83,8 @@ of = "/usr/share/doc/apt/examples/sources.list"
 
 
 def test_comments_spaces_and_order_do_not_change_an_input_but_content_does(tmp_path: Path) -> None:
-    before = read_release(write_project(tmp_path), "8.0.0").inputs
-    lines = projects.PROVIDERS.strip().splitlines()
+    before = read_release(write_workspace(tmp_path), "8.0.0").inputs
+    lines = workspaces.PROVIDERS.strip().splitlines()
     put(tmp_path / "recipes/layers/providers.toml", "# a comment\n" + "\n\n".join(reversed(lines)))
     assert read_release(tmp_path, "8.0.0").inputs == before
     put(tmp_path / "recipes/layers/base-os/motd", "bye\n")
@@ -91,34 +93,34 @@ def test_comments_spaces_and_order_do_not_change_an_input_but_content_does(tmp_p
 
 
 def test_an_unused_layer_is_no_input(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
+    root = write_workspace(tmp_path)
     put(root / "recipes/layers/other.toml", "kind = 5")
     assert "recipes/layers/other.toml" not in dict(read_release(root, "8.0.0").inputs)
 
 
 def test_releases_are_listed_by_version_not_by_spelling(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
+    root = write_workspace(tmp_path)
     for version in ("8.10.0", "8.2.0", "10.0.0"):
-        put(root / f"recipes/releases/{version}.toml", projects.RELEASE)
+        put(root / f"recipes/releases/{version}.toml", workspaces.RELEASE)
     put(root / "recipes/releases/.8.0.0.toml", "left over by an editor")
     assert list_releases(root) == ("8.0.0", "8.2.0", "8.10.0", "10.0.0")
 
 
 def test_a_release_file_has_to_be_named_as_a_version(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
-    put(root / "recipes/releases/8.1.toml", projects.RELEASE)
+    root = write_workspace(tmp_path)
+    put(root / "recipes/releases/8.1.toml", workspaces.RELEASE)
     with pytest.raises(RecipeError, match=r"recipes/releases/8\.1\.toml: is not named as a release"):
         list_releases(root)
 
 
 def test_an_unknown_release_names_the_known_ones(tmp_path: Path) -> None:
-    error = refusal(write_project(tmp_path), "9.0.0")
+    error = refusal(write_workspace(tmp_path), "9.0.0")
     assert error.brief == "recipes/releases/9.0.0.toml: there is no such file"
     assert error.hint == "known releases: 8.0.0"
 
 
 def test_an_engine_recipe(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
+    root = write_workspace(tmp_path)
     engine = read_engine(root, "default")
     assert list_engines(root) == ("default",)
     assert engine.packages == (("docker.io", "trixie"), ("runc", "bookworm"))
@@ -127,8 +129,8 @@ def test_an_engine_recipe(tmp_path: Path) -> None:
 
 
 def test_an_engine_package_from_a_suite_that_is_not_there(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
-    put(root / "recipes/engines/default.toml", projects.ENGINE.replace('runc = "bookworm"', 'runc = "sid"'))
+    root = write_workspace(tmp_path)
+    put(root / "recipes/engines/default.toml", workspaces.ENGINE.replace('runc = "bookworm"', 'runc = "sid"'))
     with pytest.raises(
         RecipeError, match=r"default\.toml: packages\.runc: comes from 'sid', which is no \[\[suite\]\]"
     ):
@@ -279,8 +281,8 @@ RELEASE_TROUBLE = [
 
 @pytest.mark.parametrize(("old", "new", "problem", "hint"), RELEASE_TROUBLE)
 def test_trouble_in_a_release(tmp_path: Path, old: str, new: str, problem: str, hint: str | None) -> None:
-    assert old in projects.RELEASE
-    error = refusal(write_project(tmp_path, release=projects.RELEASE.replace(old, new)))
+    assert old in workspaces.RELEASE
+    error = refusal(write_workspace(tmp_path, release=workspaces.RELEASE.replace(old, new)))
     assert error.brief.startswith(f"recipes/releases/8.0.0.toml: {problem}")
     assert "\n" not in error.brief
     assert error.hint
@@ -385,8 +387,8 @@ LAYER_TROUBLE = [
 
 @pytest.mark.parametrize(("old", "new", "problem", "hint"), LAYER_TROUBLE)
 def test_trouble_in_a_layer(tmp_path: Path, old: str, new: str, problem: str, hint: str | None) -> None:
-    assert old in projects.BASE_OS
-    error = refusal(write_project(tmp_path, base_os=projects.BASE_OS.replace(old, new)))
+    assert old in workspaces.BASE_OS
+    error = refusal(write_workspace(tmp_path, base_os=workspaces.BASE_OS.replace(old, new)))
     assert error.brief.startswith(f"recipes/layers/base-os.toml: {problem}")
     assert "\n" not in error.brief
     assert error.hint
@@ -394,24 +396,24 @@ def test_trouble_in_a_layer(tmp_path: Path, old: str, new: str, problem: str, hi
 
 
 def test_a_python_layer_has_no_debian_fields(tmp_path: Path) -> None:
-    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW.replace("roots", "users")))
+    error = refusal(write_workspace(tmp_path, airflow=workspaces.AIRFLOW.replace("roots", "users")))
     assert error.brief == "recipes/layers/airflow.toml: users: unknown field"
 
 
 def test_a_python_layer_copies_nothing(tmp_path: Path) -> None:
-    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW + '[[copies]]\npath = "/a"\nof = "/b"\n'))
+    error = refusal(write_workspace(tmp_path, airflow=workspaces.AIRFLOW + '[[copies]]\npath = "/a"\nof = "/b"\n'))
     problem = "copies[0]: /a: a layer of kind 'python' cannot look into the layers below it"
     assert error.brief == f"recipes/layers/airflow.toml: {problem}"
 
 
 def test_a_root_that_nothing_requires(tmp_path: Path) -> None:
-    error = refusal(write_project(tmp_path, airflow=projects.AIRFLOW.replace('"pip"]\nreq', '"wheel"]\nreq')))
+    error = refusal(write_workspace(tmp_path, airflow=workspaces.AIRFLOW.replace('"pip"]\nreq', '"wheel"]\nreq')))
     assert error.brief == "recipes/releases/8.0.0.toml: layers: airflow holds 'wheel', which nothing requires"
 
 
 def test_a_debian_layer_above_a_python_layer(tmp_path: Path) -> None:
-    release = projects.RELEASE.replace('"python", "airflow", "providers"', '"airflow", "python", "providers"')
-    error = refusal(write_project(tmp_path, release=release))
+    release = workspaces.RELEASE.replace('"python", "airflow", "providers"', '"airflow", "python", "providers"')
+    error = refusal(write_workspace(tmp_path, release=release))
     assert error.brief == "recipes/releases/8.0.0.toml: layers[2]: the Debian layer python stands above a Python layer"
 
 
@@ -438,7 +440,7 @@ on_build = ["RUN echo ${HOME} {airflow}"]
 
 def with_files(root: Path, text: str = FILES, layers: str = '"providers", "files"') -> Path:
     """The small project with a layer of files."""
-    write_project(root, release=projects.RELEASE.replace('"providers"]', f"{layers}]"))
+    write_workspace(root, release=workspaces.RELEASE.replace('"providers"]', f"{layers}]"))
     put(root / "recipes/layers/files.toml", text)
     put(root / "recipes/layers/files/script", "#!/bin/sh\necho {airflow}\n")
     return root
@@ -499,7 +501,7 @@ def test_a_layer_of_files_without_any(tmp_path: Path) -> None:
 
 def test_a_debian_layer_above_a_layer_of_files(tmp_path: Path) -> None:
     root = with_files(tmp_path)
-    text = projects.RELEASE.replace('"python", "airflow", "providers"', '"files", "python", "airflow", "providers"')
+    text = workspaces.RELEASE.replace('"python", "airflow", "providers"', '"files", "python", "airflow", "providers"')
     put(root / "recipes/releases/8.0.0.toml", text)
     error = refusal(root)
     assert (
@@ -508,8 +510,8 @@ def test_a_debian_layer_above_a_layer_of_files(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
-    release = projects.RELEASE.replace('os = "Debian 11"', "").replace('"3.9"', '"three"') + "\n[imgae]\n"
-    error = refusal(write_project(tmp_path, release=release))
+    release = workspaces.RELEASE.replace('os = "Debian 11"', "").replace('"3.9"', '"three"') + "\n[imgae]\n"
+    error = refusal(write_workspace(tmp_path, release=release))
     assert error.brief.endswith(f"{SERIES} (and 2 more)")
     assert error.details is not None
     assert error.details.splitlines() == [
@@ -520,6 +522,6 @@ def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_is_not_text(tmp_path: Path) -> None:
-    root = write_project(tmp_path)
+    root = write_workspace(tmp_path)
     (root / "recipes/releases/8.0.0.toml").write_bytes(b"\xff\xfe")
     assert refusal(root).brief == "recipes/releases/8.0.0.toml: is not UTF-8 text (byte 0)"

@@ -16,8 +16,9 @@ import pytest
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.lock.model import Artifact
-from rtbuild.store import Partial, Store
+from rtbuild.lockfile.model import Artifact
+from rtbuild.store.artifacts import Partial
+from rtbuild.store.store import Store
 from tests.fakes.users import open_folder, somebody
 
 CONTENT = bytes(range(256)) * 40
@@ -143,8 +144,8 @@ def test_a_second_writer_waits_and_then_finds_it_done(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from rtbuild.lock.model import Artifact
-from rtbuild.store import Store
+from rtbuild.lockfile.model import Artifact
+from rtbuild.store.store import Store
 store = Store.open(Path(sys.argv[1]))
 artifact = Artifact(filename="a.deb", path="a.deb", size=int(sys.argv[2]), sha256=sys.argv[3])
 with store.add_artifact(artifact) as partial, store.temporary("work") as folder:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import DiffId, Digest, Key, sha256_bytes
-from rtbuild.store import Realisation, Store
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
 
 CONTENT = b"the bytes of a layer"
 

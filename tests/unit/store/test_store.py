@@ -16,9 +16,11 @@ import pytest
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256, sha256_bytes
 from rtbuild.errors import StoreError
-from rtbuild.lock.model import Artifact
+from rtbuild.lockfile.model import Artifact
 from rtbuild.progress import Silent
-from rtbuild.store import Keep, Realisation, Store
+from rtbuild.store.collect import Roots
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
 from tests.fakes.users import open_folder, somebody
 
 
@@ -148,7 +150,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from rtbuild.progress import Silent
-from rtbuild.store import Store
+from rtbuild.store.store import Store
 store = Store.open(Path(sys.argv[1]))
 with store.exclusive("build", Silent()):
     print("ready", flush=True)
@@ -172,7 +174,7 @@ def test_a_lock_goes_with_its_process_and_garbage_waits_for_it(tmp_path: Path) -
     artifact = put_artifact(store, b"unused")
     notes = Notes()
     with holder(tmp_path) as process:
-        collected = threading.Thread(target=lambda: store.gc(Keep, notes))
+        collected = threading.Thread(target=lambda: store.gc(Roots, notes))
         collected.start()
         notes.wait()
         collected.join(0.3)
@@ -201,7 +203,7 @@ def test_gc_keeps_what_locks_refer_to_and_nothing_else(tmp_path: Path) -> None:
     (store.layout / "index.json").write_text(json.dumps(index))
     for name in ("aa.tar.zst", "aa.json", "bb.json", ".cc.tar.zst.123"):
         (store.trees / name).write_text("tree")
-    keep = Keep(
+    keep = Roots(
         artifacts=frozenset({kept.sha256}),
         keys=frozenset({used.key}),
         manifests=frozenset({manifest}),
@@ -229,7 +231,7 @@ def test_gc_asks_what_to_keep_when_nobody_else_is_at_work_any_more(tmp_path: Pat
     notes = Notes()
     recorded: set[Sha256] = set()
     with holder(tmp_path) as process:
-        collected = threading.Thread(target=lambda: store.gc(lambda: Keep(artifacts=frozenset(recorded)), notes))
+        collected = threading.Thread(target=lambda: store.gc(lambda: Roots(artifacts=frozenset(recorded)), notes))
         collected.start()
         notes.wait()
         recorded.add(built.sha256)
@@ -251,7 +253,7 @@ def test_gc_removes_logs_and_cached_answers_that_are_old(tmp_path: Path) -> None
     read, long_ago = answers / "read", time.time() - 365 * 86400
     read.write_text("written long ago, read now")
     os.utime(read, (time.time(), long_ago))
-    assert dict(store.gc(Keep).removed) == {"cached answer": 1, "log": 1}
+    assert dict(store.gc(Roots).removed) == {"cached answer": 1, "log": 1}
     assert [path.name for path in store.logs.iterdir()] == ["new"]
     assert sorted(path.name for path in answers.iterdir()) == ["new", "read"]
 
@@ -259,7 +261,7 @@ def test_gc_removes_logs_and_cached_answers_that_are_old(tmp_path: Path) -> None
 def test_gc_without_a_word_on_trees_keeps_them(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     (store.trees / "aa.json").write_text("tree")
-    store.gc(Keep)
+    store.gc(Roots)
     assert (store.trees / "aa.json").exists()
 
 
@@ -353,11 +355,12 @@ COLLECTOR = """
 import os, sys
 from pathlib import Path
 from rtbuild.progress import Silent
-from rtbuild.store import Keep, Store
+from rtbuild.store.collect import Roots
+from rtbuild.store.store import Store
 class Notes(Silent):
     def note(self, text):
         os._exit(7)
-Store.open(Path(sys.argv[1])).gc(Keep, Notes())
+Store.open(Path(sys.argv[1])).gc(Roots, Notes())
 """
 
 

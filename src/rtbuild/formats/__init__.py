@@ -1,0 +1,1 @@
+"""Readers and writers of formats that others define: Debian packages, tar archives, diffs. No word of rtbuild."""

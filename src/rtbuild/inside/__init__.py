@@ -1,0 +1,22 @@
+"""Scripts that run inside the builder or in an image. rtbuild reads them and never imports them.
+
+Their bytes are part of layer keys: any change to one of them, a comment included, rebuilds layers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from rtbuild.digest import Sha256, sha256_bytes
+
+
+def read_script(name: str) -> bytes:
+    """Return the bytes of the script called `name`, such as `compile_wheels.py`."""
+    return resources.files("rtbuild.inside").joinpath(name).read_bytes()
+
+
+@cache
+def script_digest(name: str) -> Sha256:
+    """Return the sha256 of the script called `name`."""
+    return sha256_bytes(read_script(name))

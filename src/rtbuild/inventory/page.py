@@ -1,0 +1,170 @@
+"""A page of HTML with the treemap of an image and the same as tables. It needs nothing but a browser: no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from html import escape
+from importlib import resources
+
+from rtbuild.inventory.model import FileSize, ImageSize, LayerSize, PackageSize
+from rtbuild.inventory.treemap import Cell, TreemapNode, treemap
+from rtbuild.text import size_text
+
+WIDTH, HEIGHT = 1600.0, 940.0
+
+# For each layer the strip with its name, and its cells by depth. Told apart by those who see fewer colours as well
+# (hues after Okabe and Ito, 2008), and the text on each has a contrast above 4.5 to 1 (WCAG 2.1, 1.4.3).
+_COLOURS = (
+    ("#005a8c", "#8fc1de", "#bcdaeb", "#d9eaf4"),
+    ("#a34200", "#f0b085", "#f6ccb0", "#fae3d4"),
+    ("#006650", "#86c9b5", "#b5ded1", "#d8eee7"),
+    ("#7d3f68", "#dcabc7", "#eacadb", "#f4e3ec"),
+    ("#665300", "#ddc878", "#eadcab", "#f4edd3"),
+    ("#1d4f91", "#a9bbe0", "#c9d4ec", "#e2e8f5"),
+    ("#4d4d4d", "#bdbdbd", "#d6d6d6", "#e9e9e9"),
+)
+_FONTS = (14.0, 12.0, 10.0)
+_CHARACTERS = (0.64, 0.64, 0.58)
+"""The width of a character, in font sizes, in the widest of the usual fonts: the first two levels are bold."""
+
+
+def treemap_page(image: ImageSize) -> str:
+    """The whole page; hovering over a cell tells its path and size."""
+    title = f"{image.release} for {image.platform}"
+    frame = resources.files("rtbuild.inventory").joinpath("page.html").read_text(encoding="utf-8")
+    parts = {
+        "title": escape(f"{title}: what takes the space"),
+        "heading": escape(title),
+        "summary": escape(
+            f"{size_text(image.size)} of files in {len(image.layers)} layers; {size_text(image.compressed)} compressed"
+        ),
+        "width": f"{WIDTH:.0f}",
+        "height": f"{HEIGHT:.0f}",
+        "map": "".join(_map(image)),
+        "layers": "".join(_layer_row(index, layer, image) for index, layer in enumerate(image.layers)),
+        "packages": "".join(_package_rows(image)),
+        "colours": "".join(_colour_rules(len(image.layers))),
+    }
+    for name, text in parts.items():
+        frame = frame.replace(f"<!--{name}-->", text)
+    return frame
+
+
+# --- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+def _image_node(image: ImageSize) -> TreemapNode:
+    """The image as a tree: its layers, their packages, the folders in these."""
+    layers = [_layer_node(layer) for layer in image.layers]
+    return TreemapNode(label=image.release, path=image.release, size=image.size, children=lambda: layers)
+
+
+def _layer_node(layer: LayerSize) -> TreemapNode:
+    packages = [_package_node(package, layer) for package in layer.packages]
+    return TreemapNode(label=layer.name, path=_layer_path(layer), size=layer.size, children=lambda: packages)
+
+
+def _layer_path(layer: LayerSize) -> str:
+    return f"layer {layer.name}"
+
+
+def _package_node(package: PackageSize, layer: LayerSize) -> TreemapNode:
+    label, path = _package_name(package), f"{layer.name}: {_package_name(package)} {package.version}".rstrip()
+    return TreemapNode(label=label, path=path, size=package.size, children=partial(_folder_nodes, package.files, ""))
+
+
+def _package_name(package: PackageSize) -> str:
+    """What a reader calls it."""
+    return package.name or "files of no package"
+
+
+def _folder_nodes(files: Sequence[FileSize], folder: str) -> Sequence[TreemapNode]:
+    """What lies in `folder` (empty: the root) of `files`, which are all below it; a folder that holds nothing but
+    another is skipped."""
+    groups: dict[str, list[FileSize]] = {}
+    start = len(folder)
+    for file in files:
+        groups.setdefault(file.path[start:].partition("/")[0], []).append(file)
+    if len(groups) == 1 and len(files) > 1:
+        (name,) = groups
+        return _folder_nodes(files, f"{folder}{name}/")
+    nodes = []
+    for name, inside in groups.items():
+        path = f"{folder}{name}"
+        if len(inside) == 1:
+            (file,) = inside
+            nodes.append(TreemapNode(label=file.path[start:], path=f"/{file.path}", size=file.size))
+            continue
+        size = sum(file.size for file in inside)
+        nodes.append(
+            TreemapNode(label=name, path=f"/{path}/", size=size, children=partial(_folder_nodes, inside, f"{path}/"))
+        )
+    return nodes
+
+
+def _map(image: ImageSize) -> Iterator[str]:
+    indexes = {_layer_path(layer): index for index, layer in enumerate(image.layers)}
+    for cell in treemap(_image_node(image), WIDTH, HEIGHT):
+        share = f"{100 * cell.node.size / image.size:.1f} %"
+        tip = f"{cell.node.path}  {size_text(cell.node.size)}, {share}"
+        x, y, width, height = cell.box
+        level = cell.depth if cell.depth < 2 else 2 if cell.header else 3
+        # a cell of the smaller layers together has no colour of its own
+        index = indexes.get(cell.branch.path, len(image.layers))
+        yield (
+            f'<g><title>{escape(tip)}</title><rect class="l{index} d{level}" x="{x:.1f}" y="{y:.1f}" '
+            f'width="{width:.1f}" height="{height:.1f}"/>{_label(cell)}</g>\n'
+        )
+
+
+def _label(cell: Cell) -> str:
+    x, y, width, height = cell.box
+    level = min(cell.depth, 2)
+    font = _FONTS[level]
+    if cell.header:
+        baseline = y + cell.header - (cell.header - font) / 2 - 2
+    elif height >= font + 4:
+        baseline = y + font + 1
+    else:
+        return ""
+    room = int((width - 8) / (font * _CHARACTERS[level]))
+    text, size = cell.node.label, size_text(cell.node.size)
+    if len(text) + len(size) + 2 <= room:
+        text = f"{text}  {size}"
+    elif len(text) > room:
+        text = f"{text[: room - 1]}…" if room >= 4 else ""
+    if not text:
+        return ""
+    return f'<text class="t{level}" x="{x + 4:.1f}" y="{baseline:.1f}">{escape(text)}</text>'
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _layer_row(index: int, layer: LayerSize, image: ImageSize) -> str:
+    cells = (
+        f'<th scope="row"><span class="swatch s{index}"></span>{escape(layer.name)}</th>',
+        *(f"<td>{size_text(size)}</td>" for size in (layer.size, layer.archive, layer.compressed)),
+        f"<td>{100 * layer.size / max(1, image.size):.1f} %</td>",
+        f"<td>{len(layer.packages)}</td>",
+    )
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _package_rows(image: ImageSize) -> Iterator[str]:
+    packages = [(package, layer) for layer in image.layers for package in layer.packages]
+    for package, layer in sorted(packages, key=lambda pair: (-pair[0].size, pair[0].name)):
+        yield (
+            f'<tr><th scope="row">{escape(_package_name(package))}</th><td class="text">{escape(package.version)}</td>'
+            f'<td class="text">{escape(layer.name)}</td><td>{size_text(package.size)}</td>'
+            f"<td>{size_text(package.compiled) if package.compiled else ''}</td>"
+            f"<td>{len(package.files)}</td></tr>\n"
+        )
+
+
+def _colour_rules(layers: int) -> Iterator[str]:
+    for index in range(layers + 1):
+        for depth, colour in enumerate(_COLOURS[index % len(_COLOURS)]):
+            yield f".l{index}.d{depth}{{fill:{colour}}}"
+        yield f".s{index}{{background:{_COLOURS[index % len(_COLOURS)][0]}}}\n"

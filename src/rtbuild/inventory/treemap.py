@@ -1,0 +1,145 @@
+"""A treemap: rectangles in rectangles, each as large as its share of the whole, and as square as can be.
+
+After Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SMALLEST = 28.0
+"""Square units below which a rectangle is drawn together with its smaller neighbours: nobody could point at it."""
+
+_DEEPEST = 12
+_MARGIN = 1.5
+_HEADERS = (22.0, 15.0, 13.0)
+"""The strips for labels, of a child of the root, a grandchild, and below."""
+
+_LEAST = ((24.0, 34.0), (60.0, 26.0), (60.0, 26.0))
+"""Width and height, at each of these levels, below which a rectangle is drawn without its parts."""
+
+
+class Box(NamedTuple):
+    """A rectangle on the page."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreemapNode:
+    """Something with a size. `children` makes its parts when they are asked for: most are too small ever to be drawn.
+
+    `label` is what stands in the rectangle, `path` what tells it apart from all others.
+    """
+
+    label: str
+    path: str
+    size: int
+    children: Callable[[], Sequence[TreemapNode]] = tuple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A node that is drawn. `depth` is 0 for a child of the root, and `branch` is the one of those that it lies in.
+    `header` is the height of the strip that is left for the label, 0 for a cell none of whose parts are drawn."""
+
+    node: TreemapNode
+    box: Box
+    depth: int
+    branch: TreemapNode
+    header: float
+
+
+def treemap(root: TreemapNode, width: float, height: float) -> Iterator[Cell]:
+    """What is drawn of `root`, in a rectangle of that size, parents before their parts."""
+    for node, box in _placed(root, Box(0, 0, width, height)):
+        yield from _cells(node, box, 0, node)
+
+
+def squarify(sizes: Sequence[int], box: Box) -> list[Box]:
+    """`box` in parts as large as `sizes` say (above zero, largest first), in their order."""
+    boxes: list[Box] = []
+    total = sum(sizes)
+    scale = box.width * box.height / total if total else 0.0
+    start = 0
+    while start < len(sizes):
+        side = min(box.width, box.height)
+        end, area = start + 1, sizes[start] * scale
+        worst = _worst(area, area, area, side)
+        while end < len(sizes):
+            more = area + sizes[end] * scale
+            next_worst = _worst(sizes[start] * scale, sizes[end] * scale, more, side)
+            if next_worst > worst:
+                break
+            end, area, worst = end + 1, more, next_worst
+        row, box = _row([size * scale for size in sizes[start:end]], area, box)
+        boxes += row
+        start = end
+    return boxes
+
+
+def _cells(node: TreemapNode, box: Box, depth: int, branch: TreemapNode) -> Iterator[Cell]:
+    level = min(depth, len(_HEADERS) - 1)
+    header = _HEADERS[level]
+    inner = Box(
+        box.x + _MARGIN, box.y + header, max(0.0, box.width - 2 * _MARGIN), max(0.0, box.height - header - _MARGIN)
+    )
+    least_width, least_height = _LEAST[level]
+    roomy = box.width >= least_width and box.height >= least_height and depth < _DEEPEST
+    parts = _placed(node, inner) if roomy else []
+    if len(parts) == 1 and depth > 0:
+        parts = []  # it would say the same again
+    yield Cell(node=node, box=box, depth=depth, branch=branch, header=header if parts else 0.0)
+    for part, place in parts:
+        yield from _cells(part, place, depth + 1, branch)
+
+
+def _placed(node: TreemapNode, box: Box) -> list[tuple[TreemapNode, Box]]:
+    """The parts of `node` and their places in `box`; those too small to see are one part."""
+    area = box.width * box.height
+    if area < SMALLEST:
+        return []
+    parts = sorted((part for part in node.children() if part.size > 0), key=lambda part: (-part.size, part.path))
+    total = sum(part.size for part in parts)
+    if not total:
+        return []
+    large = [part for part in parts if part.size * area / total >= SMALLEST]
+    if small := len(parts) - len(large):
+        rest = total - sum(part.size for part in large)
+        if not large:
+            return []
+        large.append(TreemapNode(label=f"{small} smaller", path=f"{small} smaller ones in {node.path}", size=rest))
+        large.sort(key=lambda part: -part.size)
+    return list(zip(large, squarify([part.size for part in large], box), strict=True))
+
+
+def _worst(largest: float, smallest: float, area: float, side: float) -> float:
+    """The worst ratio of sides in a row of parts that have `area` together, laid along `side`."""
+    if not area or not side or not smallest:
+        return float("inf")
+    return max(side * side * largest / (area * area), area * area / (side * side * smallest))
+
+
+def _row(areas: Sequence[float], area: float, box: Box) -> tuple[list[Box], Box]:
+    """A row of parts along the shorter side of `box`, and what is left of it."""
+    boxes = []
+    if box.width >= box.height:
+        width = area / box.height if box.height else 0.0
+        y = box.y
+        for one in areas:
+            height = one / width if width else 0.0
+            boxes.append(Box(box.x, y, width, height))
+            y += height
+        return boxes, Box(box.x + width, box.y, max(0.0, box.width - width), box.height)
+    height = area / box.width if box.width else 0.0
+    x = box.x
+    for one in areas:
+        width = one / height if height else 0.0
+        boxes.append(Box(x, box.y, width, height))
+        x += width
+    return boxes, Box(box.x, box.y + height, box.width, max(0.0, box.height - height))

@@ -1,0 +1,1 @@
+"""Building layers (Debian, Python, files) and the images over them."""

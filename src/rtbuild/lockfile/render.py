@@ -1,0 +1,125 @@
+"""The text of a lock file. See `format`, which reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+import tomlkit
+from tomlkit.items import AoT, Array, Table
+
+from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, PythonArtifact
+
+
+def render_lock(lock: Lock) -> str:
+    """The text of a lock."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Made by: rtbuild lock {lock.release} --platform {lock.platform}"))
+    document["version"] = lock.version
+    document["release"] = lock.release
+    document["platform"] = str(lock.platform)
+    document["python_version"] = lock.python
+    document["as_of"] = lock.as_of.astimezone(UTC)
+    document["source_date_epoch"] = lock.source_date_epoch
+    document["inputs"] = _table(dict(sorted(lock.inputs)))
+    for name, image in (("image", lock.image), ("image-base", lock.image_base)):
+        if image is not None:
+            document[name] = _table({"id": image.id, "manifest": image.manifest, "compressor": image.compressor})
+    if lock.layers:
+        layers = tomlkit.table(is_super_table=True)
+        for layer in lock.layers:
+            layers[layer.name] = _table({"key": layer.key, "diff_id": layer.diff_id, "size": layer.size})
+        document["layers"] = layers
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    for name, artifacts in (("python", lock.pythons), ("python-build", lock.build_pythons)):
+        if artifacts:
+            ordered = sorted(artifacts, key=lambda one: (one.name, one.layer, one.version))
+            document[name] = _tables(map(_python_fields, ordered))
+    return tomlkit.dumps(document)
+
+
+def render_engine_lock(lock: EngineLock) -> str:
+    """The text of a private engine's lock."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"Made by: rtbuild engine lock --name {lock.engine} --platform {lock.platform}"))
+    document["version"] = lock.version
+    document["engine"] = lock.engine
+    document["platform"] = str(lock.platform)
+    document["inputs"] = _table(dict(sorted(lock.inputs)))
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    return tomlkit.dumps(document)
+
+
+def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": deb.name,
+        "version": deb.version,
+        "architecture": deb.architecture,
+        "archive": deb.archive,
+        "suite": deb.suite,
+        "path": deb.path,
+        "filename": deb.filename,
+        "size": deb.size,
+        "sha256": deb.sha256,
+        "built": deb.built,
+        "layer": deb.layer,
+        "essential": deb.essential,
+        "depends": deb.depends,
+    }
+    # What is not said need not be written: most packages are not essential.
+    for name in ("layer", "essential", "depends"):
+        if not fields[name]:
+            del fields[name]
+    return _without_filename(fields)
+
+
+def _python_fields(python: PythonArtifact) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": python.name,
+        "version": python.version,
+        "path": python.path,
+        "filename": python.filename,
+        "size": python.size,
+        "sha256": python.sha256,
+        "uploaded": python.uploaded.astimezone(UTC),
+        "local": python.local,
+        "layer": python.layer,
+        "requires": python.requires,
+        # Last, because in TOML a table's own fields end where a table inside it begins.
+        "patches": [{"id": one.id, "sha256": one.sha256} for one in python.patches],
+    }
+    for name in ("local", "layer", "requires", "patches"):
+        if not fields[name]:
+            del fields[name]
+    return _without_filename(fields)
+
+
+def _without_filename(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields["path"].rpartition("/")[2] == fields["filename"]:
+        del fields["filename"]
+    return fields
+
+
+def _tables(rows: Iterable[Mapping[str, Any]]) -> AoT:
+    tables = tomlkit.aot()
+    for row in rows:
+        tables.append(_table(row))
+    return tables
+
+
+def _table(fields: Mapping[str, Any]) -> Table:
+    table = tomlkit.table()
+    for name, value in fields.items():
+        if isinstance(value, list):
+            table.append(name, _tables(value))
+        else:
+            table.append(name, _lines(value) if isinstance(value, tuple) else value)
+    return table
+
+
+def _lines(values: Sequence[str]) -> Array:
+    """One name one line, so that adding one changes one."""
+    array = tomlkit.array()
+    array.extend(sorted(values))
+    return array.multiline(True)

@@ -1,0 +1,1 @@
+"""Where files come from, and fetching them: mirrors, indexes and the HTTP client."""

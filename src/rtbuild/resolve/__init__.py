@@ -1,0 +1,1 @@
+"""Choosing packages: Debian's with resolvelib, Python's with pip-tools."""

@@ -1,0 +1,1 @@
+"""Choosing Debian packages as apt-get would, from signed indexes."""

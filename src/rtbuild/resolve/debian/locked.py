@@ -1,0 +1,91 @@
+"""Packages of an earlier lock that should stay as they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.formats.deb import HEAD, control_text
+from rtbuild.formats.deb822 import parse_stanza
+from rtbuild.lockfile.model import DebArtifact
+from rtbuild.mirror.sources import Sources, Wanted
+from rtbuild.progress import Progress
+from rtbuild.recipe.model import Suite
+from rtbuild.resolve.debian.packages_file import DebianPackage, PackagesIndex, package_of
+
+_AT_ONCE = 32 << 20
+"""Bytes of package files in memory, but for a single one that is larger."""
+
+_Staying = tuple[DebArtifact, Suite]
+
+
+def locked_packages(
+    locked: Sequence[DebArtifact],
+    upgrade: Collection[str],
+    suites: Sequence[Suite],
+    indexes: Callable[[Suite], Sequence[PackagesIndex]],
+    sources: Sources,
+    progress: Progress,
+) -> dict[str, DebianPackage]:
+    """The packages of `locked` that `upgrade` does not name, and whose file a mirror still has, by name.
+
+    Their relations decide what else is chosen, so they are read only where nobody can have changed them: in `indexes`
+    of a suite, as the archive signed them, or where these do not list the file any more (a suite that moves drops
+    superseded versions at once, and their files later) in the file itself, all of it, with the lock's digest.
+
+    Raises what reading an index raises.
+    """
+    moving = {entry.partition("==")[0] for entry in upgrade}
+    known = {(suite.archive, suite.suite): suite for suite in suites}
+    staying = [
+        (deb, suite)
+        for deb in locked
+        if deb.name not in moving and (suite := known.get((deb.archive, deb.suite))) is not None
+    ]
+    heads = sources.debian_heads([_wanted(one) for one in staying], HEAD)
+    packages: dict[str, DebianPackage] = {}
+    superseded = []
+    for deb, suite in staying:
+        if deb.path not in heads:
+            progress.note(f"{deb.name} {deb.version} cannot stay: no mirror has {deb.path} any more")
+        elif (package := _listed(deb, indexes(suite))) is not None:
+            packages[deb.name] = package
+        else:
+            superseded.append((deb, suite))
+    for batch in _batches(superseded):
+        files = sources.debian_heads([_wanted(one) for one in batch], max(deb.size for deb, _ in batch))
+        for deb, suite in batch:
+            try:
+                packages[deb.name] = _read(deb, suite, files.get(deb.path, b""))
+            except ValueError as error:
+                progress.note(f"{deb.name} {deb.version} may move: {deb.path}: {error}")
+    return packages
+
+
+def _wanted(staying: _Staying) -> Wanted:
+    deb, suite = staying
+    return Wanted(suite=suite, path=deb.path, size=deb.size)
+
+
+def _listed(deb: DebArtifact, indexes: Sequence[PackagesIndex]) -> DebianPackage | None:
+    found = (package for index in indexes for package in index.versions(deb.name))
+    return next((one for one in found if (one.sha256, one.path, one.size) == (deb.sha256, deb.path, deb.size)), None)
+
+
+def _batches(superseded: Sequence[_Staying]) -> Iterator[list[_Staying]]:
+    batch: list[_Staying] = []
+    for one in superseded:
+        if batch and sum(deb.size for deb, _ in batch) + one[0].size > _AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _read(deb: DebArtifact, suite: Suite, content: bytes) -> DebianPackage:
+    if sha256_bytes(content) != deb.sha256:
+        raise ValueError("what a mirror serves is not the file that was locked")
+    fields = parse_stanza(control_text(io.BytesIO(content)))
+    return package_of(fields | {"filename": deb.path, "size": str(deb.size), "sha256": deb.sha256}, suite)

@@ -1,0 +1,262 @@
+"""From recipes to locked Debian packages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
+from rtbuild.formats.deb import HEAD, build_time
+from rtbuild.formats.debian_relations import Relation
+from rtbuild.formats.debian_versions import version_key
+from rtbuild.lockfile.model import DebArtifact
+from rtbuild.mirror.sources import Sources, Wanted
+from rtbuild.platform import Platform
+from rtbuild.progress import Progress, Silent
+from rtbuild.recipe.model import DebianLayer, EngineRecipe, Suite
+from rtbuild.resolve.debian.keyring import Keyring, debian_keyring
+from rtbuild.resolve.debian.locked import locked_packages
+from rtbuild.resolve.debian.packages_file import DebianPackage, PackagesIndex, read_index
+from rtbuild.resolve.debian.release_file import read_release_file
+from rtbuild.resolve.debian.resolver import Dependency, choose
+from rtbuild.resolve.debian.universe import Universe
+
+_SILENT = Silent()
+
+
+def resolve_debian(
+    layers: Sequence[DebianLayer],
+    platform: Platform,
+    sources: Sources,
+    *,
+    locked: Sequence[DebArtifact] = (),
+    upgrade: Collection[str] | None = None,
+    progress: Progress = _SILENT,
+    keyring: Keyring | None = None,
+    now: datetime | None = None,
+) -> tuple[DebArtifact, ...]:
+    """The packages of `layers` (bottom first), each in the first layer that needs it, sorted by name within its layer.
+
+    A layer takes what its `packages` name (`name`, or `name=version` as apt spells it) and what they depend on; the
+    first layer takes the essential packages too. A layer sees those below it as installed: they stay as they are.
+    Everything is the newest version of all the layer's suites.
+
+    With `upgrade` the packages of `locked` stay as they are (as far as the rest allows and their file is still to be
+    had) but for the named ones, which move: `name` to the newest, `name==version` to that version. Names that no
+    suite knows are passed over, because they may be Python packages. Without `upgrade`, `locked` is not looked at.
+
+    `keyring` replaces the vendored Debian archive keys, `now` the clock that Valid-Until is compared with.
+
+    Raises `ResolutionError` where no set of packages satisfies the layers, `MirrorError` where no mirror has a suite,
+    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed,
+    `UsageError` where `upgrade` asks for what is no version.
+    """
+    archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
+    kept: dict[str, DebianPackage] = {}
+    if upgrade is not None:
+        suites = [suite for layer in layers for suite in layer.suites if platform.debian in suite.architectures]
+        kept = locked_packages(locked, upgrade, suites, archive.indexes, sources, progress)
+    pinned = dict(entry.split("==", 1) for entry in upgrade or () if "==" in entry)
+    installed: dict[str, DebianPackage] = {}
+    universes: list[tuple[DebianLayer, Universe, dict[str, DebianPackage]]] = []
+    for layer in layers:
+        progress.begin(f"resolve {layer.name}", unit="packages")
+        universe = archive.universe(layer.suites, layer.name, preferred=kept)
+        names = list(layer.packages)
+        if not installed:
+            names = [*universe.essential(), *names]
+        _hold(pinned, universe, layer.name)
+        roots = _roots(names, universe, layer.name)
+        chosen = choose(roots, universe, installed=installed, locked=kept.keys())
+        installed |= chosen
+        universes.append((layer, universe, chosen))
+        progress.end(f"resolve {layer.name}", f"{len(chosen)} packages")
+    built = _find_files([package for _, _, chosen in universes for package in chosen.values()], sources, progress)
+    return tuple(
+        _artifact(package, layer.name, built[package.path], _dependencies(package, universe, installed))
+        for layer, universe, chosen in universes
+        for _, package in sorted(chosen.items())
+    )
+
+
+def resolve_engine(
+    recipe: EngineRecipe,
+    platform: Platform,
+    sources: Sources,
+    *,
+    progress: Progress = _SILENT,
+    keyring: Keyring | None = None,
+    now: datetime | None = None,
+) -> tuple[DebArtifact, ...]:
+    """The newest version of each of the recipe's packages in the suite it names, without dependencies, sorted by name.
+
+    Raises what `resolve_debian` raises, and `RecipeError` for a suite that the recipe does not describe.
+    """
+    archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
+    suites = {suite.suite: suite for suite in recipe.suites}
+    packages = []
+    for name, suite in sorted(recipe.packages):
+        if suite not in suites:
+            raise RecipeError(
+                f"engine {recipe.name}: package {name} is to come from suite {suite}, which is not described",
+                hint=f"its suites are: {', '.join(sorted(suites))}",
+            )
+        universe = archive.universe((suites[suite],), f"engine {recipe.name}")
+        package = universe.candidate(name)
+        if package is None:
+            raise _unknown(name, universe, f"engine {recipe.name}")
+        packages.append(package)
+    built = _find_files(packages, sources, progress)
+    return tuple(_artifact(package, "engine", built[package.path], ()) for package in packages)
+
+
+class _Archive:
+    """The indexes of suites, each read once."""
+
+    def __init__(
+        self, platform: Platform, sources: Sources, progress: Progress, keyring: Keyring, now: datetime | None
+    ) -> None:
+        self._platform = platform
+        self._sources = sources
+        self._progress = progress
+        self._keyring = keyring
+        self._now = now
+        self._indexes: dict[Suite, list[PackagesIndex]] = {}
+
+    def universe(
+        self, suites: Sequence[Suite], layer: str, *, preferred: Mapping[str, DebianPackage] | None = None
+    ) -> Universe:
+        architecture = self._platform.debian
+        served = [suite for suite in suites if architecture in suite.architectures]
+        if not served:
+            raise ResolutionError(
+                f"{layer}: none of its suites has packages for {architecture}",
+                details="\n".join(f"{s.archive} {s.suite}: {', '.join(s.architectures)}" for s in suites),
+                hint=f"add {architecture} to the `architectures` of a suite in the recipe, or leave the platform out",
+            )
+        indexes = [index for suite in served for index in self.indexes(suite)]
+        return Universe(indexes, architecture, preferred=preferred)
+
+    def indexes(self, suite: Suite) -> list[PackagesIndex]:
+        if suite not in self._indexes:
+            task = f"index {suite.suite}"
+            self._progress.begin(task)
+            release = read_release_file(
+                suite, self._sources, keyring=self._keyring, progress=self._progress, now=self._now
+            )
+            self._indexes[suite] = [
+                read_index(release, component, self._platform, self._sources, progress=self._progress)
+                for component in suite.components
+            ]
+            self._progress.end(task, f"{sum(len(index.names) for index in self._indexes[suite])} packages")
+        return self._indexes[suite]
+
+
+def _hold(pinned: Mapping[str, str], universe: Universe, layer: str) -> None:
+    """Hold packages to the version that `upgrade` names, without making them roots."""
+    for name, version in pinned.items():
+        try:
+            version_key(version)
+        except ValueError:
+            raise UsageError(f"{name}=={version}: {version!r} is no version of a Debian package") from None
+        relation = Relation(name, "=", version)
+        if universe.versions(name) and not universe.restrict(relation):
+            raise _no_version(relation, universe, layer)
+
+
+def _roots(names: Iterable[str], universe: Universe, layer: str) -> list[Dependency]:
+    roots = []
+    for position, text in enumerate(dict.fromkeys(names)):
+        name, _, version = text.partition("=")
+        relation = Relation(name, "=" if version else "", version)
+        packages = universe.satisfying(relation)
+        if not packages:
+            raise _unknown(name, universe, layer) if not version else _no_version(relation, universe, layer)
+        real = [package for package in packages if package.name == name]
+        providers = sorted({package.name for package in packages})
+        if not real and len(providers) > 1:
+            raise ResolutionError(
+                f"{layer}: {name} is a virtual package that several packages provide",
+                hint=f"name one of them in the recipe: {', '.join(providers)}",
+            )
+        roots.append(
+            Dependency((real or packages)[0].name, frozenset(real or packages), (position,), (), str(relation))
+        )
+    return roots
+
+
+def _find_files(packages: Sequence[DebianPackage], sources: Sources, progress: Progress) -> dict[str, int]:
+    """The build time of each package's file, by path; that it is known proves that a mirror has the file, in its
+    size."""
+    progress.begin("find packages", total=len(packages), unit="files")
+    heads = sources.debian_heads([Wanted(suite=p.suite, path=p.path, size=p.size) for p in packages], HEAD)
+    if missing := [package for package in packages if package.path not in heads]:
+        progress.end("find packages", "failed")
+        names = ", ".join(sorted(package.name for package in missing)[:3]) + (", ..." if len(missing) > 3 else "")
+        raise MirrorError(
+            f"no mirror has the files of {len(missing)} of {len(packages)} packages ({names})",
+            details="\n".join(f"{package}: {package.path} ({package.suite.archive})" for package in missing),
+            hint="the index lists them, but the pool has dropped them: add a mirror that keeps them to rtbuild.toml "
+            "(a dated snapshot archive does), or ask for an earlier moment with `snapshot` in the recipe",
+        )
+    built = {}
+    for package in packages:
+        try:
+            built[package.path] = build_time(heads[package.path])
+        except ValueError as error:
+            raise IntegrityError(
+                f"{package.path}: what a mirror of {package.suite.archive} serves is no Debian package: {error}",
+                hint="use another mirror",
+            ) from None
+    progress.advance("find packages", len(packages))
+    progress.end("find packages")
+    return built
+
+
+def _dependencies(
+    package: DebianPackage, universe: Universe, installed: Mapping[str, DebianPackage]
+) -> tuple[str, ...]:
+    """Names of those installed packages that `package` needs: for each relation the first option that is there."""
+    names = set()
+    for alternatives in package.depends:
+        for option in universe.options(alternatives):
+            if installed.get(option.name) in option.packages:
+                names.add(option.name)
+                break
+    return tuple(sorted(names - {package.name}))
+
+
+def _artifact(package: DebianPackage, layer: str, built: int, depends: tuple[str, ...]) -> DebArtifact:
+    return DebArtifact(
+        filename=package.path.rpartition("/")[2],
+        path=package.path,
+        size=package.size,
+        sha256=package.sha256,
+        name=package.name,
+        version=package.version,
+        architecture=package.architecture,
+        archive=package.suite.archive,
+        suite=package.suite.suite,
+        built=built,
+        layer=layer,
+        essential=package.essential,
+        depends=depends,
+    )
+
+
+def _unknown(name: str, universe: Universe, layer: str) -> ResolutionError:
+    near = universe.near(name)
+    return ResolutionError(
+        f"{layer}: there is no Debian package {name} in its suites",
+        hint=f"did you mean {' or '.join(near)}?" if near else "check the name in the recipe, and the layer's suites",
+    )
+
+
+def _no_version(relation: Relation, universe: Universe, layer: str) -> ResolutionError:
+    known = [f"{package.version} ({package.suite.suite})" for package in universe.versions(relation.name)]
+    if not known:
+        return _unknown(relation.name, universe, layer)
+    return ResolutionError(
+        f"{layer}: there is no version {relation.version} of the Debian package {relation.name} in its suites",
+        hint=f"there is {', '.join(known)}",
+    )

@@ -1,0 +1,196 @@
+"""One view of the index for the whole resolution: pages and metadata, each asked for once, from any thread."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from email.parser import HeaderParser
+from email.policy import compat32
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import Generic, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import IntegrityError, ResolutionError
+from rtbuild.files import write_atomically
+from rtbuild.mirror.sources import Sources
+from rtbuild.recipe.sdist import LocalSdist
+from rtbuild.resolve.python.pages import DistributionFile, Page, local_page, read_page
+from rtbuild.resolve.python.sdist import read_sdist
+from rtbuild.resolve.python.target import Target
+from rtbuild.resolve.python.wheel import PartialFile, PartsRefused, wheel_metadata
+from rtbuild.store.files import store_errors
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_CACHE_FORMAT = "1"
+_SMALL = 128 << 10
+"""Bytes up to which a wheel is fetched whole: its metadata is checked with it, and parts would not be quicker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What a file needs. `text` is the header of its core metadata; `build_requires` is None for a wheel."""
+
+    text: str
+    requires: tuple[Requirement, ...]
+    extras: frozenset[str]
+    build_requires: tuple[str, ...] | None
+
+
+class Index:
+    """The index as the target sees it at a moment. Metadata is kept below `cache`: it never changes for a sha256.
+
+    `pre_releases` are the names of the projects whose pre-releases count too. `local` are packages that the recipes
+    themselves bring: the index is never asked for one of their names, so whoever takes such a name there gains nothing.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        target: Target,
+        as_of: datetime,
+        cache: Path,
+        pre_releases: frozenset[str] = frozenset(),
+        local: Iterable[LocalSdist] = (),
+    ) -> None:
+        self.target = target
+        self.as_of = as_of
+        self._sources = sources
+        self._pre_releases = pre_releases
+        self._local = {one.package.name: one for one in local}
+        self._base = sources.python_index_url().rstrip("/")
+        self._cache = cache / "metadata" / _CACHE_FORMAT
+        self._pages: _Once[str, Page] = _Once()
+        self._texts: _Once[str, tuple[str, tuple[str, ...] | None]] = _Once()
+        self._metadata: _Once[str, Metadata] = _Once()
+
+    def page(self, name: str) -> Page:
+        """The page of the project with this normalised name. Raises `MirrorError`, `ResolutionError`."""
+        return self._pages.get(name, lambda: self._read_page(name))
+
+    def text(self, file: DistributionFile) -> str:
+        """The header of the file's core metadata. Raises `MirrorError`, `IntegrityError`, `ResolutionError`."""
+        return self._texts.get(file.sha256, lambda: self._read_text(file))[0]
+
+    def metadata(self, file: DistributionFile) -> Metadata:
+        """The file's metadata, parsed. Raises as `text` does, and `ResolutionError` for requirements that are none."""
+        return self._metadata.get(file.sha256, lambda: self._parse(file))
+
+    def _read_page(self, name: str) -> Page:
+        if name in self._local:
+            return local_page(self._local[name], self.target)
+        content = self._sources.python_project(name)
+        return read_page(
+            name,
+            content,
+            target=self.target,
+            as_of=self.as_of,
+            base=f"{self._base}/{name}/",
+            pre_releases=name in self._pre_releases,
+        )
+
+    def _read_text(self, file: DistributionFile) -> tuple[str, tuple[str, ...] | None]:
+        place = self._cache / f"{file.sha256}.json"
+        kept = _read_kept(place)
+        if kept is None:
+            kept = self._ask(file)
+            if not all(re.search(rf"^{field}: *\S", kept[0], re.MULTILINE) for field in ("Name", "Version")):
+                raise ResolutionError(f"{file.filename}: its metadata has no name or no version")
+            _keep(place, kept)
+        return kept
+
+    def _ask(self, file: DistributionFile) -> tuple[str, tuple[str, ...] | None]:
+        if file.name in self._local:
+            sdist = read_sdist(file.filename, self._local[file.name].content)
+            return _header(sdist.metadata), sdist.build_requires
+        if file.is_wheel and file.has_metadata:
+            content = self._sources.python_metadata(file.url, file.metadata_sha256)
+            if content is not None:
+                if file.metadata_sha256 is not None and sha256_bytes(content) != file.metadata_sha256:
+                    raise IntegrityError(f"{file.filename}: its metadata has another sha256 than the index promised")
+                return _header(content), None
+        if file.is_wheel and file.size > _SMALL:
+            part = PartialFile(lambda offset, length: self._sources.python_part(file.url, offset, length), file.size)
+            with suppress(PartsRefused):
+                return _header(wheel_metadata(file.filename, part)), None
+        content = self._sources.python_file(file.url, file.sha256)
+        if sha256_bytes(content) != file.sha256:
+            raise IntegrityError(f"{file.filename} has another sha256 than the index promised")
+        if file.is_wheel:
+            return _header(wheel_metadata(file.filename, BytesIO(content))), None
+        sdist = read_sdist(file.filename, content)
+        return _header(sdist.metadata), sdist.build_requires
+
+    def _parse(self, file: DistributionFile) -> Metadata:
+        text, build_requires = self._texts.get(file.sha256, lambda: self._read_text(file))
+        header = HeaderParser(policy=compat32).parsestr(text)
+        requires = []
+        for line in header.get_all("Requires-Dist", []):
+            try:
+                requires.append(Requirement(" ".join(line.split())))
+            except InvalidRequirement as error:
+                raise ResolutionError(f"{file.filename} requires {line!r}, which is no requirement") from error
+        extras = frozenset(canonicalize_name(extra) for extra in header.get_all("Provides-Extra", []))
+        return Metadata(text=text, requires=tuple(requires), extras=extras, build_requires=build_requires)
+
+
+class _Once(Generic[K, V]):
+    """Makes each value once. A second caller waits for the first one's thread, so that a pool cannot starve itself.
+
+    A failure is told to those who wait for it and not kept: who asks later tries again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._made: dict[K, Future[V]] = {}
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        with self._lock:
+            future = self._made.get(key)
+            ours = future is None
+            if future is None:
+                future = self._made[key] = Future()
+        if ours:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                with self._lock:
+                    del self._made[key]
+                future.set_exception(error)
+        return future.result()
+
+
+def _header(content: bytes) -> str:
+    """Core metadata without the description, which nobody needs here and which is most of it."""
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    return text.partition("\n\n")[0] + "\n"
+
+
+def _read_kept(place: Path) -> tuple[str, tuple[str, ...] | None] | None:
+    """What an earlier run kept; None where there is nothing, or not all of it."""
+    try:
+        promised, _, body = place.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if sha256_bytes(body).encode() != promised:
+        return None
+    kept = json.loads(body)
+    return kept["metadata"], None if kept["build_requires"] is None else tuple(kept["build_requires"])
+
+
+def _keep(place: Path, kept: tuple[str, tuple[str, ...] | None]) -> None:
+    body = json.dumps({"metadata": kept[0], "build_requires": kept[1]}).encode()
+    with store_errors(f"write {place}"):
+        write_atomically(place, sha256_bytes(body).encode() + b"\n" + body, durable=False)

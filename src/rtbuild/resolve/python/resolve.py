@@ -1,0 +1,237 @@
+"""The verb: from a release and a platform to every Python artifact of the lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from rtbuild.errors import RecipeError, ResolutionError, UsageError
+from rtbuild.lockfile.local import renew_local
+from rtbuild.lockfile.model import PythonArtifact
+from rtbuild.mirror.sources import Sources
+from rtbuild.platform import Platform
+from rtbuild.progress import Progress, Silent
+from rtbuild.recipe.model import PythonLayer, Release
+from rtbuild.recipe.sdist import local_sdists
+from rtbuild.resolve.python.builds import lock_builds
+from rtbuild.resolve.python.dialogue import Question, ask_resolver
+from rtbuild.resolve.python.graph import Graph, PythonPackage, build_graph
+from rtbuild.resolve.python.index import Index
+from rtbuild.resolve.python.pages import DistributionFile
+from rtbuild.resolve.python.prefetch import Prefetch
+from rtbuild.resolve.python.target import target_for
+
+_REVISION = 1
+"""Raised when rtbuild's own share of the resolution changes what comes out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonResolution:
+    """Every package of the release for the platform, and what building its sdists needs; both sorted by name."""
+
+    pythons: tuple[PythonArtifact, ...]
+    build_pythons: tuple[PythonArtifact, ...]
+
+
+def resolver_identity() -> str:
+    """What decides a resolution beside its inputs: while it is the same, an old resolution is as good as a new one."""
+    return f"pip {installed_version('pip')}, pip-tools {installed_version('pip-tools')}, rtbuild {_REVISION}"
+
+
+def resolve_python(
+    release: Release,
+    platform: Platform,
+    python_version: str,
+    glibc: tuple[int, int],
+    sources: Sources,
+    *,
+    locked: Sequence[PythonArtifact] = (),
+    locked_build: Sequence[PythonArtifact] = (),
+    upgrade: Mapping[str, str | None] | None = None,
+    cache: Path,
+    progress: Progress | None = None,
+) -> PythonResolution:
+    """Resolve the release's requirements for the target as the index stood at `release.as_of`.
+
+    `python_version` is the target's full version (`3.9.2`), `glibc` its C library's. `locked` and `locked_build` are
+    an earlier lock's artifacts: their versions are kept unless they do not fit. `upgrade` maps names of packages to the
+    version that they must get, or None for the newest that fits; what they force moves too, and nothing else. `cache`
+    is a folder for metadata, which any number of processes may share.
+
+    Raises `ResolutionError` (no set of packages fits; the index lacks upload times, sizes or digests; a missing extra;
+    a yanked file), `RecipeError` (a requirement that is none), `UsageError` (an upgrade that is none), `MirrorError`
+    and `IntegrityError`.
+    """
+    progress = progress or Silent()
+    forced = _upgrades(upgrade or {}, locked, locked_build)
+    pins = tuple(f"{name}=={version}" for name, version in forced.items() if version)
+    constraints = (*release.constraints, *pins)
+    index = Index(
+        sources,
+        target=target_for(platform, python_version, glibc),
+        as_of=release.as_of,
+        cache=cache,
+        pre_releases=_pre_releases((*release.requirements, *constraints, *release.build_constraints)),
+        local=local_sdists(release),
+    )
+    files, graph = _resolve(
+        index,
+        release.requirements,
+        constraints=constraints,
+        preferences=_preferences(locked, forced),
+        layers=release.python_layers,
+        task="resolve python",
+        progress=progress,
+    )
+    pythons = renew_local(_artifacts(files, graph), release)
+
+    def resolve_build(requirements: tuple[str, ...]) -> tuple[PythonArtifact, ...]:
+        found, needs = _resolve(
+            index,
+            requirements,
+            constraints=release.build_constraints,
+            preferences=_preferences(locked_build, forced),
+            layers=(_NO_LAYER,),
+            task="resolve build requirements",
+            progress=progress,
+        )
+        return _artifacts(found, needs)
+
+    sdists = {file.name: index.metadata(file).build_requires or () for file in files if not file.is_wheel}
+    return PythonResolution(pythons=pythons, build_pythons=lock_builds(sdists, resolve_build))
+
+
+_NO_LAYER = PythonLayer(name="", title="", roots=())
+
+
+def _resolve(
+    index: Index,
+    requirements: Sequence[str],
+    *,
+    constraints: Sequence[str],
+    preferences: Mapping[str, str],
+    layers: Sequence[PythonLayer],
+    task: str,
+    progress: Progress,
+) -> tuple[tuple[DistributionFile, ...], Graph]:
+    asked = _parse(requirements, "requirement")
+    bound = _parse(constraints, "constraint")
+    environment = index.target.environment
+    asked = [one for one in asked if one.marker is None or one.marker.evaluate({**environment, "extra": ""})]
+    bound = [one for one in bound if one.marker is None or one.marker.evaluate({**environment, "extra": ""})]
+    question = Question(requirements=tuple(requirements), constraints=tuple(constraints), preferences=preferences)
+    progress.begin(task, unit="packages")
+    outcome = "failed"
+    try:
+        with Prefetch(index, requirements=asked, constraints=bound, preferences=preferences) as prefetch:
+            files = ask_resolver(question, index, prefetch, task=task, progress=progress)
+        _refuse_yanked(files, [*asked, *bound], progress)
+        packages = {file.name: _package(index, file) for file in files}
+        graph = build_graph(packages, requirements=[str(one) for one in asked], layers=layers, environment=environment)
+        outcome = f"{len(files)} packages"
+    finally:
+        progress.end(task, outcome)
+    for line in graph.missing_extras:
+        progress.note(line)
+    return files, graph
+
+
+def _pre_releases(lines: Iterable[str]) -> frozenset[str]:
+    """The packages that the recipe asks for by the version of a pre-release."""
+    return frozenset(
+        canonicalize_name(requirement.name)
+        for requirement in _parse(lines, "requirement")
+        if any(_names_pre_release(one.version) for one in requirement.specifier)
+    )
+
+
+def _names_pre_release(version: str) -> bool:
+    try:
+        return Version(version.removesuffix(".*")).is_prerelease
+    except InvalidVersion:
+        return False
+
+
+def _parse(lines: Iterable[str], kind: str) -> list[Requirement]:
+    parsed = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise RecipeError(f"{kind} {line!r} cannot be read", details=str(error), hint="see PEP 508") from error
+        if requirement.url is not None:
+            raise RecipeError(
+                f"{kind} {line!r} names an address", hint="publish it on an index, and ask for its version"
+            )
+        parsed.append(requirement)
+    return parsed
+
+
+def _package(index: Index, file: DistributionFile) -> PythonPackage:
+    metadata = index.metadata(file)
+    return PythonPackage(name=file.name, version=file.version, requires=metadata.requires, extras=metadata.extras)
+
+
+def _refuse_yanked(files: Sequence[DistributionFile], asked: Sequence[Requirement], progress: Progress) -> None:
+    """PEP 592: a yanked file may be installed by whoever pins it. In rtbuild that is the recipe and nobody else."""
+    pinned = {
+        canonicalize_name(requirement.name)
+        for requirement in asked
+        if any(one.operator in ("==", "===") and "*" not in one.version for one in requirement.specifier)
+    }
+    for file in files:
+        if file.yanked is None:
+            continue
+        reason = f": {file.yanked}" if file.yanked else ""
+        if file.name not in pinned:
+            raise ResolutionError(
+                f"{file.filename} was yanked from the index{reason}",
+                hint=f"pin {file.name}=={file.version} in the recipe's constraints to take it all the same",
+            )
+        progress.note(f"{file.filename} was yanked from the index{reason}; the recipe pins it")
+
+
+def _artifacts(files: Sequence[DistributionFile], graph: Graph) -> tuple[PythonArtifact, ...]:
+    return tuple(
+        PythonArtifact(
+            filename=file.filename,
+            path=file.path,
+            size=file.size,
+            sha256=file.sha256,
+            name=file.name,
+            version=str(file.version),
+            uploaded=file.uploaded,
+            layer=graph.layers[file.name],
+            requires=graph.needs[file.name],
+        )
+        for file in sorted(files, key=lambda file: file.name)
+    )
+
+
+def _preferences(locked: Sequence[PythonArtifact], forced: Mapping[str, str | None]) -> dict[str, str]:
+    return {artifact.name: artifact.version for artifact in locked if artifact.name not in forced}
+
+
+def _upgrades(
+    upgrade: Mapping[str, str | None], locked: Sequence[PythonArtifact], locked_build: Sequence[PythonArtifact]
+) -> dict[str, str | None]:
+    known = {artifact.name for artifact in (*locked, *locked_build)}
+    forced: dict[str, str | None] = {}
+    for given, version in upgrade.items():
+        name = canonicalize_name(given)
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise UsageError(f"{given!r} is not the name of a package")
+        if known and name not in known:
+            raise UsageError(f"{given} is not in the lock", hint="only what is locked can be upgraded")
+        try:
+            forced[name] = None if version is None else str(Version(version))
+        except InvalidVersion:
+            raise UsageError(f"{version!r} is not a version of {given}") from None
+    return forced

@@ -1,0 +1,177 @@
+"""What an sdist says about itself in files: its requirements and what building it needs. None of its code runs.
+
+Locking must not depend on the machine it happens on, nor run the code of every candidate that a resolver looks at. So
+the metadata that setuptools and the other backends write into every sdist is read instead of asking the backend.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import HeaderParser
+from email.policy import compat32
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from rtbuild.errors import ResolutionError
+from rtbuild.resolve.python.wheel import BROKEN
+
+_NO_CODE = "pin a version that has a wheel in the recipe's constraints"
+# What pip takes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
+_SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdist:
+    """`metadata` is a core metadata file with the requirements in it, `build_requires` what building takes."""
+
+    metadata: bytes
+    build_requires: tuple[str, ...]
+
+
+def read_sdist(filename: str, content: bytes) -> Sdist:
+    """Read an sdist; raises `ResolutionError` where its files do not tell what it requires."""
+    files = _members(filename, content)
+    system = _build_system(filename, files)
+    return Sdist(metadata=_metadata(filename, files, system), build_requires=_build_requires(files, system))
+
+
+def _members(filename: str, content: bytes) -> dict[str, bytes]:
+    """The few files that matter, by their path below the sdist's top folder."""
+    try:
+        if filename.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                return {
+                    path: archive.read(name) for name in archive.namelist() if (path := _interesting(name)) is not None
+                }
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            found = {}
+            for member in tar:
+                path = _interesting(member.name)
+                stream = tar.extractfile(member) if path is not None and member.isfile() else None
+                if path is not None and stream is not None:
+                    found[path] = stream.read()
+            return found
+    except BROKEN as error:
+        raise ResolutionError(f"{filename} is not an archive that can be read", details=str(error)) from error
+
+
+def _interesting(name: str) -> str | None:
+    _, _, path = name.removeprefix("./").partition("/")
+    wanted = path in ("PKG-INFO", "pyproject.toml", "setup.py", "setup.cfg")
+    return path if wanted or re.search(r"(^|/)[^/]+\.egg-info/(requires|setup_requires|SOURCES)\.txt$", path) else None
+
+
+def _build_system(filename: str, files: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """The table [build-system] of pyproject.toml (PEP 518); None where there is none."""
+    try:
+        pyproject = tomllib.loads(files.get("pyproject.toml", b"").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        brief = f"{filename}: pyproject.toml cannot be read"
+        raise ResolutionError(brief, details=str(error), hint=_NO_CODE) from error
+    system = pyproject.get("build-system")
+    if system is None:
+        return None
+    requires = system.get("requires") if isinstance(system, dict) else None
+    if not isinstance(requires, list) or not all(isinstance(one, str) for one in requires):
+        raise ResolutionError(
+            f"{filename}: [build-system] of pyproject.toml has no list of what it requires", hint=_NO_CODE
+        )
+    return dict(system)
+
+
+def _uses_setuptools(system: Mapping[str, Any] | None) -> bool:
+    return system is None or str(system.get("build-backend", "setuptools")).startswith("setuptools")
+
+
+def _metadata(filename: str, files: Mapping[str, bytes], system: Mapping[str, Any] | None) -> bytes:
+    header = _pkg_info(files)
+    if header is None:
+        raise ResolutionError(f"{filename} has no PKG-INFO, so nothing tells what it requires", hint=_NO_CODE)
+    dynamic = {value.lower() for value in header.get_all("Dynamic", [])}
+    version = tuple(int(part) for part in re.findall(r"\d+", header.get("Metadata-Version", "1.0"))[:2])
+    requires = header.get_all("Requires-Dist", [])
+    extras = header.get_all("Provides-Extra", [])
+    # PEP 643: from 2.2 on a field that is not dynamic is the truth for every wheel made of the sdist.
+    if version < (2, 2) or dynamic & {"requires-dist", "provides-extra"}:
+        if _egg_info(files, "SOURCES.txt") is not None:
+            requires, extras = _sections(filename, _egg_info(files, "requires.txt") or "")
+        elif _uses_setuptools(system) and not requires and _calls_setuptools(files):
+            raise ResolutionError(
+                f"{filename} does not tell what it requires unless its setup.py is run", hint=_NO_CODE
+            )
+    lines = ["Metadata-Version: 2.1", f"Name: {header.get('Name')}", f"Version: {header.get('Version')}"]
+    lines += [f"Requires-Python: {value}" for value in header.get_all("Requires-Python", [])]
+    lines += [f"Provides-Extra: {extra}" for extra in extras]
+    lines += [f"Requires-Dist: {' '.join(requirement.split())}" for requirement in requires]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _build_requires(files: Mapping[str, bytes], system: Mapping[str, Any] | None) -> tuple[str, ...]:
+    needed = list(_SETUPTOOLS) if system is None else list(system["requires"])
+    if _uses_setuptools(system):
+        needed += ["wheel", *_lines(_egg_info(files, "setup_requires.txt") or "")]
+    return tuple(dict.fromkeys(needed))
+
+
+def _pkg_info(files: Mapping[str, bytes]) -> Message | None:
+    if "PKG-INFO" not in files:
+        return None
+    return HeaderParser(policy=compat32).parsestr(files["PKG-INFO"].decode("utf-8", "replace"))
+
+
+def _calls_setuptools(files: Mapping[str, bytes]) -> bool:
+    """False for the sdists of plain distutils, which has no requirements."""
+    return b"setuptools" in files.get("setup.py", b"") or b"install_requires" in files.get("setup.cfg", b"")
+
+
+def _egg_info(files: Mapping[str, bytes], name: str) -> str | None:
+    """A file that setuptools wrote into the project's own egg-info folder: at the top or, say, below `src`."""
+    folders = {path.rpartition("/")[0] for path in files if path.endswith(".egg-info/SOURCES.txt")}
+    header = _pkg_info(files)
+    project = canonicalize_name(header.get("Name", "") if header is not None else "")
+
+    def bundled(folder: str) -> tuple[bool, int, str]:
+        stem = folder.rpartition("/")[2].removesuffix(".egg-info")
+        return canonicalize_name(stem) != project, folder.count("/"), folder
+
+    content = files.get(f"{min(folders, key=bundled)}/{name}") if folders else None
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def _sections(filename: str, text: str) -> tuple[list[str], list[str]]:
+    """(Requires-Dist, Provides-Extra) of a requires.txt with sections `[extra]`, `[:marker]`, `[extra:marker]`."""
+    requires: list[str] = []
+    extras: list[str] = []
+    conditions: list[str] = []
+    for line in _lines(text):
+        if line.startswith("["):
+            extra, _, marker = line.removeprefix("[").removesuffix("]").partition(":")
+            conditions = [f"({marker})"] if marker else []
+            if extra:
+                conditions.append(f'extra == "{canonicalize_name(extra)}"')
+                extras += [] if extra in extras else [extra]
+            continue
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise ResolutionError(f"{filename}: requirement {line!r} cannot be read", hint=_NO_CODE) from error
+        own = [f"({requirement.marker})"] if requirement.marker else []
+        requirement.marker = None
+        condition = " and ".join([*own, *conditions])
+        requires.append(f"{requirement}; {condition}" if condition else str(requirement))
+    return requires, extras
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if stripped := line.strip():
+            yield stripped

@@ -1,0 +1,1 @@
+"""The use cases, one module each: what the CLI and the public API call."""

@@ -1,0 +1,163 @@
+"""Trees in the store: `<key>.tar.zst` (`.gz`), the compressed frames, and `<key>.json`, what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
+from rtbuild.formats.frames import DEFAULT, LAYER_GZIP, Compressor, Cutter
+from rtbuild.store.files import store_errors
+from rtbuild.wheels.tree import TreeFile, TreeIndex, TreeWriter
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTree:
+    """A tree in the store. `frames` is the file with its compressed frames, of `size` bytes and digest `sha256`;
+    `uncompressed` is the size of the tar members in them. `repaired`: it was made in place of a damaged one."""
+
+    key: Key
+    frames: Path
+    sha256: Sha256
+    size: int
+    uncompressed: int
+    index: TreeIndex
+    repaired: bool = field(default=False, compare=False)
+
+
+class TreeCache:
+    """The trees in one folder. May be used from many threads and processes."""
+
+    def __init__(self, folder: Path, compressor: Compressor = DEFAULT) -> None:
+        self._folder = folder
+        self._compressor = compressor
+        self._damaged: set[Key] = set()
+
+    @property
+    def compressor(self) -> str:
+        """The compressor's name, part of every key."""
+        return self._compressor.name
+
+    def find(self, key: Key) -> StoredTree | None:
+        """The tree with this key, every byte of it checked; None where it is absent or damaged. Raises `StoreError`.
+
+        What `add` puts in place of a damaged one is `repaired`.
+        """
+        frames, record = self._frames(key), self._record(key)
+        with store_errors(f"read {record}"):
+            try:
+                text = record.read_bytes()
+            except FileNotFoundError:
+                return None  # frames without a record are what a killed process leaves
+            try:
+                tree = _parse(key, frames, text)
+                if sha256_file(frames) == tree.sha256:
+                    return tree
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                pass
+        self._damaged.add(key)
+        return None
+
+    def add(self, key: Key, compose: Callable[[TreeWriter], TreeIndex]) -> StoredTree:
+        """Keep what `compose` writes; it replaces what is there. Raises `StoreError`, and whatever `compose` raises."""
+        target = self._frames(key)
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        with store_errors(f"write {target}"):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with partial.open("wb", buffering=0) as stream:
+                    writer = _FrameWriter(stream.write, self._compressor)
+                    index = compose(writer)
+                    writer.end()
+                tree = StoredTree(
+                    key=key,
+                    frames=target,
+                    sha256=Sha256(writer.digest.hexdigest()),
+                    size=writer.size,
+                    uncompressed=writer.uncompressed,
+                    index=index,
+                    repaired=key in self._damaged,
+                )
+                # Nothing is synced: every byte is checked before it is used, and 300 trees would wait for the disk
+                # 1,200 times.
+                partial.replace(target)
+                partial.write_bytes(_format(tree))
+                partial.replace(self._record(key))
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink()
+                raise
+        return tree
+
+    def _frames(self, key: Key) -> Path:
+        return self._folder / f"{key}.tar.{'gz' if self._compressor.media_type == LAYER_GZIP else 'zst'}"
+
+    def _record(self, key: Key) -> Path:
+        return self._folder / f"{key}.json"
+
+
+class _FrameWriter:
+    """Compresses in the calling thread: trees are made side by side, so cores are busy as it is."""
+
+    def __init__(self, sink: Callable[[bytes], object], compressor: Compressor) -> None:
+        self._sink = sink
+        self._frame = compressor.frame
+        self._cutter = Cutter(self._emit)
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.uncompressed = 0
+
+    def write(self, content: bytes) -> None:
+        """Take a piece of the tree."""
+        self.uncompressed += len(content)
+        self._cutter.write(content)
+
+    def end(self) -> None:
+        """Emit what is left."""
+        self._cutter.flush()
+
+    def _emit(self, piece: bytes) -> None:
+        frame = self._frame(piece)
+        self.digest.update(frame)
+        self.size += len(frame)
+        self._sink(frame)
+
+
+def _format(tree: StoredTree) -> bytes:
+    files = [[file.path, file.mode, file.size, file.sha256] for file in tree.index.files]
+    content: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "key": tree.key,
+        "frames": {"sha256": tree.sha256, "size": tree.size, "uncompressed": tree.uncompressed},
+        "files": files,
+    }
+    return canonical_json({**content, "sha256": sha256_bytes(canonical_json(content))}) + b"\n"
+
+
+def _parse(key: Key, frames: Path, text: bytes) -> StoredTree:
+    """The record in `text`; raises `ValueError`, `KeyError` or `TypeError` where it is not what was written."""
+    content = json.loads(text)
+    promised = content.pop("sha256")
+    if content["schema"] != _SCHEMA or content["key"] != key or sha256_bytes(canonical_json(content)) != promised:
+        raise ValueError("damaged record")
+    return StoredTree(
+        key=key,
+        frames=frames,
+        sha256=parse_sha256(content["frames"]["sha256"]),
+        size=content["frames"]["size"],
+        uncompressed=content["frames"]["uncompressed"],
+        index=TreeIndex(
+            files=tuple(
+                TreeFile(path=path, mode=mode, size=size, sha256=sha256)
+                for path, mode, size, sha256 in content["files"]
+            )
+        ),
+    )

@@ -1,0 +1,190 @@
+"""Sdists become wheels: in a container of the target's Python and locked build requirements, offline, the same bytes
+every time."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import tomllib
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rtbuild.derivations.derivation import python_source_version, uploaded_epoch
+from rtbuild.digest import Key, canonical_json, sha256_bytes
+from rtbuild.engine.engine import Engine
+from rtbuild.errors import BuildError, IntegrityError
+from rtbuild.files import link_file
+from rtbuild.inside import read_script, script_digest
+from rtbuild.lockfile.model import Lock, PythonArtifact
+from rtbuild.progress import Progress, Silent
+from rtbuild.recipe.model import Release
+from rtbuild.store.store import Store
+from rtbuild.wheels.made import MadeWheel, find_wheel, keep_wheel
+from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+
+SCRIPT = "build_wheels.py"
+
+_SCHEMA = 1
+_TASK = "build wheels"
+_LEGACY = "setuptools.build_meta:__legacy__"
+
+_DOCKERFILE = """\
+FROM scratch AS build
+ADD tools.tar /
+RUN --mount=type=bind,source=work,target=/rtbuild/work \\
+    ["{python}", "-s", "-S", "-B", "/rtbuild/work/{script}", "/rtbuild/work", "/rtbuild/out"]
+FROM scratch
+COPY --from=build /rtbuild/out /
+"""
+
+
+def realise_wheels(
+    release: Release, lock: Lock, *, store: Store, engine: Engine, log: Callable[[str], Path], progress: Progress
+) -> dict[str, MadeWheel]:
+    """The wheels of the lock's sdists, by package; those that the store does not have are built, all in one container.
+
+    The artifacts are in the store and verified. Raises `BuildError`, `EngineError`, `StoreError`, `IntegrityError`.
+    """
+    sdists = [artifact for artifact in lock.pythons if not artifact.is_wheel]
+    keys = {sdist.name: _key(sdist, release, lock) for sdist in sdists}
+    found = {one.name: wheel for one in sdists if (wheel := find_wheel(one.name, keys[one.name], store, progress))}
+    missing = [sdist for sdist in sdists if sdist.name not in found]
+    if missing:
+        with store.exclusive("wheels of sdists", progress):
+            for sdist in missing:
+                # Another process may have built it while this one waited.
+                if wheel := find_wheel(sdist.name, keys[sdist.name], store, Silent()):
+                    found[sdist.name] = wheel
+            missing = [sdist for sdist in missing if sdist.name not in found]
+            found |= _build(missing, keys, release, lock, store, engine, log, progress)
+    return found
+
+
+def build_requirements(sdist: PythonArtifact, lock: Lock) -> tuple[PythonArtifact, ...]:
+    """What building `sdist` needs: what all sdists share, and its own."""
+    return tuple(artifact for artifact in lock.build_pythons if artifact.layer in ("", sdist.name))
+
+
+def _key(sdist: PythonArtifact, release: Release, lock: Lock) -> Key:
+    inputs = {
+        "schema": _SCHEMA,
+        "kind": "wheel of an sdist",
+        "sdist": sdist.sha256,
+        "filename": sdist.filename,
+        "uploaded": uploaded_epoch(sdist),
+        "python": [release.python, python_source_version(release, lock)],
+        # What is compiled differs; what is not comes out the same, and so do the keys of what is made of it.
+        "platform": lock.platform.name,
+        "build": [[one.name, one.sha256] for one in build_requirements(sdist, lock)],
+        "script": script_digest(SCRIPT),
+    }
+    return Key(sha256_bytes(canonical_json(inputs)))
+
+
+def _build(
+    sdists: Sequence[PythonArtifact],
+    keys: Mapping[str, Key],
+    release: Release,
+    lock: Lock,
+    store: Store,
+    engine: Engine,
+    log: Callable[[str], Path],
+    progress: Progress,
+) -> dict[str, MadeWheel]:
+    if not sdists:
+        return {}
+    progress.begin(_TASK, total=len(sdists), unit="wheels")
+    outcome = "failed"
+    try:
+        with store.temporary("wheels") as folder:
+            context, out = folder / "context", folder / "out"
+            _write_context(context, sdists, release, lock, store)
+            engine.build(
+                context,
+                log=log("wheels"),
+                title="building wheels of sdists",
+                output_local=out,
+                platform=lock.platform,
+                on_line=lambda line: progress.advance(_TASK) if " ended " in line else None,
+            )
+            built = {sdist.name: _keep(sdist, keys[sdist.name], out / sdist.name, store) for sdist in sdists}
+        outcome = "built"
+    finally:
+        progress.end(_TASK, outcome)
+    return built
+
+
+def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Release, lock: Lock, store: Store) -> None:
+    files = context / "work" / "files"
+    files.mkdir(parents=True)
+    tasks: list[dict[str, object]] = []
+    for sdist in sdists:
+        requirements = build_requirements(sdist, lock)
+        backend, path = _backend(sdist, store.artifact_path(sdist.sha256))
+        for artifact in (sdist, *requirements):
+            if not (files / artifact.sha256).exists():
+                link_file(store.artifact_path(artifact.sha256), files / artifact.sha256)
+        tasks.append(
+            {
+                "name": sdist.name,
+                "sdist": sdist.sha256,
+                "filename": sdist.filename,
+                "epoch": uploaded_epoch(sdist),
+                "build": [[one.name, one.sha256] for one in requirements],
+                "backend": backend,
+                "backend-path": path,
+            }
+        )
+    (context / "work" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
+    unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
+    (context / "Dockerfile").write_text(_DOCKERFILE.format(python=f"/usr/bin/python{release.python}", script=SCRIPT))
+
+
+def _backend(sdist: PythonArtifact, path: Path) -> tuple[str, list[str]]:
+    """Who builds the sdist, and folders of it to import that from (PEP 517, "build-backend", "backend-path")."""
+    try:
+        text = _member(sdist, path, "pyproject.toml")
+        system: Any = tomllib.loads(text.decode()).get("build-system", {}) if text is not None else {}
+        backend = system.get("build-backend", _LEGACY)
+        folders = system.get("backend-path", [])
+        if not isinstance(backend, str) or not all(isinstance(folder, str) for folder in folders):
+            raise ValueError("build-backend and backend-path must be text and a list of texts")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BuildError(f"{sdist.filename}: its pyproject.toml cannot be understood", details=str(error)) from error
+    for folder in folders:
+        if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
+            raise BuildError(f"{sdist.filename}: its backend-path {folder!r} leads out of it")
+    return backend, list(folders)
+
+
+def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
+    """A file in the top folder of the sdist."""
+    try:
+        if sdist.filename.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                found = next(
+                    (one for one in archive.namelist() if one.count("/") == 1 and one.endswith(f"/{name}")), None
+                )
+                return archive.read(found) if found is not None else None
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and member.name.removeprefix("./").partition("/")[2] == name:
+                    stream = tar.extractfile(member)
+                    return stream.read() if stream is not None else None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise IntegrityError(f"{sdist.filename}: not an archive that can be read", details=str(error)) from error
+    return None
+
+
+def _keep(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> MadeWheel:
+    wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
+    if len(wheels) != 1:
+        raise BuildError(
+            f"{sdist.filename}: building it gave {len(wheels)} wheels",
+            details=", ".join(one.name for one in wheels) or None,
+        )
+    return keep_wheel(sdist.name, key, wheels[0], wheels[0].name, store)

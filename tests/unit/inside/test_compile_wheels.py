@@ -1,0 +1,178 @@
+"""The compile script gives bytes that depend on a task alone: not on company, order or the number of workers.
+
+It runs on this Python here; the integration tests run it on the target's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import marshal
+import random
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from rtbuild.errors import BuildError
+from rtbuild.inside.compile_wheels import Writer, has_unstable_set, hashed_by_address
+from rtbuild.wheels.compile import compile_tasks
+from rtbuild.wheels.compiled import open_compiled
+from rtbuild.wheels.scheme import debian_scheme
+from rtbuild.wheels.wheel import open_wheel
+from tests.fakes.local_engine import compile_in
+from tests.fakes.wheels import make_wheel
+
+SCHEME = debian_scheme("3.11")
+LIBRARY = SCHEME.library
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder as the container sees it, with a few wheels whose modules share names and constants."""
+    folder = tmp_path / "work"
+    (folder / "tasks").mkdir(parents=True)
+    (folder / "wheels").mkdir()
+    script = resources.files("rtbuild.inside").joinpath("compile_wheels.py")
+    (folder / "compile_wheels.py").write_bytes(script.read_bytes())
+    for number in range(6):
+        names = random.Random(number).choices(["alpha", "beta", "path", "name", "value", "os"], k=6)
+        source = "import os\n" + "".join(
+            f"def {name}_{number}(self, {name}):\n    return ({name!r}, 'shared', {place})\n"
+            for place, name in enumerate(names)
+        )
+        add_task(folder, f"wheel{number}", {f"p{number}/m{place}.py": source for place in range(4)})
+    return folder
+
+
+def add_task(folder: Path, name: str, files: dict[str, str | bytes], position: str | None = None) -> None:
+    wheel = make_wheel(folder / "wheels" / name, files)
+    with open_wheel(wheel, SCHEME) as opened:
+        for number, task in enumerate(compile_tasks(opened, SCHEME)):
+            text = json.dumps({"wheel": name, "modules": task.modules})
+            (folder / "tasks" / f"{position or name}.{number}").write_text(text)
+
+
+def compiled(work: Path, out: Path, jobs: int = 1) -> dict[str, bytes]:
+    compile_in(work, out, jobs=jobs)
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_workers_order_and_company_do_not_show(work: Path, tmp_path: Path) -> None:
+    together = compiled(work, tmp_path / "one", jobs=1)
+    assert len(together) == 6
+    assert compiled(work, tmp_path / "four", jobs=4) == together
+    for name in together:
+        alone = tmp_path / f"alone-{name}"
+        shutil.copytree(work, alone)
+        for task in (alone / "tasks").iterdir():
+            if task.name != name:
+                task.unlink()
+        assert compiled(alone, tmp_path / f"out-{name}") == {name: together[name]}
+
+
+def test_a_module_is_what_import_wants(work: Path, tmp_path: Path) -> None:
+    compiled(work, tmp_path / "out")
+    with open_compiled([tmp_path / "out" / "wheel0.0"]) as modules:
+        path = f"{LIBRARY}/p0/m1.py"
+        pyc = modules[path]
+        assert set(modules) == {f"{LIBRARY}/p0/m{place}.py" for place in range(4)}
+    assert pyc[:4] == importlib.util.MAGIC_NUMBER
+    assert pyc[4:8] == b"\x01\0\0\0", "PEP 552: by hash, unchecked"
+    code = marshal.loads(pyc[16:])
+    assert code.co_filename == path
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert any(name.endswith("_0") for name in names)
+
+
+def test_what_does_not_compile_is_left_out(work: Path, tmp_path: Path) -> None:
+    bad: dict[str, str | bytes] = {
+        "a.py": "print 'two'\n",
+        "b.py": "{{ cookiecutter.name }} = \n",
+        "c.py": b"\0",
+        "d.py": b"# coding: latin-9000\n",
+        "e.py": b"x = '\xff'\n",
+        "good.py": "x = 1\n",
+        "warns.py": "x = 1 is 1\n",
+        "bom.py": b"\xef\xbb\xbfx = 1\n",
+        "latin.py": b"# coding: latin-1\nx = '\xe9'\n",
+    }
+    add_task(work, "bad", bad)
+    compiled(work, tmp_path / "out")
+    with open_compiled([tmp_path / "out" / "bad.0"]) as modules:
+        assert {path.rpartition("/")[2] for path in modules} == {"good.py", "warns.py", "bom.py", "latin.py"}
+
+
+def test_a_random_hash_seed_is_refused(work: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-S",
+        str(work / "compile_wheels.py"),
+        str(work / "tasks"),
+        str(work / "wheels"),
+        "x",
+        "1",
+    ]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "PYTHONHASHSEED" in done.stderr
+
+
+def test_a_damaged_wheel_ends_the_build(work: Path, tmp_path: Path) -> None:
+    task = work / "tasks" / "wheel3.0"
+    content = json.loads(task.read_text())
+    content["modules"][0][1] += 3
+    task.write_text(json.dumps(content))
+    with pytest.raises(BuildError) as caught:
+        compiled(work, tmp_path / "out", jobs=2)
+    assert "wheel3.0" in str(caught.value.details)
+
+
+def test_large_wheels_are_split_the_same_way_every_time(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"m{number}.py": "x = 1  # " + "." * 400_000 for number in range(12)}
+    files["data.json"] = "{}"
+    wheel = make_wheel(tmp_path / "big.whl", files)
+    backwards = make_wheel(tmp_path / "gib.whl", files, backwards=True)
+    with open_wheel(wheel, SCHEME) as one, open_wheel(backwards, SCHEME) as two:
+        tasks = compile_tasks(one, SCHEME)
+        assert len(tasks) == 3
+        parts = [[module[0] for module in task.modules] for task in tasks]
+        assert parts == [[module[0] for module in task.modules] for task in compile_tasks(two, SCHEME)]
+        assert sum(map(len, parts)) == 12
+        assert sum(task.weight for task in tasks) == sum(
+            one.parts[f"{LIBRARY}/{name}"].size for name in list(files)[:12]
+        )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, ..., True, False, 0, -1, 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, 2**90 + 12345, -(2**64)),
+        *(1.5, -0.0, 1e300, 2 + 3j, b"", b"\0\xff", "", "name", "\xe9\u20ac", "\ud800"),
+        *((), (1, ("a", None)), frozenset({1, None, "a", (2, None)})),
+    ],
+)
+def test_the_plain_writer_writes_what_marshal_reads(value: object) -> None:
+    read = marshal.loads(Writer().dump(value))
+    assert (repr(read), type(read)) == (repr(value), type(value)) if not isinstance(value, frozenset) else read == value
+
+
+def test_sets_whose_order_depends_on_addresses_are_recognised() -> None:
+    assert has_unstable_set(compile("def f(x):\n    return x in {None, 1}", "f", "exec"))
+    assert has_unstable_set(compile("x in {(1, ...), 2}", "f", "exec"))
+    assert not has_unstable_set(compile("x in {'a', 1}, (None, ...)", "f", "exec"))
+    assert hashed_by_address((1, (2, None)))
+
+
+def test_archives_that_the_script_did_not_write_are_refused(tmp_path: Path, work: Path) -> None:
+    compiled(work, tmp_path / "out")
+    archive = tmp_path / "out" / "wheel0.0"
+    whole = archive.read_bytes()
+    for damage in (b"", b"other" + whole, whole[:-1], whole + b"x", whole[:40]):
+        archive.write_bytes(damage)
+        with pytest.raises(BuildError, match="not what the compile script writes"), open_compiled([archive]):
+            pass

@@ -1,0 +1,105 @@
+"""Rectangles are as large as what they stand for, lie in each other as the tree says, and never on each other."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtbuild.inventory.treemap import SMALLEST, Box, Cell, TreemapNode, squarify, treemap
+
+SIZES = st.lists(st.integers(min_value=1, max_value=10**9), min_size=1, max_size=40).map(
+    lambda sizes: sorted(sizes, reverse=True)
+)
+
+
+def area(box: Box) -> float:
+    return box.width * box.height
+
+
+def overlap(one: Box, other: Box) -> float:
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    return max(0.0, width) * max(0.0, height)
+
+
+def inside(part: Box, whole: Box) -> bool:
+    return (
+        part.x >= whole.x - 1e-6
+        and part.y >= whole.y - 1e-6
+        and part.x + part.width <= whole.x + whole.width + 1e-6
+        and part.y + part.height <= whole.y + whole.height + 1e-6
+    )
+
+
+@given(SIZES, st.floats(min_value=1, max_value=2000), st.floats(min_value=1, max_value=2000))
+def test_parts_fill_the_whole_by_their_sizes(sizes: list[int], width: float, height: float) -> None:
+    whole = Box(3, 5, width, height)
+    boxes = squarify(sizes, whole)
+    assert len(boxes) == len(sizes)
+    for size, box in zip(sizes, boxes, strict=True):
+        assert area(box) == pytest.approx(size / sum(sizes) * area(whole), rel=1e-6, abs=1e-6)
+        assert inside(box, whole)
+    for one, other in itertools.combinations(boxes, 2):
+        assert overlap(one, other) < 1e-6 * area(whole)
+
+
+def test_the_example_of_the_paper() -> None:
+    """Bruls, Huizing and van Wijk, figure 4: two of 6 side by side on the left, then 4 and 3 on the upper right."""
+    six, other_six, four, three, *_ = squarify([6, 6, 4, 3, 2, 2, 1], Box(0, 0, 6, 4))
+    assert (six, other_six) == (Box(0, 0, 3, 2), Box(0, 2, 3, 2))
+    assert (four.x, four.y, three.y) == (3, 0, 0)
+    assert (four.width, three.width) == pytest.approx((12 / 7, 9 / 7))
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    assert squarify([], Box(0, 0, 1, 1)) == []
+    assert list(treemap(TreemapNode(label="", path="", size=0), 100, 100)) == []
+    empty = TreemapNode(label="a", path="a", size=0)
+    assert list(treemap(TreemapNode(label="", path="", size=0, children=lambda: [empty]), 100, 100)) == []
+
+
+def tree(sizes: dict[str, int]) -> TreemapNode:
+    parts = [TreemapNode(label=name, path=f"/{name}", size=size) for name, size in sizes.items()]
+    branch = TreemapNode(label="branch", path="/", size=sum(sizes.values()), children=lambda: parts)
+    return TreemapNode(label="root", path="root", size=branch.size, children=lambda: [branch])
+
+
+def drawn(node: TreemapNode, width: float = 400, height: float = 400) -> dict[str, Cell]:
+    return {cell.node.label: cell for cell in treemap(node, width, height)}
+
+
+def test_parts_lie_in_their_whole_below_its_label() -> None:
+    cells = drawn(tree({"a": 3, "b": 1}))
+    branch = cells["branch"]
+    assert (branch.depth, branch.box, branch.header > 0) == (0, Box(0, 0, 400, 400), True)
+    for name in "ab":
+        part = cells[name]
+        assert (part.depth, part.header, part.branch) == (1, 0, branch.node)
+        assert inside(part.box, branch.box)
+        assert part.box.y >= branch.header
+    assert area(cells["a"].box) == pytest.approx(3 * area(cells["b"].box))
+
+
+def test_what_is_too_small_to_point_at_is_drawn_together() -> None:
+    cells = drawn(tree({"large": 1_000_000, **{f"small{number}": 40 for number in range(900)}}))
+    assert set(cells) == {"branch", "large", "900 smaller"}
+    together = cells["900 smaller"].node
+    assert together.size == 36_000
+    assert "in /" in together.path
+    assert all(area(cell.box) >= SMALLEST for cell in cells.values())
+
+
+def test_a_rectangle_without_room_shows_itself_alone() -> None:
+    assert set(drawn(tree({"a": 3, "b": 1}), width=400, height=20)) == {"branch"}
+
+
+def test_parts_are_not_asked_for_where_they_cannot_be_seen() -> None:
+    def never() -> list[TreemapNode]:
+        raise AssertionError("asked")
+
+    tiny = TreemapNode(label="tiny", path="/tiny", size=1, children=never)
+    huge = TreemapNode(label="huge", path="/huge", size=10_000)
+    assert "tiny" in drawn(TreemapNode(label="root", path="", size=10_001, children=lambda: [tiny, huge]), 1000, 1000)

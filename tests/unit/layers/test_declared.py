@@ -1,0 +1,93 @@
+"""A lock must call its packages what they call themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import Sha256, sha256_bytes
+from rtbuild.errors import LockError
+from rtbuild.layers.declared import require_declared
+from rtbuild.lockfile.model import Lock
+from tests.fakes.debian_archive import FakeDeb
+from tests.fakes.locks import deb, lock
+
+FILE = "runtime.lock/8.0.0/linux-amd64.toml"
+
+
+class Shelf:
+    """A folder of packages by digest, and a lock of them."""
+
+    def __init__(self, folder: Path, *packages: FakeDeb) -> None:
+        self.folder = folder
+        debs = []
+        for package in packages:
+            content = package.build()
+            sha256 = sha256_bytes(content)
+            (folder / sha256).write_bytes(content)
+            debs.append(replace(deb(package.name, package.version), architecture="amd64", sha256=sha256))
+        self.lock = lock(debs=tuple(debs))
+
+    def path(self, sha256: Sha256) -> Path:
+        return self.folder / sha256
+
+    def edited(self, number: int, **fields: object) -> Lock:
+        debs = list(self.lock.debs)
+        debs[number] = replace(debs[number], **fields)  # type: ignore[arg-type]
+        return replace(self.lock, debs=tuple(debs))
+
+    def check(self, edited: Lock | None = None) -> None:
+        wanted = {one.sha256 for one in self.lock.debs}
+        require_declared(edited or self.lock, wanted, self.path, file=FILE)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(
+        tmp_path,
+        FakeDeb(name="alpha", version="1:2.0-1", architecture="amd64"),
+        FakeDeb(name="beta", version="1.0", architecture="amd64"),
+    )
+
+
+def test_what_was_locked_is_what_it_says(shelf: Shelf) -> None:
+    shelf.check()
+
+
+@pytest.mark.parametrize(
+    ("field", "locked", "said"),
+    [
+        ("name", "betta", "beta"),
+        ("version", "1.00", "1.0"),
+        ("architecture", "all", "amd64"),
+        ("essential", True, False),
+        ("built", 1_600_000_001, 1_600_000_000),
+    ],
+)
+def test_an_entry_that_says_something_else(shelf: Shelf, field: str, locked: object, said: object) -> None:
+    filename = shelf.lock.debs[1].filename
+    with pytest.raises(LockError) as caught:
+        shelf.check(shelf.edited(1, **{field: locked}))
+    assert caught.value.brief == f"{FILE}: deb[1].{field}: is {locked!r}, but {filename} says {said!r}"
+    assert "rtbuild lock 8.0.0 --platform linux/amd64 --refresh" in (caught.value.hint or "")
+
+
+def test_every_entry_is_told(shelf: Shelf) -> None:
+    first, second = shelf.lock.debs
+    swapped = replace(shelf.lock, debs=(replace(first, sha256=second.sha256), replace(second, sha256=first.sha256)))
+    with pytest.raises(LockError, match=r"deb\[0\]\.name: is 'alpha', .* \(and 3 more\)"):
+        shelf.check(swapped)
+
+
+def test_only_what_the_build_needs_is_read(shelf: Shelf) -> None:
+    shelf.path(shelf.lock.debs[0].sha256).unlink()
+    require_declared(shelf.edited(0, name="other"), {shelf.lock.debs[1].sha256}, shelf.path, file=FILE)
+
+
+@pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"#!/bin/sh\n", b"PK\3\4" + b"\0" * 400])
+def test_a_file_that_is_no_package(shelf: Shelf, content: bytes) -> None:
+    shelf.path(shelf.lock.debs[0].sha256).write_bytes(content)
+    with pytest.raises(LockError, match=r"deb\[0\]: alpha_2\.0-1_amd64\.deb is no Debian package"):
+        shelf.check()

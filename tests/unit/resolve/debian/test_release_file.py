@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from rtbuild.errors import IntegrityError, MirrorError
+from rtbuild.recipe.model import Suite
+from rtbuild.resolve.debian.keyring import Keyring, debian_keyring
+from rtbuild.resolve.debian.release_file import ReleaseFile, read_release_file
+from tests.fakes.debian_archive import DebianArchive, FakeDeb, FolderSources, SigningKey
+from tests.unit.resolve.debian.conftest import STABLE, World
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+DATA = Path(__file__).parent / "data"
+
+
+def read(world: World, suite: Suite = STABLE) -> ReleaseFile:
+    return read_release_file(suite, world.sources, keyring=world.keyring, progress=world.progress, now=NOW)
+
+
+def in_release(world: World) -> Path:
+    return world.archive.root / "dists/stable/InRelease"
+
+
+def test_a_good_one_says_what_the_suite_holds(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a")], date=NOW)
+    release = read(world)
+    packages = world.archive.root / "dists/stable/main/binary-amd64/Packages"
+    assert release.mirror == "debian"
+    assert release.date == NOW
+    assert release.by_hash
+    assert release.priority == 500
+    assert release.files["main/binary-amd64/Packages"].size == packages.stat().st_size
+    assert sorted(release.files) == [f"main/binary-amd64/Packages{s}" for s in ("", ".gz", ".xz")]
+
+
+@pytest.mark.parametrize("name", ["bullseye", "oldoldstable"])
+def test_a_suite_may_be_called_by_either_of_its_names(world: World, name: str) -> None:
+    world.archive.publish(name, [], codename="bullseye", says_suite="oldoldstable")
+    assert read(world, dataclasses.replace(STABLE, suite=name)).suite.suite == name
+
+
+def test_another_suite_under_the_wanted_name_is_refused(world: World) -> None:
+    world.archive.publish("stable", [], codename="sid", says_suite="unstable")
+    with pytest.raises(IntegrityError) as caught:
+        read(world)
+    assert caught.value.details == "debian: it is the InRelease of sid / unstable, not stable"
+
+
+def test_a_changed_byte_is_found(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a")])
+    place = in_release(world)
+    place.write_bytes(place.read_bytes().replace(b"Origin: Test", b"Origin: Tesx"))
+    with pytest.raises(IntegrityError) as caught:
+        read(world)
+    assert "dists/stable/InRelease" in caught.value.brief
+    assert "its signature does not verify with the key of the test" in str(caught.value.details)
+    assert "\n" not in str(caught.value.details)  # no stack of the library's
+    assert "another mirror" in str(caught.value.hint)
+
+
+def test_the_signature_of_a_stranger_does_not_count(world: World) -> None:
+    world.archive.publish("stable", [], signer=SigningKey())
+    with pytest.raises(IntegrityError, match="no mirror of the archive debian serves one that can be trusted"):
+        read(world)
+
+
+def test_text_outside_the_signature_is_not_believed(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a")])
+    place = in_release(world)
+    place.write_bytes(b"Suite: evil\n\n" + place.read_bytes() + b"\nSuite: evil\nSHA256:\n")
+    assert read(world).files.keys() == {f"main/binary-amd64/Packages{s}" for s in ("", ".gz", ".xz")}
+
+
+@pytest.mark.parametrize("content", [b"", b"<!doctype html><title>Log in</title>", b"Suite: stable\n", b"\0\xff" * 500])
+def test_what_is_no_signed_message_is_refused(world: World, content: bytes) -> None:
+    world.archive.publish("stable", [])
+    in_release(world).write_bytes(content)
+    with pytest.raises(IntegrityError) as caught:
+        read(world)
+    assert str(caught.value.details).startswith("debian: it")
+
+
+def test_the_next_mirror_is_tried(world: World, tmp_path: Path) -> None:
+    good = DebianArchive(tmp_path / "good", key=world.archive.key)
+    good.publish("stable", [])
+    world.archive.publish("stable", [], signer=SigningKey())
+    world.sources = FolderSources({"debian": [world.archive.root, good.root]})
+    assert read(world).mirror == "good"
+    assert len(world.progress.notes) == 1
+    assert "InRelease of debian is refused" in world.progress.notes[0]
+
+
+def test_no_mirror_has_the_suite(world: World) -> None:
+    with pytest.raises(MirrorError) as caught:
+        read(world)
+    assert caught.value.brief == "no mirror serves suite stable of the archive debian"
+    assert "rtbuild mirrors" in str(caught.value.hint)
+
+
+def test_past_its_valid_until_only_data_makes_it_good(world: World) -> None:
+    world.archive.publish("stable", [], date=NOW - timedelta(days=9), valid_until=NOW - timedelta(days=2))
+    with pytest.raises(IntegrityError) as caught:
+        read(world)
+    assert caught.value.details == "debian: it is valid until 2024-05-30 00:00 UTC only"
+    assert "check_valid_until = false" in str(caught.value.hint)
+    assert read(world, dataclasses.replace(STABLE, check_valid_until=False)).priority == 500
+
+
+def test_a_snapshot_must_have_been_valid_at_its_moment(world: World) -> None:
+    world.archive.publish("stable", [], valid_until=NOW - timedelta(days=365))
+    assert read(world, dataclasses.replace(STABLE, snapshot="20230501T000000Z")).suite.snapshot
+    with pytest.raises(IntegrityError):
+        read(world, dataclasses.replace(STABLE, snapshot="20240501T000000Z"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "priority"),
+    [({"NotAutomatic": "yes"}, 1), ({"NotAutomatic": "yes", "ButAutomaticUpgrades": "yes"}, 100)],
+)
+def test_backports_rank_as_apt_ranks_them(world: World, fields: dict[str, str], priority: int) -> None:
+    world.archive.publish("stable", [], fields=fields)
+    assert read(world).priority == priority
+
+
+@pytest.mark.parametrize(
+    ("signed", "problem"),
+    [
+        (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\n", "it lists no SHA256 digests"),
+        (b"Suite: stable\nDate: soon\nSHA256:\n", "its field Date is missing or no date"),
+        (b"Suite: stable\nSHA256:\n", "its field Date is missing or no date"),
+        (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n abc 1 x\n", "not a sha256"),
+        (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n nonsense\n", "it lists a file as 'nonsense'"),
+        (b"Suite: stable\nnonsense\n", "'nonsense' is no field"),
+        (b"Suite: st\xffable\n", "its signed text is not UTF-8"),
+    ],
+)
+def test_signed_nonsense_is_named(world: World, signed: bytes, problem: str) -> None:
+    world.archive.publish("stable", [])
+    in_release(world).write_bytes(world.archive.key.sign(signed))
+    with pytest.raises(IntegrityError) as caught:
+        read(world)
+    assert problem in str(caught.value.details)
+
+
+def test_a_signature_made_while_the_key_was_valid_counts_for_ever() -> None:
+    keyring = Keyring.from_bytes((DATA / "expired-key.asc").read_bytes(), name="an expired key")
+    assert keyring.certificates[0].expiration < datetime.now(UTC)
+    assert keyring.signed_text((DATA / "signed-before-expiry.asc").read_bytes()) == b"Suite: x\nCodename: y"
+    with pytest.raises(ValueError):
+        keyring.signed_text((DATA / "signed-after-expiry.asc").read_bytes())
+
+
+def test_the_vendored_keys_are_those_of_debian_11_to_13() -> None:
+    names = " ".join(str(user_id) for cert in debian_keyring().certificates for user_id in cert.user_ids)
+    for codename in ("11/bullseye", "12/bookworm", "13/trixie"):
+        assert f"Debian Archive Automatic Signing Key ({codename})" in names
+        assert f"Debian Security Archive Automatic Signing Key ({codename})" in names
+        assert f"Debian Stable Release Key ({codename})" in names

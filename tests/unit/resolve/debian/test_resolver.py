@@ -1,0 +1,293 @@
+"""Which packages are chosen. That the choice is apt's for real suites is tested in tests/integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rtbuild.errors import ResolutionError
+from rtbuild.recipe.model import Suite
+from tests.fakes.debian_archive import FakeDeb
+from tests.unit.resolve.debian.conftest import STABLE, World, layer
+
+Publish = Callable[..., World]
+UPDATES = Suite(archive="debian", suite="updates")
+
+
+def test_a_root_brings_what_it_depends_on(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="b (>= 1)", pre_depends="c", recommends="r"),
+        FakeDeb(name="b", depends="d"),
+        *(FakeDeb(name=name) for name in "cdru"),
+    )
+    assert world.names("a") == ["a", "b", "c", "d"]
+
+
+def test_dependencies_may_be_circular(publish: Publish) -> None:
+    world = publish(FakeDeb(name="a", depends="b"), FakeDeb(name="b", depends="a"))
+    assert world.names("a") == ["a", "b"]
+
+
+def test_essential_packages_are_in_the_first_layer_whatever_it_names(publish: Publish) -> None:
+    world = publish(FakeDeb(name="e", essential=True, depends="f"), *(FakeDeb(name=name) for name in "fab"))
+    debs = world.resolve_layers([layer("base", "a"), layer("top", "b")])
+    assert [(deb.layer, deb.name, deb.essential) for deb in debs] == [
+        ("base", "a", False),
+        ("base", "e", True),
+        ("base", "f", False),
+        ("top", "b", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("roots", "expected"),
+    [
+        (["a"], ["a", "x"]),  # the first alternative
+        (["a", "y"], ["a", "y"]),  # one that is asked for anyway
+        (["p", "a"], ["a", "p", "y"]),  # one that is there when the turn comes
+        (["a", "p"], ["a", "p", "x", "y"]),  # as apt: what is needed only later does not count
+    ],
+)
+def test_alternatives(publish: Publish, roots: list[str], expected: list[str]) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="x | y"), FakeDeb(name="x"), FakeDeb(name="y"), FakeDeb(name="p", depends="y")
+    )
+    assert world.names(*roots) == expected
+
+
+def test_the_walk_is_depth_first(publish: Publish) -> None:
+    # b is dealt with before c's alternatives, with all that it needs: so y is there when they come up.
+    world = publish(
+        FakeDeb(name="a", depends="b, c"),
+        FakeDeb(name="b", depends="d"),
+        FakeDeb(name="c", depends="x | y"),
+        FakeDeb(name="d", depends="y"),
+        FakeDeb(name="x"),
+        FakeDeb(name="y"),
+    )
+    assert world.names("a") == ["a", "b", "c", "d", "y"]
+
+
+def test_a_real_package_comes_before_its_providers(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="v"), FakeDeb(name="o", provides="v", priority="required"), FakeDeb(name="v")
+    )
+    assert world.names("a") == ["a", "v"]
+    assert world.names("a", "o") == ["a", "o"]
+
+
+def test_of_providers_the_one_with_the_highest_priority_is_taken(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="v"),
+        FakeDeb(name="o", provides="v", priority="optional"),
+        FakeDeb(name="p", provides="v", priority="important"),
+        FakeDeb(name="q", provides="v", priority="extra"),
+    )
+    assert world.names("a") == ["a", "p"]
+
+
+def test_of_equal_providers_the_one_that_comes_up_last_is_taken(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="v"),
+        FakeDeb(name="b", fields={"Suggests": "q"}),
+        FakeDeb(name="o", provides="v"),
+        FakeDeb(name="p", provides="v"),
+        FakeDeb(name="q", provides="v"),
+    )
+    assert world.names("a") == ["a", "p"]
+
+
+@pytest.mark.parametrize(
+    ("relation", "provides", "satisfied"),
+    [
+        ("v", "v", True),
+        ("v", "v (= 2)", True),
+        ("v (>= 2)", "v", False),
+        ("v (>= 2)", "v (= 2)", True),
+        ("v (>= 2)", "v (= 1)", False),
+        ("v (<< 2)", "v (= 2~)", True),
+    ],
+)
+def test_a_versioned_relation_needs_a_versioned_provides(
+    publish: Publish, relation: str, provides: str, satisfied: bool
+) -> None:
+    world = publish(FakeDeb(name="a", depends=relation), FakeDeb(name="p", version="9", provides=provides))
+    if satisfied:
+        assert world.names("a") == ["a", "p"]
+    else:
+        with pytest.raises(ResolutionError):
+            world.names("a")
+
+
+@pytest.mark.parametrize(
+    ("relation", "multi_arch", "satisfied"),
+    [
+        ("p:any", "allowed", True),
+        ("p:any", "foreign", False),
+        ("p:any", "", False),
+        ("p:any (>= 2)", "allowed", False),
+        ("p:amd64", "", True),
+        ("p:arm64", "same", False),
+        ("p:native", "", True),
+        ("v:any", "allowed", True),
+        ("v:any", "foreign", False),
+    ],
+)
+def test_a_colon_asks_for_an_architecture(publish: Publish, relation: str, multi_arch: str, satisfied: bool) -> None:
+    provider = FakeDeb(name="p", architecture="amd64", multi_arch=multi_arch, provides="v")
+    world = publish(FakeDeb(name="a", depends=relation), provider)
+    if satisfied:
+        assert world.names("a") == ["a", "p"]
+    else:
+        with pytest.raises(ResolutionError):
+            world.names("a")
+
+
+@pytest.mark.parametrize("field", ["conflicts", "breaks"])
+def test_a_refused_alternative_is_passed_over(publish: Publish, field: str) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="x | y", **{field: "x (<< 2)"}),  # type: ignore[arg-type]
+        FakeDeb(name="x", version="1.5"),
+        FakeDeb(name="y"),
+    )
+    assert world.names("a") == ["a", "y"]
+
+
+def test_a_conflict_with_what_an_alternative_needs_leads_to_the_other_one(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="b, x | y"),
+        FakeDeb(name="b", conflicts="w"),
+        FakeDeb(name="x", depends="z"),
+        FakeDeb(name="z", depends="w"),
+        FakeDeb(name="w"),
+        FakeDeb(name="y"),
+    )
+    assert world.names("a") == ["a", "b", "y"]
+
+
+def test_a_package_may_conflict_with_what_it_provides(publish: Publish) -> None:
+    mail = {"provides": "mta", "conflicts": "mta"}
+    world = publish(FakeDeb(name="a", depends="mta"), FakeDeb(name="m", **mail), FakeDeb(name="n", **mail))  # type: ignore[arg-type]
+    assert world.names("a", "m") == ["a", "m"]
+    with pytest.raises(ResolutionError) as caught:
+        world.names("m", "n")
+    assert caught.value.brief.startswith("no set of Debian packages satisfies every relation to ")
+    assert "m conflicts with mta" in str(caught.value.details) or "n conflicts with mta" in str(caught.value.details)
+
+
+def test_an_older_version_is_taken_where_the_newest_will_not_do(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a", depends="b (<< 2)"), FakeDeb(name="b", version="1")])
+    world.archive.publish("updates", [FakeDeb(name="b", version="2")])
+    debs = world.resolve("a", suites=(STABLE, UPDATES))
+    assert [(deb.name, deb.version, deb.suite) for deb in debs] == [("a", "1.0", "stable"), ("b", "1", "stable")]
+
+
+def test_an_alternative_that_would_need_an_older_version_comes_last(world: World) -> None:
+    world.archive.publish(
+        "stable", [FakeDeb(name="a", depends="b (<< 2) | c"), FakeDeb(name="b", version="1"), FakeDeb(name="c")]
+    )
+    world.archive.publish("updates", [FakeDeb(name="b", version="2")])
+    assert world.names("a", suites=(STABLE, UPDATES)) == ["a", "c"]
+
+
+def test_the_newest_version_of_all_suites_is_taken_from_the_first_that_has_it(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a", version="1"), FakeDeb(name="b", version="3")])
+    world.archive.publish("updates", [FakeDeb(name="a", version="2"), FakeDeb(name="b", version="3")])
+    debs = world.resolve("a", "b", suites=(STABLE, UPDATES))
+    assert [(deb.name, deb.version, deb.suite) for deb in debs] == [("a", "2", "updates"), ("b", "3", "stable")]
+
+
+def test_backports_are_taken_only_where_nothing_else_has_the_package(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a", version="1")])
+    world.archive.publish(
+        "updates",
+        [FakeDeb(name="a", version="2"), FakeDeb(name="b", version="2")],
+        fields={"NotAutomatic": "yes", "ButAutomaticUpgrades": "yes"},
+    )
+    debs = world.resolve("a", "b", suites=(STABLE, UPDATES))
+    assert [(deb.name, deb.version) for deb in debs] == [("a", "1"), ("b", "2")]
+
+
+def test_a_layer_takes_what_those_below_it_lack(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="c"),
+        FakeDeb(name="b", depends="c, d, x | y"),
+        *(FakeDeb(name=name) for name in "cdxy"),
+    )
+    debs = world.resolve_layers([layer("base", "a", "y"), layer("top", "b", "a")])
+    assert [(deb.layer, deb.name) for deb in debs] == [
+        ("base", "a"),
+        ("base", "c"),
+        ("base", "y"),
+        ("top", "b"),
+        ("top", "d"),
+    ]
+
+
+def test_a_layer_cannot_change_those_below_it(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a", version="1")])
+    world.archive.publish("updates", [FakeDeb(name="a", version="2"), FakeDeb(name="b", depends="a (>= 2)")])
+    layers = [layer("base", "a"), layer("top", "b", suites=(STABLE, UPDATES))]
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve_layers(layers)
+    assert "b needs a (>= 2)" in str(caught.value.details)
+
+
+def test_a_layer_heeds_what_those_below_it_refuse(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", conflicts="x"), FakeDeb(name="b", depends="x | y"), FakeDeb(name="x"), FakeDeb(name="y")
+    )
+    debs = world.resolve_layers([layer("base", "a"), layer("top", "b")])
+    assert [deb.name for deb in debs] == ["a", "b", "y"]
+
+
+def test_an_unsatisfiable_dependency_tells_who_needs_it(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", depends="b"), FakeDeb(name="b", depends="c (>= 2) | gone"), FakeDeb(name="c", version="1.5")
+    )
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve("a")
+    assert caught.value.brief == "a needs b needs c (>= 2) | gone, which no suite of the recipe has"
+    assert caught.value.details == "a needs b needs c (>= 2) | gone; there is 1.5 (stable)"
+    assert "leave out" in str(caught.value.hint)
+
+
+def test_two_roots_that_exclude_each_other(publish: Publish) -> None:
+    world = publish(FakeDeb(name="a", depends="b"), FakeDeb(name="b", breaks="c (<< 2)"), FakeDeb(name="c"))
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve("a", "c")
+    assert caught.value.brief == "no set of Debian packages satisfies every relation to c"
+    assert set(str(caught.value.details).splitlines()) == {
+        "the recipe needs c",
+        "a needs b conflicts with c (<< 2)",
+    }
+
+
+def test_an_unknown_package_gets_near_names(publish: Publish) -> None:
+    world = publish(FakeDeb(name="ca-certificates"), FakeDeb(name="curl"))
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve("ca-certificate")
+    assert caught.value.brief == "base: there is no Debian package ca-certificate in its suites"
+    assert caught.value.hint == "did you mean ca-certificates?"
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve("zebra")
+    assert "check the name" in str(caught.value.hint)
+
+
+def test_a_virtual_package_with_one_provider_may_be_named(publish: Publish) -> None:
+    world = publish(FakeDeb(name="a", provides="v, w"), FakeDeb(name="b", provides="w"))
+    assert world.names("v") == ["a"]
+    with pytest.raises(ResolutionError) as caught:
+        world.names("w")
+    assert caught.value.hint == "name one of them in the recipe: a, b"
+
+
+def test_a_root_may_name_a_version_as_apt_spells_it(world: World) -> None:
+    world.archive.publish("stable", [FakeDeb(name="a", version="1:1")])
+    world.archive.publish("updates", [FakeDeb(name="a", version="1:2")])
+    assert world.resolve("a=1:1", suites=(STABLE, UPDATES))[0].version == "1:1"
+    with pytest.raises(ResolutionError) as caught:
+        world.resolve("a=3", suites=(STABLE, UPDATES))
+    assert caught.value.brief == "base: there is no version 3 of the Debian package a in its suites"
+    assert caught.value.hint == "there is 1:2 (updates), 1:1 (stable)"

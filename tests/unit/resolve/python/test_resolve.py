@@ -1,0 +1,479 @@
+"""The whole resolution against an index on this machine: pip's resolver, rtbuild's target, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, StoreError, UsageError
+from rtbuild.lockfile.model import PythonArtifact
+from rtbuild.mirror.remote import MirrorSources
+from rtbuild.recipe.model import PythonLayer
+from rtbuild.resolve.python.resolve import PythonResolution, resolve_python, resolver_identity
+from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
+from tests.unit.resolve.python.conftest import AMD64, ARM64, Listener, Resolve, release
+
+
+def versions(resolution: PythonResolution) -> dict[str, str]:
+    return {artifact.name: artifact.version for artifact in resolution.pythons}
+
+
+@pytest.fixture
+def shop(index: PackageIndex) -> PackageIndex:
+    """shop -> cart -> wheel (of a cart), each in an old and a new version that go together, and till on its own."""
+    for number in ("1", "2"):
+        index.publish(make_wheel("shop", f"{number}.0", requires=[f"cart>={number}.0", "till"]))
+        index.publish(make_wheel("cart", f"{number}.0", requires=[f"axle=={number}.*"]))
+        index.publish(make_wheel("axle", f"{number}.0"))
+        index.publish(make_wheel("till", f"{number}.0"))
+    return index
+
+
+@pytest.fixture
+def old(shop: PackageIndex, resolve: Resolve) -> tuple[PythonArtifact, ...]:
+    pins = ["shop==1.0", "cart==1.0", "axle==1.0", "till==1.0"]
+    return resolve(release("shop", constraints=pins)).pythons
+
+
+def test_an_artifact_says_all_that_a_lock_needs(index: PackageIndex, resolve: Resolve) -> None:
+    eggs = index.publish(make_wheel("Eggs", "2.0"), uploaded="2023-02-03T04:05:06.5Z")
+    index.publish(make_wheel("spam", "1.0", requires=["eggs>1"]))
+    first, second = resolve("spam").pythons
+    assert first == PythonArtifact(
+        name="eggs",
+        version="2.0",
+        filename="Eggs-2.0-py3-none-any.whl",
+        path=index.path_of("Eggs-2.0-py3-none-any.whl").lstrip("/"),
+        size=len(eggs.content),
+        sha256=first.sha256,
+        uploaded=datetime(2023, 2, 3, 4, 5, 6, 500000, tzinfo=UTC),
+        layer="rest",
+    )
+    assert first.sha256 == eggs.sha256
+    assert (second.name, second.requires) == ("spam", ("eggs",))
+
+
+def test_markers_and_files_are_the_targets_not_this_machines(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(
+        make_wheel(
+            "spam",
+            "1.0",
+            requires=["old; python_version<'3.10'", "new; python_version>='3.10'", "arm; platform_machine=='aarch64'"],
+        )
+    )
+    for name in ("old", "new", "arm"):
+        index.publish(make_wheel(name, "1.0"))
+    for machine in ("x86_64", "aarch64"):
+        index.publish(make_wheel("old", "2.0", tag=f"cp39-cp39-manylinux_2_28_{machine}"))
+    amd64, arm64 = resolve("spam"), resolve("spam", platform=ARM64)
+    assert versions(amd64) == {"old": "2.0", "spam": "1.0"}
+    assert versions(arm64) == {"arm": "1.0", "old": "2.0", "spam": "1.0"}
+    assert amd64.pythons[0].filename == "old-2.0-cp39-cp39-manylinux_2_28_x86_64.whl"
+    assert arm64.pythons[1].filename == "old-2.0-cp39-cp39-manylinux_2_28_aarch64.whl"
+
+
+def test_extras_bring_their_requirements_however_they_are_spelt(index: PackageIndex, resolve: Resolve) -> None:
+    requires = ["kube; extra == 'cncf.kubernetes'", "pg; extra == 'postgres'"]
+    index.publish(make_wheel("airflow", "2.6", requires=requires, extras=["cncf.kubernetes", "postgres"]))
+    index.publish(make_wheel("kube", "1.0"))
+    resolution = resolve("airflow[cncf-kubernetes]==2.6")
+    assert versions(resolution) == {"airflow": "2.6", "kube": "1.0"}
+    assert resolution.pythons[0].requires == ("kube",)
+
+
+def test_an_extra_that_does_not_exist_is_an_error(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("airflow", "2.6", extras=["postgres"]))
+    with pytest.raises(ResolutionError, match="does not provide the extra 'celery' that the recipe asks for") as caught:
+        resolve("airflow[celery]")
+    assert "it has: postgres" in str(caught.value)
+
+
+def test_layers_come_from_the_recipe(shop: PackageIndex, resolve: Resolve) -> None:
+    layers = [PythonLayer(name="base", title="", roots=("cart",)), PythonLayer(name="top", title="", roots=())]
+    resolution = resolve(release("shop", layers=layers))
+    assert {one.name: one.layer for one in resolution.pythons} == {
+        "axle": "base",
+        "cart": "base",
+        "shop": "top",
+        "till": "top",
+    }
+
+
+def test_the_index_is_that_of_the_moment(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"), uploaded="2023-04-30T23:59:59Z")
+    index.publish(make_wheel("spam", "2.0"), uploaded="2023-05-01T00:00:00Z")
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+    assert versions(resolve(release("spam", as_of=datetime(2023, 5, 2, tzinfo=UTC)))) == {"spam": "2.0"}
+
+
+def test_nothing_moves_that_is_locked(shop: PackageIndex, resolve: Resolve, old: tuple[PythonArtifact, ...]) -> None:
+    assert resolve("shop", locked=old).pythons == old
+    assert set(versions(resolve("shop")).values()) == {"2.0"}
+
+
+def test_an_upgrade_moves_what_it_forces_and_nothing_else(
+    shop: PackageIndex, resolve: Resolve, old: tuple[PythonArtifact, ...]
+) -> None:
+    moved = versions(resolve("shop", locked=old, upgrade={"Shop": None}))
+    assert moved == {"shop": "2.0", "cart": "2.0", "axle": "2.0", "till": "1.0"}
+    assert versions(resolve("shop", locked=old, upgrade={"till": "2"})) == {**versions_of(old), "till": "2.0"}
+
+
+def versions_of(artifacts: tuple[PythonArtifact, ...]) -> dict[str, str]:
+    return {artifact.name: artifact.version for artifact in artifacts}
+
+
+def test_a_downgrade_is_an_upgrade_to_an_older_version(shop: PackageIndex, resolve: Resolve) -> None:
+    newest = resolve("shop").pythons
+    moved = versions(resolve("shop", locked=newest, upgrade={"cart": "1.0"}))
+    assert moved == {"shop": "1.0", "cart": "1.0", "axle": "1.0", "till": "2.0"}
+
+
+def test_a_lock_that_no_longer_fits_the_recipe_gives_way(
+    shop: PackageIndex, resolve: Resolve, old: tuple[PythonArtifact, ...]
+) -> None:
+    moved = versions(resolve(release("shop>=2"), locked=old))
+    assert moved == {"shop": "2.0", "cart": "2.0", "axle": "2.0", "till": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "text"),
+    [
+        ({"trolley": None}, "trolley is not in the lock"),
+        ({"cart": "new"}, "'new' is not a version of cart"),
+        ({"?": None}, "not the name"),
+    ],
+)
+def test_an_upgrade_that_is_none_is_refused(
+    shop: PackageIndex,
+    resolve: Resolve,
+    old: tuple[PythonArtifact, ...],
+    upgrade: dict[str, str | None],
+    text: str,
+) -> None:
+    with pytest.raises(UsageError, match=text):
+        resolve("shop", locked=old, upgrade=upgrade)
+
+
+def test_twice_the_same(shop: PackageIndex, sources: MirrorSources, tmp_path: Path) -> None:
+    shop.publish(make_sdist("axle", "2.1", requires=["till"]))
+    shop.publish(make_wheel("setuptools", "67.7.2"))
+    shop.publish(make_wheel("wheel", "0.40.0"))
+    found = [
+        resolve_python(release("shop", "till"), AMD64, "3.9.2", (2, 31), sources, cache=tmp_path / name)
+        for name in ("one", "two")
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_second_run_asks_for_pages_only(shop: PackageIndex, resolve: Resolve) -> None:
+    first = resolve("shop")
+    shop.requested.clear()
+    assert resolve("shop") == first
+    assert shop.requested
+    assert all(path.startswith("/simple/") for path in shop.requested)
+
+
+def test_what_is_kept_is_asked_for_again_when_it_was_damaged(
+    shop: PackageIndex, resolve: Resolve, tmp_path: Path
+) -> None:
+    first = resolve("shop")
+    for kept in (tmp_path / "cache").rglob("*.json"):
+        kept.write_bytes(kept.read_bytes()[:-5])
+    assert resolve("shop") == first
+
+
+def test_a_cache_that_cannot_be_written_is_a_clear_error(shop: PackageIndex, resolve: Resolve, tmp_path: Path) -> None:
+    resolve("shop")
+    for kept in (tmp_path / "cache").rglob("*.json"):
+        kept.unlink()
+        (kept / "in the way").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot write .*\.json: "):
+        resolve("shop")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nothing half written"
+
+
+def test_an_index_without_metadata_files_serves_as_well(shop: PackageIndex, resolve: Resolve) -> None:
+    big = os.urandom(400_000)
+    shop.publish(make_wheel("shop", "3.0", requires=["cart", "till"], files={"shop.py": big}))
+    shop.without_metadata = True
+    assert versions(resolve("shop"))["shop"] == "3.0"
+
+
+def test_an_sdist_is_taken_where_there_is_no_wheel_and_its_build_requirements_are_locked(
+    index: PackageIndex, resolve: Resolve
+) -> None:
+    index.publish(make_wheel("spam", "1.0", tag="cp310-cp310-win_amd64"))
+    index.publish(make_sdist("spam", "1.0", requires=["eggs"], setup_requires=["cffi"]))
+    index.publish(make_sdist("eggs", "1.0"))
+    index.publish(make_wheel("setuptools", "67.7.2"))
+    index.publish(make_wheel("setuptools", "68.0.0"))
+    index.publish(make_wheel("wheel", "0.40.0"))
+    index.publish(make_wheel("cffi", "1.15", requires=["pycparser"]))
+    index.publish(make_wheel("pycparser", "2.21"))
+    resolution = resolve(release("spam", build_constraints=["setuptools<68"]))
+    assert [(one.filename, one.is_wheel) for one in resolution.pythons] == [
+        ("eggs-1.0.tar.gz", False),
+        ("spam-1.0.tar.gz", False),
+    ]
+    built = [(one.name, one.version, one.layer, one.requires) for one in resolution.build_pythons]
+    assert built == [
+        ("cffi", "1.15", "", ("pycparser",)),
+        ("pycparser", "2.21", "", ()),
+        ("setuptools", "67.7.2", "", ()),
+        ("wheel", "0.40.0", "", ()),
+    ]
+
+
+def test_an_older_wheel_is_better_than_a_newer_sdist(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_sdist("spam", "1.1"))
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+
+
+def test_sdists_that_cannot_share_an_environment_get_one_each(index: PackageIndex, resolve: Resolve) -> None:
+    for name, needed in (("one", "setuptools<60"), ("two", "setuptools>60")):
+        pyproject = f'[build-system]\nrequires = ["{needed}"]\nbuild-backend = "setuptools.build_meta"\n'
+        index.publish(make_sdist(name, "1.0", pyproject=pyproject))
+    for version in ("59.0", "67.0"):
+        index.publish(make_wheel("setuptools", version))
+    index.publish(make_wheel("wheel", "0.40.0"))
+    built = resolve(release("one", "two")).build_pythons
+    assert [(one.layer, one.name, one.version) for one in built] == [
+        ("one", "setuptools", "59.0"),
+        ("one", "wheel", "0.40.0"),
+        ("two", "setuptools", "67.0"),
+        ("two", "wheel", "0.40.0"),
+    ]
+
+
+def test_a_build_requirement_without_a_wheel_is_an_error(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_sdist("spam", "1.0"))
+    index.publish(make_sdist("setuptools", "67.7.2"))
+    index.publish(make_wheel("wheel", "0.40.0"))
+    with pytest.raises(ResolutionError, match=r"building spam needs setuptools-67\.7\.2\.tar\.gz") as caught:
+        resolve("spam")
+    assert "build constraints" in str(caught.value.hint)
+
+
+def test_pre_releases_need_the_recipes_word(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0", requires=["protobuf<4.0.0dev"]))
+    index.publish(make_wheel("protobuf", "3.19"))
+    index.publish(make_wheel("protobuf", "3.20rc2"))
+    assert versions(resolve("spam"))["protobuf"] == "3.19"
+    assert versions(resolve(release("spam", constraints=["protobuf==3.20rc2"])))["protobuf"] == "3.20rc2"
+
+
+def test_a_yanked_version_is_passed_over(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_wheel("spam", "2.0"), yanked="broken")
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+
+
+def test_a_yanked_version_that_the_recipe_pins_is_taken_and_told(
+    index: PackageIndex, resolve: Resolve, listener: Listener
+) -> None:
+    index.publish(make_wheel("spam", "2.0"), yanked="wrong policy")
+    assert versions(resolve("spam==2.0")) == {"spam": "2.0"}
+    assert listener.notes == ["spam-2.0-py3-none-any.whl was yanked from the index: wrong policy; the recipe pins it"]
+
+
+def test_a_yanked_version_that_another_package_pins_is_an_error(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0", requires=["eggs==1.0"]))
+    index.publish(make_wheel("eggs", "1.0"), yanked="leaks")
+    with pytest.raises(
+        ResolutionError, match=r"eggs-1\.0-py3-none-any\.whl was yanked from the index: leaks"
+    ) as caught:
+        resolve("spam")
+    assert "pin eggs==1.0" in str(caught.value.hint)
+
+
+def test_requirements_that_contradict_each_other(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("one", "1.0", requires=["spam<2"]))
+    index.publish(make_wheel("two", "1.0", requires=["spam>=2"]))
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_wheel("spam", "2.0"))
+    with pytest.raises(ResolutionError, match="requirements on spam contradict each other") as caught:
+        resolve(release("one", "two"))
+    details = str(caught.value.details)
+    assert "one 1.0 needs spam<2" in details
+    assert "two 1.0 needs spam>=2" in details
+    assert caught.value.hint
+
+
+def test_a_constraint_that_contradicts_is_named(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_wheel("spam", "2.0"))
+    with pytest.raises(ResolutionError, match="requirements on spam contradict each other") as caught:
+        resolve(release("spam>=2", constraints=["spam<2"]))
+    assert "spam<2" in str(caught.value.details)
+
+
+@pytest.mark.parametrize(
+    ("tag", "uploaded", "requires_python", "reason"),
+    [
+        ("cp39-cp39-win_amd64", "2023-01-01T00:00:00Z", None, "1 for other platforms only (1.0)"),
+        ("py3-none-any", "2023-06-01T00:00:00Z", None, "1 uploaded too late (1.0)"),
+        ("py3-none-any", "2023-01-01T00:00:00Z", ">=3.11", "1 for other Pythons only (1.0)"),
+    ],
+)
+def test_no_file_for_the_target_says_why(
+    index: PackageIndex, resolve: Resolve, tag: str, uploaded: str, requires_python: str | None, reason: str
+) -> None:
+    index.publish(make_wheel("spam", "1.0", tag=tag, requires_python=requires_python), uploaded=uploaded)
+    with pytest.raises(ResolutionError, match=r"spam: no file can be used for Python 3\.9\.2 on linux/amd64") as caught:
+        resolve("spam")
+    assert reason in str(caught.value.details)
+
+
+def test_a_version_that_there_is_not_is_told_with_those_there_are(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.publish(make_wheel("spam", "2.0rc1"))
+    with pytest.raises(ResolutionError, match="spam: no version fits") as caught:
+        resolve("spam>=2")
+    details = str(caught.value.details)
+    assert "the recipe asks for spam>=2" in details
+    assert "1 can be used (1.0), 1 pre-releases, which the recipe would have to pin (2.0rc1)" in details
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (b"Metadata-Version: 2.1\nName: eggs\nVersion: 1.0\n", "has inconsistent Name"),
+        (b"Metadata-Version: 2.1\nName: spam\nVersion: 1.0\nRequires-Dist: eggs (>>1\n", "has invalid metadata"),
+        (b"nonsense", "spam-1.0-py3-none-any.whl: its metadata has no name or no version"),
+    ],
+)
+def test_a_file_with_metadata_that_cannot_be_used_says_why(
+    index: PackageIndex, resolve: Resolve, metadata: bytes, reason: str
+) -> None:
+    index.publish(replace(make_wheel("spam", "1.0"), metadata=metadata))
+    with pytest.raises(ResolutionError, match="spam") as caught:
+        resolve("spam")
+    assert reason in str(caught.value.details)
+    assert "invalid/" not in str(caught.value.details)
+
+
+def test_an_odd_file_is_passed_over_for_another_version(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_sdist("spam", "2.0", egg_info=False))
+    index.publish(make_sdist("spam", "1.0"))
+    index.publish(make_wheel("setuptools", "67.7.2"))
+    index.publish(make_wheel("wheel", "0.40.0"))
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+    with pytest.raises(ResolutionError, match="spam: no version fits") as caught:
+        resolve("spam>=2")
+    assert "spam-2.0.tar.gz does not tell what it requires" in str(caught.value.details)
+    assert "that-cannot-be-used" not in str(caught.value.details)
+
+
+def test_an_unknown_package_is_named_with_who_wants_it(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0", requires=["aegs"]))
+    with pytest.raises(MirrorError, match="aegs") as caught:
+        resolve("spam")
+    assert "spam asks for aegs" in str(caught.value.details)
+    assert "check the spelling of aegs" in str(caught.value.hint)
+    with pytest.raises(MirrorError, match="spham") as caught:
+        resolve("spham>=1")
+    assert "the recipe asks for spham>=1" in str(caught.value.details)
+
+
+def test_an_index_without_upload_times_is_refused(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.without_upload_times = True
+    with pytest.raises(ResolutionError, match=r"no upload-time for spam-1\.0-py3-none-any\.whl"):
+        resolve("spam")
+
+
+def test_an_index_that_speaks_html_only_is_refused(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.html_only = True
+    with pytest.raises(MirrorError, match="spam"):
+        resolve("spam")
+
+
+def test_an_index_that_is_busy_for_a_moment_is_asked_again(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.fail("/simple/spam", status=503, times=2)
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+
+
+def test_relative_addresses_in_a_page_are_understood(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.relative_urls = True
+    (artifact,) = resolve("spam").pythons
+    assert f"/{artifact.path}" == index.path_of(artifact.filename)
+
+
+def test_other_bytes_than_the_index_promised_are_found(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_sdist("spam", "1.0"), sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=r"spam-1\.0\.tar\.gz"):
+        resolve("spam")
+
+
+def test_a_metadata_file_with_other_bytes_is_found(index: PackageIndex, resolve: Resolve) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    index.replace("spam-1.0-py3-none-any.whl.metadata", b"Name: spam\nVersion: 1.0\nRequires-Dist: evil\n")
+    with pytest.raises(IntegrityError, match="spam"):
+        resolve("spam")
+
+
+@pytest.mark.parametrize("requirement", ["spam ==", "spam @ http://127.0.0.1/spam.whl", "-r more.txt"])
+def test_a_requirement_that_is_none_is_refused(index: PackageIndex, resolve: Resolve, requirement: str) -> None:
+    with pytest.raises(RecipeError, match="requirement"):
+        resolve(requirement)
+
+
+def test_the_machines_pip_configuration_does_not_leak_in(
+    index: PackageIndex, resolve: Resolve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.publish(make_wheel("spam", "1.0"))
+    better = make_wheel("spam", "9.0")
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    (folder / better.filename).write_bytes(better.content)
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text(f"[global]\nfind-links = {folder}\npre = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert versions(resolve("spam")) == {"spam": "1.0"}
+
+
+def test_progress_counts_the_packages(shop: PackageIndex, resolve: Resolve, listener: Listener) -> None:
+    resolve("shop")
+    assert listener.advanced == 4
+    assert listener.outcomes == ["4 packages"]
+
+
+def test_an_interrupt_leaves_no_process_behind(
+    shop: PackageIndex, sources: MirrorSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    usual: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+
+    def remember(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        started.append(usual(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", remember)
+
+    class Interrupting(Listener):
+        def advance(self, task: str, amount: int = 1) -> None:
+            raise KeyboardInterrupt
+
+    listener = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        resolve_python(release("shop"), AMD64, "3.9.2", (2, 31), sources, cache=tmp_path / "cache", progress=listener)
+    assert [process.poll() is None for process in started] == [False]
+    assert listener.outcomes == ["failed"]
+
+
+def test_the_resolvers_identity_names_its_versions() -> None:
+    assert resolver_identity().startswith("pip ")
+    assert "pip-tools" in resolver_identity()

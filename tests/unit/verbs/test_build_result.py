@@ -1,0 +1,87 @@
+"""Comparing what came out with what a lock records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.lockfile.model import ImageResult
+from rtbuild.verbs.build_result import BuiltLayer, compare_with_lock
+from tests.fakes import locks
+
+IMAGE = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
+LAYER = BuiltLayer(name="base-os", key=Key("k"), diff_id=DiffId(Digest("sha256:3")), size=1, state="built")
+
+
+BASE = replace(IMAGE, id=Digest("sha256:5"), manifest=Digest("sha256:6"))
+LOCK = locks.lock(layers=(LAYER.result(),), image=IMAGE, image_base=BASE)
+
+
+def test_the_same_is_a_match() -> None:
+    assert compare_with_lock((LAYER,), IMAGE, BASE, LOCK) == (True, ())
+
+
+def test_nothing_recorded_is_neither_match_nor_mismatch() -> None:
+    assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, layers=(), image=None, image_base=None)) == (None, ())
+
+
+def test_a_layer_that_differs_is_named_and_whether_its_inputs_did() -> None:
+    other = replace(LAYER, diff_id=DiffId(Digest("sha256:9")))
+    matches, lines = compare_with_lock((other,), replace(IMAGE, id=Digest("sha256:8")), BASE, LOCK)
+    assert matches is False
+    assert lines == (
+        "layer base-os (of the same inputs): sha256:9, the lock says sha256:3",
+        "image ID: sha256:8, the lock says sha256:1",
+    )
+
+
+def test_layers_that_one_side_lacks_are_named() -> None:
+    matches, lines = compare_with_lock(
+        (LAYER,), IMAGE, BASE, replace(LOCK, layers=(replace(LAYER, name="python").result(),))
+    )
+    assert matches is False
+    assert lines == (
+        "layer base-os: the lock does not record it",
+        "layer python: the lock records it, the image has none",
+    )
+
+
+def test_a_size_that_cannot_be_is_named() -> None:
+    wrong = replace(LAYER.result(), size=2)
+    assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, layers=(wrong,))) == (
+        False,
+        ("layer base-os: 1 bytes, the lock says 2",),
+    )
+
+
+def test_a_key_of_another_rtbuild_is_no_mismatch() -> None:
+    other = replace(LAYER.result(), key=Key("other"))
+    assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, layers=(other,))) == (True, ())
+
+
+def test_manifests_count_where_the_same_compressor_wrote_them() -> None:
+    other = replace(IMAGE, manifest=Digest("sha256:7"))
+    assert compare_with_lock((LAYER,), other, BASE, LOCK) == (
+        False,
+        ("manifest digest: sha256:7, the lock says sha256:2",),
+    )
+    assert compare_with_lock((LAYER,), replace(other, compressor="gzip 1"), BASE, LOCK) == (True, ())
+
+
+def test_the_image_without_triggers_counts_as_much() -> None:
+    assert compare_with_lock((LAYER,), IMAGE, replace(BASE, id=Digest("sha256:8")), LOCK) == (
+        False,
+        ("base image ID: sha256:8, the lock says sha256:5",),
+    )
+    assert compare_with_lock((LAYER,), IMAGE, replace(BASE, manifest=Digest("sha256:8")), LOCK) == (
+        False,
+        ("base manifest digest: sha256:8, the lock says sha256:6",),
+    )
+    assert compare_with_lock((LAYER,), IMAGE, None, LOCK) == (
+        False,
+        ("base image: the lock records it, the release has none",),
+    )
+    assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, image_base=None)) == (
+        False,
+        ("base image: the lock does not record it",),
+    )

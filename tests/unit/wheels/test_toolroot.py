@@ -1,0 +1,132 @@
+"""Debian packages become one tar without dpkg."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import BuildError, IntegrityError
+from rtbuild.lockfile.model import DebArtifact
+from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from tests.fakes.wheels import ar_member, folder, make_deb
+
+START = b"!<arch>\n" + ar_member("debian-binary", b"2.0\n")
+LONG = "./usr/share/" + "long/" * 30 + "file"
+
+
+def link(name: str, target: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.SYMTYPE
+    entry.linkname = target
+    return entry
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "xz", "zst"])
+def test_members_come_through_and_folders_once(tmp_path: Path, compression: str) -> None:
+    one = make_deb(
+        tmp_path / "one.deb",
+        [folder("./"), folder("./usr/", 0o711), ("./usr/a", b"A" * 700), link("./usr/l", "a"), (LONG, b"deep")],
+        compression=compression,
+    )
+    two = make_deb(tmp_path / "two.deb", [folder("./"), folder("./usr/"), ("./usr/b", b"B"), folder("./usr/new/")])
+    unpack_debs([one, two], tmp_path / "out.tar", jobs=2)
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        names = archive.getnames()
+        assert [name.removeprefix("./") for name in names] == [
+            ".",
+            "usr",
+            "usr/a",
+            "usr/l",
+            LONG[2:],
+            "usr/b",
+            "usr/new",
+        ]
+        assert archive.getmember("./usr").mode == 0o711
+        content = archive.extractfile("./usr/a")
+        assert content is not None
+        assert content.read() == b"A" * 700
+        deep = archive.extractfile(LONG)
+        assert deep is not None
+        assert deep.read() == b"deep"
+        assert archive.getmember("./usr/l").linkname == "a"
+
+
+def test_the_number_of_jobs_does_not_show(tmp_path: Path) -> None:
+    debs = [make_deb(tmp_path / f"{n}.deb", [folder("./"), (f"./f{n}", bytes([n]) * 5000)]) for n in range(7)]
+    for jobs in (1, 3):
+        unpack_debs(debs, tmp_path / f"{jobs}.tar", jobs=jobs)
+    assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "3.tar").read_bytes()
+    assert len((tmp_path / "1.tar").read_bytes()) % 512 == 0
+
+
+def test_no_packages_are_an_empty_tar(tmp_path: Path) -> None:
+    unpack_debs([], tmp_path / "out.tar")
+    assert (tmp_path / "out.tar").read_bytes() == bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a Debian package"),
+        (b"<html>", "not a Debian package"),
+        (START, "it has no data.tar"),
+        (START + ar_member("data.tar.xz", b"this is no xz at all"), "cannot be decompressed"),
+        (START + ar_member("data.tar.gz", b"\x1f\x8b\x08"), "cut short"),
+        (START + ar_member("data.tar.lz4", b"x"), r"\.lz4"),
+        (START + b"x" * 60, "damaged"),
+        (START + ar_member("data.tar", b"x" * 1024), "damaged header"),
+    ],
+)
+def test_what_is_no_package_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "bad.deb").write_bytes(content)
+    with pytest.raises(IntegrityError, match=message) as caught:
+        unpack_debs([tmp_path / "bad.deb"], tmp_path / "out.tar")
+    assert "bad.deb" in caught.value.brief
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.deb"], "nothing half written"
+
+
+@pytest.mark.parametrize("cut", [30, 400, 2000])
+def test_a_package_cut_short_is_found(tmp_path: Path, cut: int) -> None:
+    deb = make_deb(tmp_path / "cut.deb", [("./x", bytes(range(256)) * 40)], compression="")
+    deb.write_bytes(deb.read_bytes()[:-cut])
+    deb_ok = make_deb(tmp_path / "ok.deb", [("./y", b"y")])
+    with pytest.raises(IntegrityError, match="cut"):
+        unpack_debs([deb_ok, deb], tmp_path / "out.tar")
+    assert not (tmp_path / "out.tar").exists()
+
+
+def deb(name: str, *depends: str) -> DebArtifact:
+    return DebArtifact(
+        filename=f"{name}.deb",
+        path=f"pool/{name}.deb",
+        size=1,
+        sha256=sha256_bytes(name.encode()),
+        name=name,
+        version="1",
+        architecture="amd64",
+        archive="debian",
+        suite="bullseye",
+        built=0,
+        layer="python",
+        depends=depends,
+    )
+
+
+def test_tools_are_python_and_what_it_needs() -> None:
+    debs = [
+        deb("python3.9", "libc6"),
+        deb("libc6", "libcrypt1"),
+        deb("libcrypt1", "libc6"),
+        deb("git", "perl"),
+        deb("perl"),
+    ]
+    assert [one.name for one in tool_debs(debs)] == ["libc6", "libcrypt1", "python3.9"]
+    assert [one.name for one in tool_debs(debs, ["git", "mawk"])] == ["git", "perl"]
+
+
+def test_a_lock_without_python_is_an_error() -> None:
+    with pytest.raises(BuildError, match="no Python"):
+        tool_debs([deb("git")])
