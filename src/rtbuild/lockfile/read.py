@@ -19,7 +19,7 @@ from rtbuild.lockfile.model import (
     LockedPatch,
     PythonArtifact,
 )
-from rtbuild.platform import PLATFORMS, parse_platform
+from rtbuild.platform import PLATFORMS, platform_named
 from rtbuild.recipe.names import debian_name, debian_version, normalized, plain_name, python_version
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.table import Problems, Table, parse_toml
@@ -37,7 +37,7 @@ def read_lock(path: Path, *, hint: str = _MEND) -> Lock:
     table, problems = _open(path, hint)
     lock = Lock(
         release=table.string("release"),
-        platform=table.parsed("platform", parse_platform, _ANY_PLATFORM),
+        platform=table.parsed("platform", platform_named, _ANY_PLATFORM),
         python=table.parsed("python_version", python_version, ""),
         as_of=table.moment("as_of"),
         source_date_epoch=table.integer("source_date_epoch", minimum=1),
@@ -66,7 +66,7 @@ def read_engine_lock(path: Path, *, hint: str = _MEND) -> EngineLock:
     table, problems = _open(path, hint)
     lock = EngineLock(
         engine=table.string("engine"),
-        platform=table.parsed("platform", parse_platform, _ANY_PLATFORM),
+        platform=table.parsed("platform", platform_named, _ANY_PLATFORM),
         inputs=_inputs(table),
         debs=_debs(table),
     )

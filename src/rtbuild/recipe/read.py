@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from rtbuild.errors import RecipeError, UsageError
-from rtbuild.platform import PLATFORMS, Platform, parse_platform
+from rtbuild.platform import PLATFORMS, Platform, platform_named
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, read_image_settings
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
@@ -262,7 +262,7 @@ def _platforms(table: Table) -> tuple[Platform, ...]:
     names_found = table.strings("platforms")
     for index, name in enumerate(names_found):
         try:
-            platforms.append(parse_platform(name))
+            platforms.append(platform_named(name))
         except UsageError as error:
             table.wrong(f"platforms[{index}]", error.brief, hint=error.hint)
     if table.has("platforms") and not names_found:

@@ -158,6 +158,7 @@ def test_a_digit_of_a_hash_that_is_none(path: Path) -> None:
     [
         ('release = "8.0.0"', "release = 8", "release: expected a string, found a whole number"),
         ('platform = "linux/amd64"', 'platform = "linux"', "platform: unknown platform 'linux'"),
+        ('platform = "linux/amd64"', 'platform = "amd64"', "platform: unknown platform 'amd64'"),
         ("size = 1000", "size = -1", "deb[0].size: is -1, at least 1 is expected"),
         ("built = 1600000000", 'built = "now"', "deb[0].built: expected a whole number, found a string"),
         ("[[deb]]\n", "[[deb]]\nmood = 1\n", "deb[0].mood: unknown field"),
