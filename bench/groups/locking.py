@@ -67,7 +67,8 @@ def _uv(ground: Ground, here: Path) -> None:
         [
             *(find_uv_bin(), "pip", "compile", "--no-config", "--quiet", "--generate-hashes"),
             *("--cache-dir", here / "cache", "--default-index", index),
-            *("--python-platform", f"{ground.platform.machine}-manylinux_2_31", "--python-version", ground.lock.python),
+            *("--python-platform", f"{ground.platform.machine}-manylinux_2_31"),
+            *("--python-version", ground.lock.python_version),
             *("--exclude-newer", ground.release.as_of.isoformat(), "--constraints", "bound.txt", "asked.in"),
         ],
         cwd=here,

@@ -51,7 +51,7 @@ def lock(**changed: object) -> Lock:
     fields: dict[str, object] = {
         "release": "8.0.0",
         "platform": PLATFORMS["linux/amd64"],
-        "python": "3.9.2",
+        "python_version": "3.9.2",
         "as_of": datetime(2023, 5, 2, tzinfo=UTC),
         "source_date_epoch": 1_680_352_215,
         "inputs": (("recipes/releases/8.0.0.toml", Sha256("c" * 64)),),

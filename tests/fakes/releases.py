@@ -11,7 +11,7 @@ from rtbuild.recipe.model import ImageSettings, Release, Support
 RELEASE = Release(
     version="8.0.0",
     airflow="2.6.0",
-    python="3.9",
+    python_series="3.9",
     os="Debian 11",
     released="2023-04-30",
     as_of=datetime(2023, 5, 2, tzinfo=UTC),

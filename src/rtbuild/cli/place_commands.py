@@ -64,7 +64,7 @@ def release_document(workspace: Workspace, store: Store, release: Release) -> di
     return {
         "version": release.version,
         "airflow": release.airflow,
-        "python": release.python,
+        "python": release.python_series,
         "os": release.os,
         "released": release.released,
         "platforms": as_document(release.platforms),

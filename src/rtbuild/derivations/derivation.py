@@ -5,14 +5,13 @@ A key holds digests of inputs and nothing of the machine: no host, path, user, t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_bytes
-from rtbuild.errors import LockError
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
+from rtbuild.lockfile.python import installs_python, python_source_version
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Release, Removal
 
@@ -23,7 +22,6 @@ _DEBIAN_SCRIPTS = ("install_packages.sh",)
 _STDLIB_SCRIPTS = ("compile_stdlib.py", "compile_wheels.py")
 _PYTHON_SCRIPTS = ("compile_wheels.py",)
 _SDIST_SCRIPTS = ("build_wheels.py",)
-_BINARY_REBUILD = re.compile(r"\+b\d+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,9 @@ def _derive_debian(
 def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivation:
     pythons = tuple(artifact for artifact in lock.pythons if artifact.layer == layer.name)
     # Bytecode depends on the Python that compiles it, the build platform's: hence its source version, not its .deb.
-    inputs: list[tuple[str, Sha256]] = [("python", _digest([release.python, python_source_version(release, lock)]))]
+    inputs: list[tuple[str, Sha256]] = [
+        ("python", _digest([release.python_series, python_source_version(release, lock)]))
+    ]
     inputs += [
         (f"{'package' if one.local else 'wheel'} {one.name}", _digest([one.sha256, uploaded_epoch(one)]))
         for one in pythons
@@ -120,30 +120,9 @@ def _derive_files(release: Release, lock: Lock, layer: FilesLayer) -> Derivation
     return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(_recipe_inputs(layer, ())))
 
 
-def python_source_version(release: Release, lock: Lock) -> str:
-    """The version of the Debian source package of the target's Python, the same on every architecture.
-
-    Raises `LockError` where the lock has no such Python.
-    """
-    package = f"python{release.python}-minimal"
-    for deb in lock.debs:
-        if deb.name == package:
-            # Debian Policy 5.6.12 and wanna-build: `+bN` marks a rebuild of the same source on one architecture
-            return _BINARY_REBUILD.sub("", deb.version)
-    raise LockError(
-        f"the lock of {release.version} has no package {package}",
-        hint="a Debian layer must install the Python that the release names",
-    )
-
-
 def uploaded_epoch(artifact: PythonArtifact) -> int:
     """When the index got the artifact, in whole seconds since 1970."""
     return int(artifact.uploaded.timestamp())
-
-
-def installs_python(release: Release, debs: Iterable[DebArtifact]) -> bool:
-    """True if `debs` bring the standard library of the release's Python, which rtbuild then compiles."""
-    return any(deb.name == f"python{release.python}-minimal" for deb in debs)
 
 
 def removals_of(release: Release, layer: DebianLayer) -> tuple[Removal, ...]:

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
 
 from packaging.requirements import Requirement
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import ResolutionError
-from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input, target_python
+from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
 from rtbuild.lockfile.local import stale_local
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.lockfile.patched import stale_patches
-from rtbuild.platform import Platform
+from rtbuild.lockfile.python import target_python_version
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.names import normalized
 
 Inputs = tuple[tuple[str, Sha256], ...]
 """Digests of recipes, by file."""
-
-
-class Locks(Protocol):
-    """Where locks are (see `rtbuild.workspace.Workspace`)."""
-
-    def lock_path(self, version: str, platform: Platform) -> Path: ...
-
-    def read_lock(self, version: str, platform: Platform) -> Lock: ...
-
-
-def check_lock(workspace: Locks, release: Release, platform: Platform) -> tuple[str, ...]:
-    """What is stale or missing, one line each; empty where the lock fits.
-
-    Raises `RecipeError` for a platform the release does not have, and `LockError` for a malformed lock.
-    """
-    release.require_platform(platform)
-    path = workspace.lock_path(release.version, platform)
-    if not path.exists():
-        return (f"there is no lock of {release.version} for {platform}",)
-    return stale_parts(release, workspace.read_lock(release.version, platform))
 
 
 def stale_parts(release: Release, lock: Lock) -> tuple[str, ...]:
@@ -99,9 +77,9 @@ def _differing(release: Release, lock: Lock) -> list[str]:
     found.extend(stale_local(lock.pythons, release))
     found.extend(stale_patches(lock.pythons, release))
     with suppress(ResolutionError):  # that Python is not there is told by name
-        python = target_python(release, lock.debs)
-        if lock.python != python:
-            found.append(f"python_version is {lock.python}, but the locked packages bring {python}")
+        python_version = target_python_version(release, lock.debs)
+        if lock.python_version != python_version:
+            found.append(f"python_version is {lock.python_version}, but the locked packages bring {python_version}")
     newest = newest_input(lock.debs, lock.pythons)
     if lock.source_date_epoch != newest:
         found.append(f"source_date_epoch is {lock.source_date_epoch}, but the newest package is of {newest}")

@@ -9,6 +9,7 @@ from datetime import UTC
 from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.model import DebArtifact, PythonArtifact
+from rtbuild.lockfile.python import upstream_version
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import Release
 
@@ -35,13 +36,15 @@ def debian_question(release: Release, platform: Platform) -> Sha256:
     return sha256_bytes(canonical_json({"schema": 1, "platform": str(platform), "layers": layers}))
 
 
-def python_question(release: Release, platform: Platform, python: str, glibc: tuple[int, int], resolver: str) -> Sha256:
+def python_question(
+    release: Release, platform: Platform, python_version: str, glibc: tuple[int, int], resolver: str
+) -> Sha256:
     """The digest of all that the choice of Python packages depends on; `resolver` names the program that chooses."""
     question: dict[str, object] = {
         "schema": 1,
         "resolver": resolver,
         "platform": str(platform),
-        "python": python,
+        "python": python_version,
         "glibc": list(glibc),
         "as_of": release.as_of.astimezone(UTC).isoformat(),
         "requirements": sorted(release.requirements),
@@ -58,16 +61,6 @@ def python_question(release: Release, platform: Platform, python: str, glibc: tu
     return sha256_bytes(canonical_json(question))
 
 
-def target_python(release: Release, debs: Iterable[DebArtifact]) -> str:
-    """The full version of the Python among `debs` (`3.9.2`); `ResolutionError` where there is none."""
-    name = f"libpython{release.python}-minimal"
-    for deb in debs:
-        if deb.name == name:
-            return upstream_version(deb.version)
-    hint = f"a Debian layer has to name python{release.python}"
-    raise ResolutionError(f"release {release.version}: no Debian package brings Python {release.python}", hint=hint)
-
-
 def target_glibc(debs: Iterable[DebArtifact]) -> tuple[int, int]:
     """The C library's version among `debs` (`(2, 31)`), which says what wheels may ask for (PEP 600)."""
     for deb in debs:
@@ -80,12 +73,6 @@ def target_glibc(debs: Iterable[DebArtifact]) -> tuple[int, int]:
                 )
             return int(parts[1]), int(parts[2])
     raise ResolutionError("no Debian package brings the C library", hint="a Debian layer has to need libc6")
-
-
-def upstream_version(version: str) -> str:
-    """A Debian version without its epoch and revision (Debian Policy 5.6.12)."""
-    without_epoch = version.partition(":")[2] or version
-    return without_epoch.rpartition("-")[0] or without_epoch
 
 
 def newest_input(debs: Iterable[DebArtifact], pythons: Iterable[PythonArtifact]) -> int:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from rtbuild.lockfile.model import Lock, PythonArtifact
+from rtbuild.lockfile.python import python_series
 
 Format = Literal["requirements", "pylock"]
 
@@ -35,7 +36,9 @@ def export_lock(lock: Lock, form: Format) -> str:
 
 
 def _requirements(lock: Lock) -> str:
-    lines = [f"# release {lock.release} for {lock.platform}, Python {lock.python}, as of {lock.as_of.isoformat()}"]
+    lines = [
+        f"# release {lock.release} for {lock.platform}, Python {lock.python_version}, as of {lock.as_of.isoformat()}"
+    ]
     for one in sorted(lock.pythons, key=lambda one: one.name):
         if one.local:
             lines += [f"# {one.name}=={one.version} is on no index: pip install --no-deps ./{one.path}"]
@@ -49,7 +52,7 @@ def _requirements(lock: Lock) -> str:
 def _pylock(lock: Lock) -> str:
     pylock = Pylock(
         lock_version=Version("1.0"),
-        requires_python=SpecifierSet(f"=={'.'.join(lock.python.split('.')[:2])}.*"),
+        requires_python=SpecifierSet(f"=={python_series(lock.python_version)}.*"),
         created_by="rtbuild",
         packages=[_package(one) for one in sorted(lock.pythons, key=lambda one: one.name)],
     )

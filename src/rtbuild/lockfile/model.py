@@ -102,7 +102,7 @@ class Lock:
 
     release: str
     platform: Platform
-    python: str
+    python_version: str
     """The full version of the target's Python (`3.9.2`)."""
     as_of: datetime
     source_date_epoch: int

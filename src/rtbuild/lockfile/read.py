@@ -38,7 +38,7 @@ def read_lock(path: Path, *, hint: str = _MEND) -> Lock:
     lock = Lock(
         release=table.string("release"),
         platform=table.parsed("platform", platform_named, _ANY_PLATFORM),
-        python=table.parsed("python_version", python_version, ""),
+        python_version=table.parsed("python_version", python_version, ""),
         as_of=table.moment("as_of"),
         source_date_epoch=table.integer("source_date_epoch", minimum=1),
         inputs=_inputs(table),

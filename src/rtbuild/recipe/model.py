@@ -214,7 +214,7 @@ class Release:
 
     version: str
     airflow: str
-    python: str
+    python_series: str
     os: str
     released: str
     as_of: datetime

@@ -87,7 +87,7 @@ def read_release(root: Path, version: str) -> Release:
     return Release(
         version=version,
         airflow=airflow,
-        python=python,
+        python_series=python,
         os=system,
         released=released,
         as_of=as_of,
