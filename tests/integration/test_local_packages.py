@@ -14,22 +14,21 @@ import pytest
 from rtbuild.derivations.derivation import derive
 from rtbuild.derivations.plan import PlannedLayer
 from rtbuild.engine.engine import Engine
-from rtbuild.formats.frames import DEFAULT, open_uncompressed
+from rtbuild.formats.frames import open_uncompressed
 from rtbuild.layers.python import realise_python
 from rtbuild.lockfile.local import as_locked
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.mirror.download import fetch
 from rtbuild.oci.layer import LayerDigest
-from rtbuild.oci.layout import Layout
 from rtbuild.recipe.layers import read_layer
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.recipe.sdist import local_sdists
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
-from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.local import store_local
 from rtbuild.wheels.toolroot import tool_debs
 from rtbuild.workspace import Workspace
+from tests.fakes.environments import environment
 from tests.integration.command_line import artifacts_of, lend
 from tests.integration.told import Told
 
@@ -75,15 +74,7 @@ def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, en
     lock = replace(whole, pythons=(package,), debs=tool_debs(whole.debs))
     store = lend(artifacts_of(lock), source, folder)
     store_local(release, lock, store)
-    shop = BuildEnvironment(
-        store=store,
-        layout=Layout.create(store.layout),
-        engine=engine,
-        platform=lock.platform,
-        compressor=DEFAULT,
-        jobs=jobs,
-        progress=Told(),
-    )
+    made_in = environment(store, engine, jobs=jobs, progress=Told())
     planned = PlannedLayer(
         name=LAYER,
         state="build",
@@ -92,9 +83,9 @@ def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, en
         derivation=derive(release, lock, layer, {}),
         realisation=None,
     )
-    ((_, digest),) = realise_python(shop, release, lock, [planned])
+    ((_, digest),) = realise_python(release, lock, [planned], made_in)
     wheels = [path.read_bytes() for path in store.trees.glob("*.whl")]
-    return Made(version=package.version, digest=digest, wheels=wheels, blob=shop.layout.blob_path(digest.blob))
+    return Made(version=package.version, digest=digest, wheels=wheels, blob=made_in.layout.blob_path(digest.blob))
 
 
 @pytest.fixture

@@ -67,12 +67,12 @@ def test_a_lock_that_records_another_layer(small: SmallRelease, room: Path) -> N
     assert answer.code == 3
     assert re.search(r"^  DIFFERS python  sha256:", answer.stdout, re.MULTILINE)
     assert f"          expected sha256:{'0' * 64}\n" in answer.stdout
-    assert "the store does not hold the layer that the lock records" in answer.stdout
+    assert "the recorded layer is not in the store" in answer.stdout
     assert re.findall(r"^  equal   (\S+)", answer.stdout, re.MULTILINE) == ["base-os", "airflow"]
     # The image is the one that the lock records, and still: a wrong digest in the lock is not reproduced.
     heading, mismatch = answer.stdout.splitlines()[-2:]
     assert heading == "NOT REPRODUCIBLE:"
-    assert mismatch.startswith("  layer python (of the same inputs): sha256:")
+    assert mismatch.startswith("  layer python (same inputs): sha256:")
 
 
 def test_a_lock_that_records_other_images(small: SmallRelease, room: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_lock_that_records_other_images(small: SmallRelease, room: Path) -> No
     assert answer.code == 3
     assert answer.document["matches_lock"] is False
     assert answer.document["mismatches"] == [
-        f"image ID: {small.answer['image_id']}, the lock says sha256:{'0' * 64}",
-        f"base manifest digest: {small.answer['image_base']['manifest']}, the lock says sha256:{'1' * 64}",
+        f"image ID: {small.answer['image_id']}, the lock records sha256:{'0' * 64}",
+        f"base manifest digest: {small.answer['image_base']['manifest']}, the lock records sha256:{'1' * 64}",
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_lock_that_records_another_base_image(small: SmallRelease, room: Path)
     assert answer.code == 3
     assert answer.stdout.splitlines()[-2:] == [
         "NOT REPRODUCIBLE:",
-        f"  base image ID: {small.answer['image_base']['id']}, the lock says sha256:{'0' * 64}",
+        f"  base image ID: {small.answer['image_base']['id']}, the lock records sha256:{'0' * 64}",
     ]
 
 

@@ -18,7 +18,6 @@ from rtbuild.engine.engine import Engine
 from rtbuild.formats.tar import END
 from rtbuild.lockfile.model import Lock
 from rtbuild.mirror.download import fetch
-from rtbuild.progress import Silent
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
@@ -26,6 +25,7 @@ from rtbuild.wheels.realise import WheelTree, realise_trees
 from rtbuild.wheels.sdists import realise_wheels
 from rtbuild.wheels.toolroot import tool_debs, unpack_debs
 from rtbuild.workspace import Workspace
+from tests.fakes.environments import environment
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +80,7 @@ def first(
     release: Release, small: Lock, settings: Settings, engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Store, tuple[WheelTree, ...]]:
     store = fresh_store(tmp_path_factory.mktemp("first"), small, settings)
-    return store, realise_trees(release, small, store=store, engine=engine, log=store.logs.joinpath)
+    return store, realise_trees(release, small, environment(store, engine))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_trees_made_twice_are_equal(
     again: dict[str, WheelTree] = {}
     for half in (small.pythons[1::2], small.pythons[::2]):
         part = replace(small, pythons=half)
-        trees = realise_trees(release, part, store=store, engine=engine, log=store.logs.joinpath, jobs=1)
+        trees = realise_trees(release, part, environment(store, engine, jobs=1))
         again |= {tree.package: tree for tree in trees}
     shared = {"gcloud-aio-auth", "gcloud-aio-storage"}  # what they leave to each other depends on both
     for tree in first[1]:
@@ -140,8 +140,7 @@ def test_sdists_give_the_same_wheel_each_time(
     store = fresh_store(tmp_path / "store", only, settings)
 
     def wheels(where: Store, lock: Lock) -> dict[str, str]:
-        log = where.logs.joinpath
-        made = realise_wheels(release, lock, store=where, engine=engine, log=log, progress=Silent())
+        made = realise_wheels(release, lock, environment(where, engine))
         return {name: wheel.sha256 for name, wheel in made.items()}
 
     assert wheels(store, only) == wheels(first[0], small)

@@ -16,7 +16,7 @@ from rtbuild.text import size_text
 
 if TYPE_CHECKING:
     from rtbuild.derivations.plan import Plan
-    from rtbuild.verbs.build_result import BuildResult
+    from rtbuild.verbs.build import BuildResult
 
 NOT_REPRODUCIBLE = NotReproducibleError.exit_code
 
@@ -38,15 +38,11 @@ def plan(invocation: Invocation, release: str, platform: str | None) -> None:
     Example:
       rtbuild plan 8.0 --platform linux/amd64
     """
-    from rtbuild.derivations.plan import plan_release
-    from rtbuild.formats.frames import COMPRESSORS
+    from rtbuild.verbs.plan import plan as plan_release
 
-    workspace, settings = invocation.workspace(), invocation.settings()
-    found, target = workspace.release(release), chosen_platform(platform)
-    found.require_platform(target)
-    lock = workspace.read_lock(found.version, target)
-    compressor = COMPRESSORS[settings.compression]()
-    planned = plan_release(found, lock, invocation.store(read_only=True), compressor=compressor.name)
+    planned = plan_release(
+        invocation.workspace(), release, platform=chosen_platform(platform), settings=invocation.settings()
+    )
     invocation.answer(plan_document(planned), plan_text(planned))
 
 
@@ -182,8 +178,8 @@ def verify(
       rtbuild verify 8.0 --report report/
       rtbuild verify 8.0 --against image/
     """
+    from rtbuild.verbs.verify import describe_verification
     from rtbuild.verbs.verify import verify as verify_release
-    from rtbuild.verbs.verify_report import describe_verification
 
     with invocation.progress() as progress:
         outcome = verify_release(

@@ -49,10 +49,11 @@ def size(invocation: Invocation, release: str, platform: str | None, top: int, h
       rtbuild size 8.0 --json | jq '.layers[].packages[] | select(.name == "pandas")'
     """
     from rtbuild.inventory.page import treemap_page
-    from rtbuild.verbs.size import measure_release
+    from rtbuild.verbs.size import size as measure_release
 
-    workspace, store = invocation.workspace(), invocation.store(read_only=True)
-    image = measure_release(workspace, release, platform=chosen_platform(platform), store=store)
+    image = measure_release(
+        invocation.workspace(), release, platform=chosen_platform(platform), settings=invocation.settings()
+    )
     if html is not None:
         html.write_text(treemap_page(image), encoding="utf-8")
     invocation.answer(size_document(image), size_text_tree(image, top))

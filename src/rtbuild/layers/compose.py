@@ -42,13 +42,13 @@ class Image:
 
 
 def compose_images(
-    layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation]
+    release: Release, lock: Lock, realisations: Sequence[Realisation], layout: Layout
 ) -> tuple[Image, ...]:
-    """The image of `release` and, where its config has ONBUILD triggers, the same without them as `-base`."""
-    images = [_compose(layout, release, lock, realisations, release.version)]
+    """Write the image of `release` into `layout`, and as `-base` the same without ONBUILD triggers if it has any."""
+    images = [_compose(release, lock, realisations, release.version, layout)]
     if release.image.on_build:
         plain = replace(release, image=replace(release.image, on_build=()))
-        images.append(_compose(layout, plain, lock, realisations, f"{release.version}-base"))
+        images.append(_compose(plain, lock, realisations, f"{release.version}-base", layout))
     return tuple(images)
 
 
@@ -67,7 +67,7 @@ def list_in_store(
         Layout(store.layout).list_images(entries)
 
 
-def _compose(layout: Layout, release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str) -> Image:
+def _compose(release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str, layout: Layout) -> Image:
     content = image_config(
         release.image,
         platform=lock.platform,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rtbuild.derivations.derivation import Derivation, installs_python, removals_of
+from rtbuild.derivations.derivation import Derivation, removals_of
 from rtbuild.digest import sha256_bytes
 from rtbuild.engine.build import layout_reference
 from rtbuild.errors import BuildError
@@ -16,10 +16,12 @@ from rtbuild.files import link_file
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.inside import read_script
 from rtbuild.lockfile.model import DebArtifact
+from rtbuild.lockfile.python import installs_python
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout, read_stored_image
+from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, ImageSettings, InstalledFile, Release
 from rtbuild.store.realisation import Realisation
 from rtbuild.wheels.environment import BuildEnvironment
@@ -35,33 +37,37 @@ _SCRIPTS = ("install_packages.sh", "compile_stdlib.py", "compile_wheels.py")
 
 
 def realise_debian(
-    shop: BuildEnvironment, release: Release, layer: DebianLayer, derivation: Derivation, parent: Realisation | None
+    release: Release,
+    layer: DebianLayer,
+    derivation: Derivation,
+    parent: Realisation | None,
+    environment: BuildEnvironment,
 ) -> LayerDigest:
     """Build the layer of `derivation` on `parent` (None: on nothing) and put it into the store's layout.
 
     The artifacts must be in the store, verified. Raises `BuildError` with the log's end, `EngineError`.
     """
     task = f"layer {layer.name}"
-    shop.progress.begin(task)
-    with shop.store.temporary(f"layer-{layer.name}") as folder:
+    environment.progress.begin(task)
+    with environment.store.temporary(f"layer-{layer.name}") as folder:
         context = folder / "context"
-        _write_context(shop, release, layer, derivation, context)
+        _write_context(release, layer, derivation, context, environment)
         contexts = {}
         if parent is not None:
-            contexts["parent"] = _parent_reference(shop, parent, folder / "parent")
+            contexts["parent"] = _parent_reference(parent, folder / "parent", derivation.platform, environment)
             # an export leaves out what its layout has already
             exported = Layout.create(folder / "export").blob_path(parent.blob)
-            link_file(shop.layout.blob_path(parent.blob), exported)
-        shop.engine.build(
+            link_file(environment.layout.blob_path(parent.blob), exported)
+        environment.engine.build(
             context,
             contexts=contexts,
             output=folder / "export",
             platform=derivation.platform,
-            log=shop.log(f"{release.version}-{derivation.platform.slug}-{layer.name}"),
+            log=environment.log(f"{release.version}-{derivation.platform.slug}-{layer.name}"),
             title=task,
         )
         raw = _exported_layers(folder / "export", below=0 if parent is None else 1)
-        with LayerWriter(shop.layout, compressor=shop.compressor, workers=shop.jobs) as writer:
+        with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
             return canonical_layer(
                 raw,
                 writer,
@@ -95,16 +101,16 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
 
 
 def _write_context(
-    shop: BuildEnvironment, release: Release, layer: DebianLayer, derivation: Derivation, context: Path
+    release: Release, layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment
 ) -> None:
     """The folder that BuildKit gets: the packages by hard link, what to do with them, and the scripts that do it."""
     debs = derivation.debs
     (context / "debs").mkdir(parents=True)
     for deb in debs:
-        link_file(shop.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
+        link_file(environment.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
     for name in _SCRIPTS:
         (context / name).write_bytes(read_script(name))
-    python = f"/usr/bin/python{release.python}" if installs_python(release, debs) else ""
+    python = f"/usr/bin/python{release.python_series}" if installs_python(release, debs) else ""
     lines = {
         "epoch": [str(derivation.epoch)],
         "order": [deb.filename for deb in debs],
@@ -121,7 +127,11 @@ def _write_context(
     if layer.parent is None:
         essential = [deb.name for deb in debs if deb.essential]
         bootstrap = tool_debs(debs, [*essential, _AWK])
-        unpack_debs([shop.store.artifact_path(deb.sha256) for deb in bootstrap], context / "root.tar", jobs=shop.jobs)
+        unpack_debs(
+            [environment.store.artifact_path(deb.sha256) for deb in bootstrap],
+            context / "root.tar",
+            jobs=environment.jobs,
+        )
         start = "FROM scratch\nADD root.tar /"
     (context / "Dockerfile").write_text(
         f"{start}\n"
@@ -139,15 +149,16 @@ def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:
             yield found
 
 
-def _parent_reference(shop: BuildEnvironment, parent: Realisation, folder: Path) -> str:
+def _parent_reference(parent: Realisation, folder: Path, platform: Platform, environment: BuildEnvironment) -> str:
     """An image of the parent layer alone, as BuildKit takes a parent."""
-    platform = shop.platform
-    config = shop.layout.put_blob(
+    config = environment.layout.put_blob(
         image_config(ImageSettings(), platform=platform, epoch=0, layers=[(parent.layer, parent.diff_id)]), CONFIG
     )
     below = Descriptor(media_type=parent.media_type, digest=parent.blob, size=parent.blob_size)
-    document = shop.layout.put_blob(manifest(config, [below]), MANIFEST)
-    return layout_reference(folder, blobs=shop.layout.root / "blobs", manifest=document.digest, size=document.size)
+    document = environment.layout.put_blob(manifest(config, [below]), MANIFEST)
+    return layout_reference(
+        folder, blobs=environment.layout.root / "blobs", manifest=document.digest, size=document.size
+    )
 
 
 def _exported_layers(export: Path, *, below: int) -> list[Path]:

@@ -18,7 +18,7 @@ from rtbuild.wheels.scheme import Scheme, debian_scheme
 
 
 def realise_python(
-    shop: BuildEnvironment, release: Release, lock: Lock, planned: Sequence[PlannedLayer]
+    release: Release, lock: Lock, planned: Sequence[PlannedLayer], environment: BuildEnvironment
 ) -> Iterator[tuple[Derivation, LayerDigest]]:
     """Build the planned Python layers, all their trees first, and put them into the store's layout one by one.
 
@@ -27,30 +27,27 @@ def realise_python(
     """
     layers = [one.layer for one in planned if isinstance(one.layer, PythonLayer)]
     for layer in layers:
-        shop.progress.begin(f"layer {layer.name}")
-    trees = realise_trees(
-        release,
-        lock,
-        layers,
-        store=shop.store,
-        engine=shop.engine,
-        compressor=shop.compressor,
-        jobs=shop.jobs,
-        log=shop.log,
-        progress=shop.progress,
-    )
+        environment.progress.begin(f"layer {layer.name}")
+    trees = realise_trees(release, lock, environment, layers=layers)
     for tree in trees:
         if tree.stored.repaired:
-            shop.progress.note(f"the tree of {tree.package} in the store was damaged and is made again")
+            environment.progress.note(f"the tree of {tree.package} in the store was damaged and is made again")
     for one in planned:
         if isinstance(one.layer, PythonLayer):
             assert one.derivation is not None  # a Python layer's inputs are all in the lock
             mine = [tree for tree in trees if tree.layer == one.name]
-            yield one.derivation, _write_layer(shop, one.layer, one.derivation, mine, debian_scheme(release.python))
+            yield (
+                one.derivation,
+                _write_layer(one.layer, one.derivation, mine, debian_scheme(release.python_series), environment),
+            )
 
 
 def _write_layer(
-    shop: BuildEnvironment, layer: PythonLayer, derivation: Derivation, trees: Sequence[WheelTree], scheme: Scheme
+    layer: PythonLayer,
+    derivation: Derivation,
+    trees: Sequence[WheelTree],
+    scheme: Scheme,
+    environment: BuildEnvironment,
 ) -> LayerDigest:
     paths = {file.path for tree in trees for file in tree.index.files}
     added = list(installed_entries(layer.files, derivation.epoch))
@@ -58,7 +55,7 @@ def _write_layer(
         if entry.path in paths:
             raise RecipeError(f"recipes/layers/{layer.name}.toml: a wheel installs /{entry.path} as well")
     folders = _folders(trees, scheme) - {entry.path for entry, _ in added}
-    with LayerWriter(shop.layout, compressor=shop.compressor, workers=shop.jobs) as writer:
+    with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
         members: Iterable[tuple[Entry, bytes]] = [
             *((Entry(path=path, type=DIRECTORY, mode=0o755, mtime=derivation.epoch), b"") for path in folders),
             *added,

@@ -7,37 +7,70 @@ from collections.abc import Sequence
 from rtbuild.engine.private import DEFAULT_NAME, engine_status, packages_digest
 from rtbuild.engine.select import find_engine
 from rtbuild.errors import EngineError
-from rtbuild.lockfile.model import Artifact, DebArtifact, Lock
-from rtbuild.mirror.download import FetchReport, fetch
-from rtbuild.platform import host_platform
-from rtbuild.progress import Progress
-from rtbuild.settings import Settings
+from rtbuild.lockfile.model import Artifact, DebArtifact
+from rtbuild.mirror.download import FetchReport
+from rtbuild.mirror.download import fetch as fetch_artifacts
+from rtbuild.platform import Platform, host_platform
+from rtbuild.progress import Progress, Silent
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.wheels.local import store_local
 from rtbuild.workspace import Workspace
 
 
-def fetch_release(
-    workspace: Workspace, lock: Lock, settings: Settings, store: Store, progress: Progress, *, engine: bool = False
+def fetch(
+    workspace: Workspace,
+    release: str,
+    *,
+    platform: Platform | None = None,
+    settings: Settings | None = None,
+    engine: bool = False,
+    progress: Progress | None = None,
 ) -> FetchReport:
-    """Put everything into `store` that building by `lock` takes.
+    """Put every file that building a release takes into the store, so that a build needs no network.
 
-    The packages of a private engine are among it where this machine has no Docker that will do and they are not
-    unpacked yet, and with `engine` in any case. Raises what `fetch` raises, `RecipeError` and `LockError`.
+    Args:
+        workspace: The folder with recipes and locks.
+        release: A version (`8.0.0`) or a series (`8.0`, its newest release).
+        platform: The platform to fetch for; this machine's by default.
+        settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
+        engine: Fetch the packages of the private engine in any case. By default they are fetched only if this machine
+            has no usable Docker and the engine is not unpacked yet.
+        progress: Who is told about the work; nobody by default.
+
+    Raises:
+        RecipeError: if a recipe is missing or malformed.
+        LockError: if a lock is missing, malformed, or stale in a local package.
+        MirrorError: if no mirror serves a file.
+        IntegrityError: if mirrors serve other bytes than the lock names.
+        StoreError: if the store cannot be written.
     """
-    recipe = workspace.release(lock.release)
+    progress = progress or Silent()
+    settings = settings or load_settings({}, workspace.root)
+    recipe = workspace.release(release)
+    target = platform or host_platform()
+    recipe.require_platform(target)
+    lock = workspace.read_lock(recipe.version, target)
+    store = Store.open(settings.store, progress)
     artifacts: tuple[Artifact, ...] = lock.remote
     suites = recipe.suites
     packages = engine_packages(workspace)
     if packages and (engine or _lacks_engine(settings, packages)):
-        progress.note("the packages of a private engine are fetched too")
+        progress.note("fetching the packages of a private engine as well")
         artifacts, suites = (*artifacts, *packages), (*suites, *workspace.engine(DEFAULT_NAME).suites)
     store_local(recipe, lock, store)
-    return fetch(artifacts, store, settings, suites=suites, progress=progress)
+    return fetch_artifacts(artifacts, store, settings, suites=suites, progress=progress)
+
+
+def engine_packages(workspace: Workspace) -> tuple[DebArtifact, ...]:
+    """Return the packages of the private engine that a build on this machine would start; none if it is not locked."""
+    if not workspace.engine_lock_path(DEFAULT_NAME, host_platform()).is_file():
+        return ()
+    return workspace.read_engine_lock(DEFAULT_NAME, host_platform()).debs
 
 
 def _lacks_engine(settings: Settings, packages: Sequence[DebArtifact]) -> bool:
-    """True if a build here would have to fetch `packages`: nothing on this machine will do, and nothing is named."""
+    """Return whether a build here would have to fetch `packages`: no usable Docker, and none is named."""
     if settings.builder or settings.docker_host or settings.docker_context:
         return False
     try:
@@ -45,10 +78,3 @@ def _lacks_engine(settings: Settings, packages: Sequence[DebArtifact]) -> bool:
     except EngineError:
         return engine_status(settings.engine_dir).packages != packages_digest(packages)
     return False
-
-
-def engine_packages(workspace: Workspace) -> tuple[DebArtifact, ...]:
-    """The packages of the private engine that a build on this machine would start; none where no lock names any."""
-    if not workspace.engine_lock_path(DEFAULT_NAME, host_platform()).is_file():
-        return ()
-    return workspace.read_engine_lock(DEFAULT_NAME, host_platform()).debs

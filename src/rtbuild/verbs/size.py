@@ -1,4 +1,4 @@
-"""The verb: from a release in the store to sizes by layer, package and file. Of images it reads the layers alone."""
+"""The `size` verb: what takes the space in a release in the store, by layer, package and file."""
 
 from __future__ import annotations
 
@@ -10,55 +10,86 @@ from rtbuild.derivations.plan import plan_release
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.inventory.contents import LayerContents, Owner, owner_of, read_contents
 from rtbuild.inventory.model import FileSize, ImageSize, LayerSize, PackageSize
+from rtbuild.lockfile.model import Lock
 from rtbuild.oci.layout import Layout
 from rtbuild.platform import Platform, host_platform
+from rtbuild.recipe.model import Release
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
 
 
-def measure_release(workspace: Workspace, release: str, *, platform: Platform | None = None, store: Store) -> ImageSize:
-    """What takes the space in `release` (`8.0` or `8.0.0`) for `platform` (default: this machine's), as `store` has it.
+def size(
+    workspace: Workspace, release: str, *, platform: Platform | None = None, settings: Settings | None = None
+) -> ImageSize:
+    """Measure what takes the space in a release that is built, by layer, package and file.
 
-    Raises `StoreError` where a layer is not built, or its key not the one of today's lock and recipes; `IntegrityError`
-    for a damaged layer; and what reading the workspace does.
+    Args:
+        workspace: The folder with recipes and locks.
+        release: A version (`8.0.0`) or a series (`8.0`, its newest release).
+        platform: The platform to measure; this machine's by default.
+        settings: Where the store is; by default that of `rtbuild.toml` in the workspace.
+
+    Raises:
+        StoreError: if a layer is not built, or was built from other recipes or another lock.
+        IntegrityError: if a layer is damaged.
+        RecipeError: if a recipe is missing or malformed.
+        LockError: if the lock is missing or malformed.
     """
+    settings = settings or load_settings({}, workspace.root)
     recipe = workspace.release(release)
     target = platform or host_platform()
     recipe.require_platform(target)
-    plan = plan_release(recipe, workspace.read_lock(recipe.version, target), store)
-    built: list[Realisation] = []
-    for layer in plan.layers:
-        if layer.realisation is None:
+    lock = workspace.read_lock(recipe.version, target)
+    store = Store.read_only(settings.store)
+    realisations = built_layers(recipe, lock, store)
+    contents = _read_layers(realisations, store)
+    return ImageSize(release=recipe.version, platform=str(target), layers=_layers(realisations, contents))
+
+
+def built_layers(release: Release, lock: Lock, store: Store) -> list[Realisation]:
+    """Return the layers of `release` in the store, bottom first.
+
+    Raises:
+        StoreError: if one is not built, or was built from other recipes or another lock.
+    """
+    realisations: list[Realisation] = []
+    for planned in plan_release(release, lock, store).layers:
+        if planned.realisation is None:
             raise StoreError(
-                f"{recipe.version} for {target} is not in {store.root}: layer {layer.name}",
-                details=layer.reason,
-                hint=f"build it first: rtbuild build {recipe.version} --platform {target}",
+                f"{release.version} for {lock.platform} is not in {store.root}: layer {planned.name}",
+                details=planned.reason,
+                hint=f"build it first: rtbuild build {release.version} --platform {lock.platform}",
             )
-        built.append(layer.realisation)
+        realisations.append(planned.realisation)
+    return realisations
+
+
+def _read_layers(realisations: Sequence[Realisation], store: Store) -> list[LayerContents]:
     layout = Layout(store.layout)
 
     def read(realisation: Realisation) -> LayerContents:
         try:
             return read_contents(layout.blob_path(realisation.blob))
         except IntegrityError as error:
-            hint = "rtbuild store verify removes what is damaged, the next build makes it again"
+            hint = "remove it with: rtbuild store verify; the next build rebuilds it"
             raise IntegrityError(
                 f"layer {realisation.layer}: {error.brief}", details=error.details, hint=hint
             ) from None
 
-    # Decompressing leaves Python's lock; the largest layer first, because it takes longest.
-    with ThreadPoolExecutor(min(len(built), os.cpu_count() or 1)) as pool:
-        reading = {one.layer: pool.submit(read, one) for one in sorted(built, key=lambda one: -one.size)}
-        contents = [reading[one.layer].result() for one in built]
-    return ImageSize(release=recipe.version, platform=str(target), layers=_layers(built, contents))
+    # Decompressing releases the GIL; the largest layer first, because it takes longest.
+    with ThreadPoolExecutor(min(len(realisations), os.cpu_count() or 1)) as pool:
+        largest_first = sorted(realisations, key=lambda realisation: -realisation.size)
+        reading = {realisation.layer: pool.submit(read, realisation) for realisation in largest_first}
+        return [reading[realisation.layer].result() for realisation in realisations]
 
 
-def _layers(built: Sequence[Realisation], contents: Sequence[LayerContents]) -> tuple[LayerSize, ...]:
+def _layers(realisations: Sequence[Realisation], contents: Sequence[LayerContents]) -> tuple[LayerSize, ...]:
     layers = []
-    for index, realisation in enumerate(built):
-        # A path's owner may be told in a layer below: what a script of this one wrote over.
-        maps = [one.owners for one in reversed(contents[: index + 1])]
+    for index, realisation in enumerate(realisations):
+        # The owner of a path may be known from a layer below, if a script of this one overwrote the file.
+        maps = [layer.owners for layer in reversed(contents[: index + 1])]
         packages = _packages(contents[index].files, maps)
         layers.append(
             LayerSize(

@@ -1,30 +1,88 @@
-"""The `verify` verb: build a release again from nothing, and compare layer by layer with what the lock records."""
+"""The `verify` verb: rebuild a release from nothing, and compare it layer by layer with its lock or another image."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rtbuild.digest import DiffId, Digest
-from rtbuild.errors import LockError, UsageError
+from rtbuild.errors import LockError, StoreError, UsageError
 from rtbuild.files import link_file
-from rtbuild.lockfile.model import Artifact, ImageResult, LayerResult, Lock
+from rtbuild.lockfile.model import Artifact, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
 from rtbuild.oci.names import is_called
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
-from rtbuild.settings import Settings
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from rtbuild.verbs.build import build
-from rtbuild.verbs.build_result import BuildResult
+from rtbuild.verbs.build import BuildResult, BuiltLayer, build
 from rtbuild.verbs.fetch import engine_packages
-from rtbuild.verbs.verify_report import VerifiedLayer, VerifyReport, write_report
 from rtbuild.workspace import Workspace
+
+_SHOWN = 20
+"""Differences of one layer that the report shows as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedLayer:
+    """One layer: the diff ID that the lock (or the other image) records, and the one that was rebuilt.
+
+    `differences` are named if the expected layer's bytes are available; otherwise `note` says why they are not.
+    """
+
+    name: str
+    expected: DiffId | None
+    found: DiffId | None
+    differences: tuple[Difference, ...] = ()
+    note: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the bytes are the expected ones."""
+        return self.expected == self.found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        release: The version, such as `8.0.0`.
+        platform: The platform, such as `linux/amd64`.
+        reproducible: Whether nothing differs.
+        mismatches: Everything that differs, one line each, the image without ONBUILD triggers included.
+        expected_image_id: The image ID that the lock (or the other image) has.
+        image_id: The image ID that was rebuilt.
+        expected_manifest_digest: The manifest digest that the lock (or the other image) has.
+        manifest_digest: The manifest digest that was rebuilt.
+        manifest_equal: Whether the two are equal; None if another compressor wrote the expected blobs.
+        expected_base_image_id: The same as `expected_image_id` for the image without ONBUILD triggers; None if there is
+            none, or if an image layout was compared with.
+        base_image_id: The ID of that image as it was rebuilt.
+        layers: The layers, bottom first.
+        seconds: How long the verification took.
+    """
+
+    release: str
+    platform: str
+    reproducible: bool
+    mismatches: tuple[str, ...]
+    expected_image_id: Digest
+    image_id: Digest
+    expected_manifest_digest: Digest | None
+    manifest_digest: Digest
+    manifest_equal: bool | None
+    expected_base_image_id: Digest | None
+    base_image_id: Digest | None
+    layers: tuple[VerifiedLayer, ...]
+    seconds: float
 
 
 def verify(
@@ -32,40 +90,55 @@ def verify(
     release: str,
     *,
     platform: Platform | None = None,
-    settings: Settings,
+    settings: Settings | None = None,
     against: Path | None = None,
     report: Path | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
-    """Rebuild `release` in an empty store, without the engine's cache, and compare with the lock.
+    """Rebuild a release in an empty store, without the engine's cache, and compare it with its lock.
 
-    Artifacts that the user's store has are taken from there, each hashed again before it is used; everything else is
-    made anew. `against` is a folder with an OCI image layout to compare with instead of the lock: its image with the
-    release's version for a tag, or the only one it has. `report` is a folder that gets the report as text and JSON, and
-    the layers that differ.
+    Artifacts in the user's store are reused, each hashed again before use; everything else is rebuilt. Like every
+    public verb, it takes one keyword for each option of its command.
 
-    Raises `LockError` where the lock records nothing to compare with, and what `build` raises.
+    Args:
+        workspace: The folder with recipes and locks.
+        release: A version (`8.0.0`) or a series (`8.0`, its newest release).
+        platform: The platform to rebuild for; this machine's by default.
+        settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
+        against: A folder with an OCI image layout to compare with instead of the lock. Its image tagged with the
+            release's version counts, or the only one it has.
+        report: A folder that gets the report as text and JSON, and the layers that differ.
+        progress: Who is told about the work; nobody by default.
+
+    Raises:
+        LockError: if the lock records no digests to compare with, or is missing or malformed.
+        UsageError: if `against` is not a folder.
+        RtbuildError: whatever `build` raises.
     """
     begun = time.monotonic()
     progress = progress or Silent()
+    settings = settings or load_settings({}, workspace.root)
     target = platform or host_platform()
     version = workspace.resolve(release)
     lock = workspace.read_lock(version, target)
-    other = _image_in(against, version, target) if against else None
-    if lock.image is None and other is None:
+    store = Store.open(settings.store, progress)
+    if against is not None:
+        expected = _expected_of_image(*_image_in(against, version, target))
+    elif lock.image is not None:
+        expected = _expected_of_lock(lock, store)
+    else:
         raise LockError(
             f"{workspace.relative(workspace.lock_path(version, target))}: records no digests to verify",
             hint=f"build it first: rtbuild build {version} --record",
         )
-    store = Store.open(settings.store, progress)
     with store.temporary("verify") as folder:
         fresh = Store.open(folder / "store", progress)
         lend_artifacts((*lock.remote, *engine_packages(workspace)), store, fresh)
         result = build(
             workspace, version, platform=target, settings=replace(settings, store=fresh.root), progress=progress
         )
-        layers = _compare(lock, other, result, store, fresh, progress)
-        verified = _report(lock, other, result, layers, time.monotonic() - begun)
+        layers = _compare_layers(expected, result, fresh, progress)
+        verified = _report(expected, result, layers, time.monotonic() - begun)
         if report is not None:
             write_report(verified, report, changed_blobs(fresh, result, layers))
     return verified
@@ -74,24 +147,49 @@ def verify(
 def lend_artifacts(artifacts: Iterable[Artifact], store: Store, fresh: Store) -> None:
     """Put those of `artifacts` that `store` has into `fresh`; whoever uses them hashes them first.
 
-    What the recipes bring is not among them: it is made again, like everything that is made.
+    Sdists of local packages are not among them: they are made again, like everything that is made.
     """
     for artifact in artifacts:
         with suppress(OSError):
             link_file(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
 
 
-def changed_blobs(fresh: Store, result: BuildResult, layers: tuple[VerifiedLayer, ...]) -> dict[str, Path]:
-    """The blobs of the layers that came out otherwise, by layer name."""
-    by_name = {layer.name: layer for layer in result.layers}
-    found: dict[str, Path] = {}
-    for layer in layers:
-        if layer.equal or layer.name not in by_name:
-            continue
-        realisation = fresh.realisation(by_name[layer.name].key)
-        if realisation is not None:
-            found[layer.name] = _blob(fresh, realisation)
-    return found
+# --- what is expected ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What the rebuilt image is compared with.
+
+    `layers` are names and diff IDs bottom first; the layers of a layout have no names (None). `blobs` are the files of
+    layers by diff ID, as far as they are available. `lock` is None for an image layout.
+    """
+
+    image_id: Digest
+    manifest: Digest
+    layers: tuple[tuple[str | None, DiffId], ...]
+    blobs: Mapping[DiffId, Path]
+    lock: Lock | None = None
+
+
+def _expected_of_lock(lock: Lock, store: Store) -> _Expected:
+    assert lock.image is not None  # the caller has checked it
+    blobs = {layer.diff_id: blob for layer in lock.layers if (blob := _recorded_blob(store, layer)) is not None}
+    return _Expected(
+        image_id=lock.image.id,
+        manifest=lock.image.manifest,
+        layers=tuple((layer.name, layer.diff_id) for layer in lock.layers),
+        blobs=blobs,
+        lock=lock,
+    )
+
+
+def _recorded_blob(store: Store, layer: LayerResult) -> Path | None:
+    """Return the blob of the very layer that the lock records, if the user's store has it."""
+    realisation = store.realisation(layer.key)
+    if realisation is None or realisation.diff_id != layer.diff_id or not store.has_layer(realisation):
+        return None
+    return _blob(store, realisation)
 
 
 def _image_in(folder: Path, version: str, platform: Platform) -> tuple[Layout, StoredImage]:
@@ -102,106 +200,89 @@ def _image_in(folder: Path, version: str, platform: Platform) -> tuple[Layout, S
     layout = Layout.open(folder)
     os_name, architecture = platform.name.split("/")
     # `build --output` writes the image without ONBUILD triggers beside the release's own.
-    tagged = any(is_called(found, version) for found in layout.read_index())
+    tagged = any(is_called(listed, version) for listed in layout.read_index())
     return layout, read_stored_image(layout, version if tagged else None, platform=(os_name, architecture))
 
 
-def _compare(
-    lock: Lock,
-    other: tuple[Layout, StoredImage] | None,
-    result: BuildResult,
-    store: Store,
-    fresh: Store,
-    progress: Progress,
+def _expected_of_image(layout: Layout, image: StoredImage) -> _Expected:
+    blobs = zip(image.diff_ids, image.layers, strict=True)
+    return _Expected(
+        image_id=image.id,
+        manifest=image.manifest.digest,
+        layers=tuple((None, diff_id) for diff_id in image.diff_ids),
+        blobs={diff_id: layout.blob_path(layer.digest) for diff_id, layer in blobs},
+    )
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+
+def _compare_layers(
+    expected: _Expected, result: BuildResult, fresh: Store, progress: Progress
 ) -> tuple[VerifiedLayer, ...]:
-    expected: dict[str, DiffId]
-    blobs: dict[str, Path]
-    if other is not None:
-        layout, image = other
-        names = [layer.name for layer in result.layers]
-        names += [f"layer {position}" for position in range(len(names) + 1, len(image.layers) + 1)]
-        expected = dict(zip(names, image.diff_ids, strict=False))
-        blobs = {name: layout.blob_path(one.digest) for name, one in zip(names, image.layers, strict=False)}
-    else:
-        expected = {layer.name: layer.diff_id for layer in lock.layers}
-        blobs = {layer.name: blob for layer in lock.layers if (blob := _expected_blob(store, layer)) is not None}
-    found = {layer.name: layer for layer in result.layers}
-    verified = []
-    for name in (*found, *(name for name in expected if name not in found)):
-        layer = found.get(name)
-        differences: tuple[Difference, ...] = ()
-        note = ""
-        if layer is None:
-            note = "was not built"
-        elif name not in expected:
-            note = "is not expected"
-        elif layer.diff_id != expected[name]:
-            realisation = fresh.realisation(layer.key)
-            if name in blobs and realisation is not None:
-                progress.begin(f"compare {name}")
-                differences = compare_layers(blobs[name], _blob(fresh, realisation))
-                progress.end(f"compare {name}", f"{len(differences)} differences")
-            else:
-                note = "the store does not hold the layer that the lock records: no file can be named"
-        verified.append(
-            VerifiedLayer(
-                name=name,
-                expected=expected.get(name),
-                found=layer.diff_id if layer else None,
-                differences=differences,
-                note=note,
-            )
-        )
-    return tuple(verified)
+    built = {layer.name: layer for layer in result.layers}
+    # The layers of a layout are known by their position only.
+    positions = [*built, *(f"layer {number}" for number in range(len(built) + 1, len(expected.layers) + 1))]
+    wanted = {name or positions[index]: diff_id for index, (name, diff_id) in enumerate(expected.layers)}
+    names = (*built, *(name for name in wanted if name not in built))
+    return tuple(
+        _compare_layer(name, wanted.get(name), built.get(name), expected, fresh, progress) for name in names
+    )
 
 
-def _expected_blob(store: Store, layer: LayerResult) -> Path | None:
-    """The blob of the very layer that the lock records, where the user's store has it."""
-    realisation = store.realisation(layer.key)
-    if realisation is None or realisation.diff_id != layer.diff_id or not store.has_layer(realisation):
-        return None
-    return _blob(store, realisation)
+def _compare_layer(
+    name: str, wanted: DiffId | None, built: BuiltLayer | None, expected: _Expected, fresh: Store, progress: Progress
+) -> VerifiedLayer:
+    differences: tuple[Difference, ...] = ()
+    note = ""
+    if built is None:
+        note = "was not built"
+    elif wanted is None:
+        note = "is not expected"
+    elif built.diff_id != wanted:
+        realisation = fresh.realisation(built.key)
+        if wanted in expected.blobs and realisation is not None:
+            progress.begin(f"compare {name}")
+            differences = compare_layers(expected.blobs[wanted], _blob(fresh, realisation))
+            progress.end(f"compare {name}", f"{len(differences)} differences")
+        else:
+            note = "the recorded layer is not in the store, so its files cannot be compared"
+    return VerifiedLayer(
+        name=name, expected=wanted, found=built.diff_id if built else None, differences=differences, note=note
+    )
 
 
 def _blob(store: Store, realisation: Realisation) -> Path:
     return Layout(store.layout).blob_path(realisation.blob)
 
 
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
 def _report(
-    lock: Lock,
-    other: tuple[Layout, StoredImage] | None,
-    result: BuildResult,
-    layers: tuple[VerifiedLayer, ...],
-    seconds: float,
+    expected: _Expected, result: BuildResult, layers: tuple[VerifiedLayer, ...], seconds: float
 ) -> VerifyReport:
-    expected_id: Digest
-    expected_manifest: Digest | None
-    expected_base: ImageResult | None = None
-    base: ImageResult | None = None
-    if other is not None:
-        _, image = other
-        expected_id, expected_manifest = image.id, image.manifest.digest
-        # a layout does not say which compressor wrote it, so other bytes prove nothing
-        manifest_equal = True if expected_manifest == result.manifest_digest else None
-        mismatches = _mismatches(layers, image.id, result.image_id)
-    else:
-        recorded: ImageResult | None = lock.image
-        assert recorded is not None  # looked at before anything was built
-        expected_id, expected_manifest = recorded.id, recorded.manifest
-        same_compressor = recorded.compressor == result.compressor
-        manifest_equal = recorded.manifest == result.manifest_digest if same_compressor else None
+    equal = expected.manifest == result.manifest_digest
+    expected_base = base = None
+    if expected.lock is not None:
+        recorded = expected.lock.image
+        comparable = recorded is not None and recorded.compressor == result.compressor
         mismatches = result.mismatches
-        expected_base, base = lock.image_base, result.image_base
+        expected_base, base = expected.lock.image_base, result.image_base
+    else:
+        # A layout does not say which compressor wrote it, so other bytes prove nothing.
+        comparable = equal
+        mismatches = _image_mismatches(layers, expected.image_id, result.image_id)
     return VerifyReport(
         release=result.release,
         platform=result.platform,
         reproducible=not mismatches,
         mismatches=mismatches,
-        expected_image_id=expected_id,
+        expected_image_id=expected.image_id,
         image_id=result.image_id,
-        expected_manifest_digest=expected_manifest,
+        expected_manifest_digest=expected.manifest,
         manifest_digest=result.manifest_digest,
-        manifest_equal=manifest_equal,
+        manifest_equal=equal if comparable else None,
         expected_base_image_id=expected_base.id if expected_base else None,
         base_image_id=base.id if base else None,
         layers=layers,
@@ -209,9 +290,76 @@ def _report(
     )
 
 
-def _mismatches(layers: tuple[VerifiedLayer, ...], expected: Digest, found: Digest) -> tuple[str, ...]:
-    """What differs from an image that is no lock's, a line each."""
+def _image_mismatches(layers: tuple[VerifiedLayer, ...], expected: Digest, found: Digest) -> tuple[str, ...]:
     lines = [f"layer {layer.name}: {layer.found}, expected {layer.expected}" for layer in layers if not layer.equal]
     if found != expected:
         lines.append(f"image ID: {found}, expected {expected}")
     return tuple(lines)
+
+
+def describe_verification(report: VerifyReport, *, limit: int | None = _SHOWN) -> str:
+    """Return the report as text: each layer, and for one that differs its files, at most `limit` of them."""
+    lines = [f"{report.release} for {report.platform}, rebuilt from nothing in {report.seconds:.1f} s"]
+    for layer in report.layers:
+        lines.append(f"  {'equal  ' if layer.equal else 'DIFFERS'} {layer.name}  {layer.found}")
+        if layer.equal:
+            continue
+        lines.append(f"          expected {layer.expected}")
+        if layer.note:
+            lines.append(f"          {layer.note}")
+        shown = layer.differences if limit is None else layer.differences[:limit]
+        lines += [f"          {_difference_text(difference)}" for difference in shown]
+        if len(shown) < len(layer.differences):
+            lines.append(f"          and {len(layer.differences) - len(shown)} more")
+    lines.append(f"image ID         {_digest_text(report.image_id, report.expected_image_id)}")
+    manifest = _digest_text(report.manifest_digest, report.expected_manifest_digest)
+    if report.manifest_equal is None:
+        manifest += " (not comparable: written by another compressor)"
+    lines.append(f"manifest digest  {manifest}")
+    if report.base_image_id is not None:
+        lines.append(f"base image ID    {_digest_text(report.base_image_id, report.expected_base_image_id)}")
+    if report.reproducible:
+        lines.append("reproducible")
+    else:
+        lines += ["NOT REPRODUCIBLE:", *(f"  {mismatch}" for mismatch in report.mismatches)]
+    return "\n".join(lines)
+
+
+def write_report(report: VerifyReport, folder: Path, blobs: Mapping[str, Path]) -> None:
+    """Write `report.txt`, `report.json` and the rebuilt layers in `blobs` (`<name>.tar.zst`) into `folder`.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.txt").write_text(describe_verification(report, limit=None) + "\n", encoding="utf-8")
+        (folder / "report.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        for name, blob in blobs.items():
+            with blob.open("rb") as stream:
+                suffix = "gz" if stream.read(2) == b"\x1f\x8b" else "zst"
+            shutil.copyfile(blob, folder / f"{name}.tar.{suffix}")
+    except OSError as error:
+        raise StoreError(f"cannot write the report into {folder}", details=str(error)) from None
+
+
+def changed_blobs(fresh: Store, result: BuildResult, layers: tuple[VerifiedLayer, ...]) -> dict[str, Path]:
+    """Return the blobs of the rebuilt layers that differ, by layer name."""
+    by_name = {layer.name: layer for layer in result.layers}
+    blobs: dict[str, Path] = {}
+    for layer in layers:
+        if layer.equal or layer.name not in by_name:
+            continue
+        realisation = fresh.realisation(by_name[layer.name].key)
+        if realisation is not None:
+            blobs[layer.name] = _blob(fresh, realisation)
+    return blobs
+
+
+def _difference_text(difference: Difference) -> str:
+    change = f": {difference.before} -> {difference.after}" if difference.before or difference.after else ""
+    return f"{difference.path}  {difference.what}{change}"
+
+
+def _digest_text(found: Digest, expected: Digest | None) -> str:
+    return f"{found} = expected" if found == expected else f"{found}, expected {expected}"

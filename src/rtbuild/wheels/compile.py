@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError
 from rtbuild.inside import read_script
-from rtbuild.platform import Platform
-from rtbuild.progress import Progress
+from rtbuild.lockfile.model import Lock
+from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.scheme import Scheme
-from rtbuild.wheels.toolroot import unpack_debs
+from rtbuild.wheels.toolroot import tool_debs, unpack_debs
 from rtbuild.wheels.wheel import Wheel
 
 SCRIPT = "compile_wheels.py"
@@ -62,18 +61,18 @@ def compile_wheels(
     work: Sequence[CompileWork],
     *,
     scheme: Scheme,
-    root: Sequence[Path],
-    engine: Engine,
-    platform: Platform,
+    tools: Lock,
     folder: Path,
-    log: Path,
-    progress: Progress,
+    environment: BuildEnvironment,
 ) -> Mapping[str, tuple[Path, ...]]:
-    """Compile all of `work` in one container of `platform` made of the packages `root`; the archives of each wheel by
-    the work's name.
+    """Compile all of `work` in one container and return the archives of each wheel by the work's name.
 
-    `folder` is an empty folder; the archives are made below it. All processors of the engine are used.
-    Raises `BuildError`, `EngineError`.
+    The container is made of the Python packages of the lock `tools`, for that lock's platform. The archives are written
+    below `folder`, which must be empty. All processors of the engine are used.
+
+    Raises:
+        BuildError: if the container fails or leaves out a part.
+        EngineError: if the engine fails.
     """
     queue = sorted(
         ((task, number, one) for one in work for number, task in enumerate(one.tasks)),
@@ -92,18 +91,20 @@ def compile_wheels(
         (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
         archives[one.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
-    unpack_debs(root, context / "tools.tar")
+    debs = [environment.store.artifact_path(deb.sha256) for deb in tool_debs(tools.debs)]
+    unpack_debs(debs, context / "tools.tar")
     python = f"/usr/bin/python{scheme.python}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
+    log, progress = environment.log("compile"), environment.progress
     progress.begin(_TASK, total=len(queue), unit="parts")
     outcome = "failed"
     try:
-        engine.build(
+        environment.engine.build(
             context,
             log=log,
             title="compiling wheels",
             output_local=out,
-            platform=platform,
+            platform=tools.platform,
             on_line=lambda line: progress.advance(_TASK) if " ended " in line else None,
         )
         outcome = "compiled"

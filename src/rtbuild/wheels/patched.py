@@ -22,12 +22,11 @@ from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.patched import patches_of
-from rtbuild.progress import Progress
 from rtbuild.recipe.model import Patch, Release
 from rtbuild.recipe.names import normalized
 from rtbuild.store.files import store_errors
-from rtbuild.store.store import Store
 from rtbuild.wheels.apply import PatchedFile, apply_patch
+from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.wheels.wheel import dist_info_folder, is_executable, record_hash
 
@@ -42,7 +41,7 @@ _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
 def realise_patched(
-    release: Release, lock: Lock, made: Mapping[str, MadeWheel], *, store: Store, progress: Progress
+    release: Release, lock: Lock, made: Mapping[str, MadeWheel], environment: BuildEnvironment
 ) -> dict[str, MadeWheel]:
     """The wheels of the lock's packages that have patches, by package; made where the store does not have them.
 
@@ -50,6 +49,7 @@ def realise_patched(
     Raises `BuildError` where a patch does not apply or is applied already, `StaleLockError` where the recipes have
     another one than the lock, `IntegrityError` for a damaged wheel and `StoreError`.
     """
+    store, progress = environment.store, environment.progress
     patched = {}
     for artifact in lock.pythons:
         if not artifact.patches:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rtbuild.derivations.derivation import python_source_version, uploaded_epoch
+from rtbuild.derivations.derivation import uploaded_epoch
 from rtbuild.digest import Key, Sha256, sha256_bytes
-from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError, LockError
-from rtbuild.formats.frames import DEFAULT, Compressor
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
-from rtbuild.progress import Progress, Silent
+from rtbuild.lockfile.python import python_source_version
 from rtbuild.recipe.model import PythonLayer, Release, Removal
-from rtbuild.store.store import Store
 from rtbuild.wheels.cache import StoredTree, TreeCache
 from rtbuild.wheels.compile import SCRIPT, CompileWork, compile_tasks, compile_wheels
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.conflicts import Conflict, WheelFiles, dropped_paths, find_conflicts
+from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import Scheme, debian_scheme
 from rtbuild.wheels.sdists import realise_wheels
-from rtbuild.wheels.toolroot import tool_debs
 from rtbuild.wheels.tree import TreeIndex, TreeWriter, compose_tree, excluded_paths, tree_key
 from rtbuild.wheels.wheel import open_wheel
 
@@ -75,37 +71,34 @@ class _Package:
 def realise_trees(
     release: Release,
     lock: Lock,
-    layers: Sequence[PythonLayer] | None = None,
+    environment: BuildEnvironment,
     *,
-    store: Store,
-    engine: Engine,
-    compressor: Compressor = DEFAULT,
-    log: Callable[[str], Path],
+    layers: Sequence[PythonLayer] | None = None,
     tools: Lock | None = None,
-    jobs: int | None = None,
-    progress: Progress | None = None,
 ) -> tuple[WheelTree, ...]:
-    """The trees of `layers` (default: all Python layers of `release`), by layer, bottom first, and then by package
-    name.
+    """Return the trees of `layers` (default: all Python layers of `release`) by layer, bottom first, then by package.
 
-    Fetches nothing: the artifacts are in the store and verified. Makes what is missing, wheels of sdists and patched
-    wheels first. `tools` is a lock whose Python compiles, for instance that of the engine's own platform; it must be of
-    the same source version as `lock`'s. `jobs` is how many trees are composed at once (default: the processors here;
-    modules are compiled on all of the engine's). `log` gives the file for a container's log, by a word for what runs in
-    it.
+    Trees that the store lacks are made, and before them the wheels of sdists and patched wheels. Nothing is fetched:
+    the artifacts must be in the store, verified. `tools` is a lock whose Python compiles, for instance that of the
+    engine's own platform; its Python must be of the same source version as `lock`'s. Trees are composed
+    `environment.jobs` at a time; modules are compiled on all processors of the engine.
 
-    Raises `BuildError` for wheels that cannot be installed, for patches that do not apply, for paths of several
-    contents that the recipe does not decide on and for a container that fails; `IntegrityError` for a damaged artifact;
-    `EngineError`, `StoreError`, `LockError`.
+    Raises:
+        BuildError: if a wheel cannot be installed, a patch does not apply, the recipe does not decide between paths of
+            different content, or a container fails.
+        IntegrityError: if an artifact is damaged.
+        LockError: if the lock does not fit the release, or `tools` has another Python.
+        EngineError: if the engine fails.
+        StoreError: if the store cannot be read or written.
     """
-    progress = progress or Silent()
-    scheme = debian_scheme(release.python)
+    store = environment.store
+    scheme = debian_scheme(release.python_series)
     wanted = [layer.name for layer in (release.python_layers if layers is None else layers)]
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="trees") as pool:
+    with ThreadPoolExecutor(environment.jobs, thread_name_prefix="trees") as pool:
         # Of all layers, because what a package leaves to another depends on the others.
-        opened = _opened(release, lock, scheme, pool, store=store, engine=engine, log=log, progress=progress)
+        opened = _opened(release, lock, scheme, pool, environment)
         packages = _decided(opened, release, scheme)
-        cache = TreeCache(store.trees, compressor)
+        cache = TreeCache(store.trees, environment.compressor)
         python = python_source_version(release, lock)
         keys = {
             package.artifact.name: _key(package, python, scheme, cache.compressor)
@@ -116,22 +109,12 @@ def realise_trees(
         found = _find(keys, cache, pool)
         made: dict[str, StoredTree] = {}
         if len(found) < len(keys):
-            with store.exclusive("wheel trees", progress):
+            with store.exclusive("wheel trees", environment.progress):
                 # Another process may have made some while this one waited.
                 found |= _find({name: key for name, key in keys.items() if name not in found}, cache, pool)
                 missing = [package for package in packages if package.artifact.name not in found]
-                made = _make(
-                    missing,
-                    keys,
-                    scheme=scheme,
-                    cache=cache,
-                    tools=_tools(release, lock, tools),
-                    store=store,
-                    engine=engine,
-                    log=log,
-                    pool=pool,
-                    progress=progress,
-                )
+                work = _TreeWork(scheme, cache, _tools(release, lock, tools), pool, environment)
+                made = work.make(missing, keys)
     packages.sort(key=lambda package: (wanted.index(package.artifact.layer), package.artifact.name))
     return tuple(
         WheelTree(
@@ -158,22 +141,14 @@ def _decided(packages: Sequence[_Package], release: Release, scheme: Scheme) -> 
 
 
 def _opened(
-    release: Release,
-    lock: Lock,
-    scheme: Scheme,
-    pool: ThreadPoolExecutor,
-    *,
-    store: Store,
-    engine: Engine,
-    log: Callable[[str], Path],
-    progress: Progress,
+    release: Release, lock: Lock, scheme: Scheme, pool: ThreadPoolExecutor, environment: BuildEnvironment
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
-    made = realise_wheels(release, lock, store=store, engine=engine, log=log, progress=progress)
-    made |= realise_patched(release, lock, made, store=store, progress=progress)
+    made = realise_wheels(release, lock, environment)
+    made |= realise_patched(release, lock, made, environment)
 
     def read(artifact: PythonArtifact) -> _Package:
-        wheel, digest, label = store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename
+        wheel, digest, label = environment.store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename
         if artifact.name in made:
             one = made[artifact.name]
             wheel, digest, label = one.path, one.sha256, one.filename
@@ -249,60 +224,66 @@ def _tools(release: Release, lock: Lock, tools: Lock | None) -> Lock:
 # --- doing it --------------------------------------------------------------------------------------------------------
 
 
-def _make(
-    packages: Sequence[_Package],
-    keys: Mapping[str, Key],
-    *,
-    scheme: Scheme,
-    cache: TreeCache,
-    tools: Lock,
-    store: Store,
-    engine: Engine,
-    log: Callable[[str], Path],
-    pool: ThreadPoolExecutor,
-    progress: Progress,
-) -> dict[str, StoredTree]:
-    if not packages:
-        return {}
+class _TreeWork:
+    """Compiles and composes the trees that the store lacks."""
 
-    def work(package: _Package) -> CompileWork:
-        with open_wheel(package.wheel, scheme, label=package.artifact.filename) as wheel:
-            return CompileWork(name=package.sha256, wheel=package.wheel, tasks=compile_tasks(wheel, scheme))
+    def __init__(
+        self,
+        scheme: Scheme,
+        cache: TreeCache,
+        tools: Lock,
+        pool: ThreadPoolExecutor,
+        environment: BuildEnvironment,
+    ) -> None:
+        self._scheme = scheme
+        self._cache = cache
+        self._tools = tools
+        self._pool = pool
+        self._environment = environment
 
-    with store.temporary("trees") as folder:
-        archives = compile_wheels(
-            list(pool.map(work, packages)),
-            scheme=scheme,
-            root=[store.artifact_path(deb.sha256) for deb in tool_debs(tools.debs)],
-            engine=engine,
-            platform=tools.platform,
-            folder=folder,
-            log=log("compile"),
-            progress=progress,
-        )
+    def make(self, packages: Sequence[_Package], keys: Mapping[str, Key]) -> dict[str, StoredTree]:
+        """Return the trees of `packages` by package name, all compiled in one container."""
+        if not packages:
+            return {}
+        with self._environment.store.temporary("trees") as folder:
+            work = list(self._pool.map(self._compile_work, packages))
+            archives = compile_wheels(
+                work, scheme=self._scheme, tools=self._tools, folder=folder, environment=self._environment
+            )
+            return self._compose(packages, keys, archives)
+
+    def _compile_work(self, package: _Package) -> CompileWork:
+        with open_wheel(package.wheel, self._scheme, label=package.artifact.filename) as wheel:
+            return CompileWork(name=package.sha256, wheel=package.wheel, tasks=compile_tasks(wheel, self._scheme))
+
+    def _compose(
+        self, packages: Sequence[_Package], keys: Mapping[str, Key], archives: Mapping[str, Sequence[Path]]
+    ) -> dict[str, StoredTree]:
+        progress = self._environment.progress
         progress.begin(_TASK, total=len(packages), unit="wheels")
         outcome = "failed"
         try:
 
             def compose(package: _Package) -> StoredTree:
-                tree = cache.add(
-                    keys[package.artifact.name], partial(_compose, package, archives[package.sha256], scheme)
+                compiled = archives[package.sha256]
+                tree = self._cache.add(
+                    keys[package.artifact.name], partial(_compose_tree, package, compiled, self._scheme)
                 )
-                for archive in archives[package.sha256]:
+                for archive in compiled:
                     archive.unlink()
                 progress.advance(_TASK)
                 return tree
 
             # Large ones first, so that the last ones are short.
             ordered = sorted(packages, key=lambda package: (-package.artifact.size, package.artifact.name))
-            trees = list(pool.map(compose, ordered))
+            trees = list(self._pool.map(compose, ordered))
             outcome = "done"
         finally:
             progress.end(_TASK, outcome)
-    return {package.artifact.name: tree for package, tree in zip(ordered, trees, strict=True)}
+        return {package.artifact.name: tree for package, tree in zip(ordered, trees, strict=True)}
 
 
-def _compose(package: _Package, archives: Sequence[Path], scheme: Scheme, out: TreeWriter) -> TreeIndex:
+def _compose_tree(package: _Package, archives: Sequence[Path], scheme: Scheme, out: TreeWriter) -> TreeIndex:
     with (
         open_wheel(package.wheel, scheme, label=package.artifact.filename) as wheel,
         open_compiled(archives) as compiled,

@@ -8,20 +8,21 @@ import tarfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rtbuild.derivations.derivation import python_source_version, uploaded_epoch
+from rtbuild.derivations.derivation import uploaded_epoch
 from rtbuild.digest import Key, canonical_json, sha256_bytes
-from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.files import link_file
 from rtbuild.inside import read_script, script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
-from rtbuild.progress import Progress, Silent
+from rtbuild.lockfile.python import python_source_version
+from rtbuild.progress import Silent
 from rtbuild.recipe.model import Release
 from rtbuild.store.store import Store
+from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.wheels.toolroot import tool_debs, unpack_debs
 
@@ -41,13 +42,18 @@ COPY --from=build /rtbuild/out /
 """
 
 
-def realise_wheels(
-    release: Release, lock: Lock, *, store: Store, engine: Engine, log: Callable[[str], Path], progress: Progress
-) -> dict[str, MadeWheel]:
-    """The wheels of the lock's sdists, by package; those that the store does not have are built, all in one container.
+def realise_wheels(release: Release, lock: Lock, environment: BuildEnvironment) -> dict[str, MadeWheel]:
+    """Return the wheels of the lock's sdists, by package; those that the store lacks are built, all in one container.
 
-    The artifacts are in the store and verified. Raises `BuildError`, `EngineError`, `StoreError`, `IntegrityError`.
+    The artifacts must be in the store, verified.
+
+    Raises:
+        BuildError: if an sdist cannot be built.
+        IntegrityError: if an sdist cannot be read.
+        EngineError: if the engine fails.
+        StoreError: if the store cannot be read or written.
     """
+    store, progress = environment.store, environment.progress
     sdists = [artifact for artifact in lock.pythons if not artifact.is_wheel]
     keys = {sdist.name: _key(sdist, release, lock) for sdist in sdists}
     found = {one.name: wheel for one in sdists if (wheel := find_wheel(one.name, keys[one.name], store, progress))}
@@ -59,7 +65,7 @@ def realise_wheels(
                 if wheel := find_wheel(sdist.name, keys[sdist.name], store, Silent()):
                     found[sdist.name] = wheel
             missing = [sdist for sdist in missing if sdist.name not in found]
-            found |= _build(missing, keys, release, lock, store, engine, log, progress)
+            found |= _build(missing, keys, release, lock, environment)
     return found
 
 
@@ -75,7 +81,7 @@ def _key(sdist: PythonArtifact, release: Release, lock: Lock) -> Key:
         "sdist": sdist.sha256,
         "filename": sdist.filename,
         "uploaded": uploaded_epoch(sdist),
-        "python": [release.python, python_source_version(release, lock)],
+        "python": [release.python_series, python_source_version(release, lock)],
         # What is compiled differs; what is not comes out the same, and so do the keys of what is made of it.
         "platform": lock.platform.name,
         "build": [[one.name, one.sha256] for one in build_requirements(sdist, lock)],
@@ -89,22 +95,20 @@ def _build(
     keys: Mapping[str, Key],
     release: Release,
     lock: Lock,
-    store: Store,
-    engine: Engine,
-    log: Callable[[str], Path],
-    progress: Progress,
+    environment: BuildEnvironment,
 ) -> dict[str, MadeWheel]:
     if not sdists:
         return {}
+    store, progress = environment.store, environment.progress
     progress.begin(_TASK, total=len(sdists), unit="wheels")
     outcome = "failed"
     try:
         with store.temporary("wheels") as folder:
             context, out = folder / "context", folder / "out"
             _write_context(context, sdists, release, lock, store)
-            engine.build(
+            environment.engine.build(
                 context,
-                log=log("wheels"),
+                log=environment.log("wheels"),
                 title="building wheels of sdists",
                 output_local=out,
                 platform=lock.platform,
@@ -141,7 +145,8 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
     (context / "work" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
     unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
-    (context / "Dockerfile").write_text(_DOCKERFILE.format(python=f"/usr/bin/python{release.python}", script=SCRIPT))
+    python = f"/usr/bin/python{release.python_series}"
+    (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
 
 
 def _backend(sdist: PythonArtifact, path: Path) -> tuple[str, list[str]]:

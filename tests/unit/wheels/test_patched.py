@@ -26,6 +26,7 @@ from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import debian_scheme
 from rtbuild.wheels.wheel import open_wheel
 from tests.fakes import locks
+from tests.fakes.environments import environment
 from tests.fakes.patches import diff, patch
 from tests.fakes.releases import release
 from tests.fakes.wheels import EXECUTABLE, make_wheel
@@ -87,7 +88,7 @@ class Desk:
     ) -> dict[str, MadeWheel]:
         lock = self.lock(self.locked(patches))
         recipes = release(patches=tuple(patches if known is None else known))
-        return realise_patched(recipes, lock, made or {}, store=self.store, progress=self.notes)
+        return realise_patched(recipes, lock, made or {}, environment(self.store, progress=self.notes))
 
     def lock(self, artifact: PythonArtifact) -> Lock:
         return locks.lock(pythons=(artifact, locks.wheel("other", "2.0")))

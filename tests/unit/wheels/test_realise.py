@@ -13,13 +13,13 @@ import zstandard
 
 from rtbuild.digest import sha256_file
 from rtbuild.errors import BuildError, IntegrityError, LockError
-from rtbuild.formats.frames import gzip
 from rtbuild.lockfile.model import DebArtifact, Lock, LockedPatch, PythonArtifact
 from rtbuild.platform import parse_platform
 from rtbuild.recipe.model import PythonLayer, Release, Removal
 from rtbuild.store.store import Store
 from rtbuild.wheels.realise import WheelTree, realise_trees
 from tests.fakes import releases
+from tests.fakes.environments import environment
 from tests.fakes.local_engine import LocalEngine, as_engine
 from tests.fakes.patches import diff, patch
 from tests.fakes.wheels import folder, make_deb, make_wheel
@@ -81,7 +81,7 @@ class Desk:
         return Lock(
             release="8.0.0",
             platform=parse_platform("linux/amd64"),
-            python="3.11.2",
+            python_version="3.11.2",
             as_of=UPLOADED,
             source_date_epoch=0,
             inputs=(),
@@ -90,15 +90,11 @@ class Desk:
             build_pythons=(),
         )
 
-    def realise(self, release: Release | None = None, **options: object) -> tuple[WheelTree, ...]:
-        return realise_trees(
-            release or RELEASE,
-            self.lock,
-            store=self.store,
-            engine=as_engine(self.engine),
-            log=self.store.logs.joinpath,
-            **options,  # type: ignore[arg-type]
-        )
+    def realise(
+        self, release: Release | None = None, *, compression: str = "zstd", **options: object
+    ) -> tuple[WheelTree, ...]:
+        made_in = environment(self.store, as_engine(self.engine), compression=compression)
+        return realise_trees(release or RELEASE, self.lock, made_in, **options)  # type: ignore[arg-type]
 
 
 def layer(name: str, **options: object) -> PythonLayer:
@@ -106,7 +102,7 @@ def layer(name: str, **options: object) -> PythonLayer:
 
 
 def release(*layers: PythonLayer) -> Release:
-    return releases.release(python=PYTHON, as_of=UPLOADED, layers=layers)
+    return releases.release(python_series=PYTHON, as_of=UPLOADED, layers=layers)
 
 
 RELEASE = release(layer("lower"), layer("upper"))
@@ -217,7 +213,7 @@ def test_a_path_with_two_contents_needs_a_decision(desk: Desk) -> None:
 
 
 def test_another_compressor_makes_other_frames_of_the_same_tree(desk: Desk) -> None:
-    plain, zipped = desk.realise()[0], desk.realise(compressor=gzip())[0]
+    plain, zipped = desk.realise()[0], desk.realise(compression="gzip")[0]
     assert zipped.key != plain.key
     assert zipped.index == plain.index
     assert zipped.frames.read_bytes()[:2] == b"\x1f\x8b"

@@ -1,10 +1,19 @@
-"""What a build fetches before it begins."""
+"""What building layers fetches first, and what happens to the other lane if one fails."""
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
+import pytest
+
 from rtbuild.derivations.plan import Plan, PlannedLayer
+from rtbuild.engine.endpoint import Endpoint
+from rtbuild.engine.engine import Engine
+from rtbuild.engine.versions import EngineVersions
+from rtbuild.errors import BuildError, LockError
+from rtbuild.layers.build import needed_artifacts, run_lanes
 from rtbuild.recipe.model import DebianLayer, Layer, PythonLayer
-from rtbuild.verbs.build import needed_artifacts
 from tests.fakes import locks
 
 BASE = DebianLayer(name="base-os", title="Debian", parent=None, suites=(), packages=("apt",))
@@ -43,3 +52,42 @@ def test_a_debian_layer_needs_its_own_packages() -> None:
 def test_a_python_layer_needs_the_wheels_of_the_layers_that_are_there_too() -> None:
     """What it leaves to another package depends on them, and the store may have lost one."""
     assert needed(PROVIDERS) == {one.filename for one in LOCK.remote}
+
+
+def test_a_lane_that_was_still_preparing_begins_no_build_after_the_other_failed(tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    docker.chmod(0o755)
+    interrupted = threading.Event()
+    outcomes: list[str] = []
+
+    class Watched(Engine):
+        def interrupt(self) -> int:
+            count = super().interrupt()
+            interrupted.set()
+            return count
+
+    engine = Watched(
+        endpoint=Endpoint(docker=docker),
+        versions=EngineVersions(docker="28.0", buildkit="0.25", buildx="0.20"),
+        driver="docker",
+        platforms=("linux/amd64",),
+        scratch=tmp_path / "scratch",
+    )
+
+    def failing() -> None:
+        raise LockError("the first lane fails")
+
+    def preparing() -> None:
+        assert interrupted.wait(60)
+        try:
+            engine.build(tmp_path / "context", log=tmp_path / "log", output_local=tmp_path / "out")
+        except BuildError as error:
+            outcomes.append(error.brief)
+            raise
+
+    with pytest.raises(LockError, match="the first lane fails"):
+        run_lanes([failing, preparing], engine)
+    assert outcomes == ["build: interrupted"]
+    assert not (tmp_path / "ran").exists()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rtbuild.digest import DiffId, Digest, Key
 from rtbuild.lockfile.model import ImageResult
-from rtbuild.verbs.build_result import BuiltLayer, compare_with_lock
+from rtbuild.verbs.build import BuiltLayer, compare_with_lock
 from tests.fakes import locks
 
 IMAGE = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
@@ -30,8 +30,8 @@ def test_a_layer_that_differs_is_named_and_whether_its_inputs_did() -> None:
     matches, lines = compare_with_lock((other,), replace(IMAGE, id=Digest("sha256:8")), BASE, LOCK)
     assert matches is False
     assert lines == (
-        "layer base-os (of the same inputs): sha256:9, the lock says sha256:3",
-        "image ID: sha256:8, the lock says sha256:1",
+        "layer base-os (same inputs): sha256:9, the lock records sha256:3",
+        "image ID: sha256:8, the lock records sha256:1",
     )
 
 
@@ -41,8 +41,8 @@ def test_layers_that_one_side_lacks_are_named() -> None:
     )
     assert matches is False
     assert lines == (
-        "layer base-os: the lock does not record it",
-        "layer python: the lock records it, the image has none",
+        "layer base-os: not recorded in the lock",
+        "layer python: recorded in the lock, but the image does not have it",
     )
 
 
@@ -50,7 +50,7 @@ def test_a_size_that_cannot_be_is_named() -> None:
     wrong = replace(LAYER.result(), size=2)
     assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, layers=(wrong,))) == (
         False,
-        ("layer base-os: 1 bytes, the lock says 2",),
+        ("layer base-os: 1 bytes, the lock records 2",),
     )
 
 
@@ -63,7 +63,7 @@ def test_manifests_count_where_the_same_compressor_wrote_them() -> None:
     other = replace(IMAGE, manifest=Digest("sha256:7"))
     assert compare_with_lock((LAYER,), other, BASE, LOCK) == (
         False,
-        ("manifest digest: sha256:7, the lock says sha256:2",),
+        ("manifest digest: sha256:7, the lock records sha256:2",),
     )
     assert compare_with_lock((LAYER,), replace(other, compressor="gzip 1"), BASE, LOCK) == (True, ())
 
@@ -71,17 +71,17 @@ def test_manifests_count_where_the_same_compressor_wrote_them() -> None:
 def test_the_image_without_triggers_counts_as_much() -> None:
     assert compare_with_lock((LAYER,), IMAGE, replace(BASE, id=Digest("sha256:8")), LOCK) == (
         False,
-        ("base image ID: sha256:8, the lock says sha256:5",),
+        ("base image ID: sha256:8, the lock records sha256:5",),
     )
     assert compare_with_lock((LAYER,), IMAGE, replace(BASE, manifest=Digest("sha256:8")), LOCK) == (
         False,
-        ("base manifest digest: sha256:8, the lock says sha256:6",),
+        ("base manifest digest: sha256:8, the lock records sha256:6",),
     )
     assert compare_with_lock((LAYER,), IMAGE, None, LOCK) == (
         False,
-        ("base image: the lock records it, the release has none",),
+        ("base image: recorded in the lock, but the release has none",),
     )
     assert compare_with_lock((LAYER,), IMAGE, BASE, replace(LOCK, image_base=None)) == (
         False,
-        ("base image: the lock does not record it",),
+        ("base image: not recorded in the lock",),
     )

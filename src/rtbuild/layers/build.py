@@ -1,0 +1,197 @@
+"""Building the layers of a release: those that the plan reports as missing; the rest is in the store.
+
+The plan is followed from the bottom up. Debian layers and Python layers are built side by side, each kind in a lane of
+its own: a Debian layer needs the one below it, a Python layer needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from rtbuild.derivations.derivation import Derivation
+from rtbuild.derivations.plan import Plan, PlannedLayer, plan_release
+from rtbuild.engine.engine import Engine
+from rtbuild.errors import StoreError
+from rtbuild.layers.debian import realise_debian
+from rtbuild.layers.declared import require_declared
+from rtbuild.layers.files import realise_files
+from rtbuild.layers.python import realise_python
+from rtbuild.lockfile.model import Artifact, Lock
+from rtbuild.oci.layer import LayerDigest
+from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
+from rtbuild.store.files import store_errors
+from rtbuild.store.realisation import Realisation
+from rtbuild.wheels.environment import BuildEnvironment
+from rtbuild.wheels.local import store_local
+
+_HASHERS = 2
+"""Layers hashed at once: more would only wait for each other's disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealisedLayer:
+    """A layer in the store. `built` is false if the store held it already."""
+
+    realisation: Realisation
+    built: bool
+
+
+def realise_layers(
+    release: Release, lock: Lock, environment: BuildEnvironment, *, lock_name: str
+) -> tuple[RealisedLayer, ...]:
+    """Have every layer of `release` in the store, bottom first; missing and damaged ones are built.
+
+    Fetches what building takes. `lock_name` is the path of the lockfile in messages.
+
+    Raises:
+        LockError: if the lock says something else about a package than the package itself.
+        MirrorError: if no mirror serves an artifact.
+        IntegrityError: if an artifact is damaged.
+        EngineError: if there is no usable engine, or it cannot run the platform's programs.
+        BuildError: if a layer cannot be built.
+        StoreError: if the store cannot be read or written.
+    """
+    with store_errors(f"build in {environment.store.root}"):
+        return _LayersBuild(release, lock, environment, lock_name).realise()
+
+
+def needed_artifacts(plan: Plan, lock: Lock) -> tuple[Artifact, ...]:
+    """Return the artifacts from mirrors that building the missing layers of `plan` reads.
+
+    A Python layer needs all of them: Debian's Python compiles its wheels, and which files a wheel leaves to another
+    depends on the wheels of every layer.
+    """
+    if any(isinstance(planned.layer, PythonLayer) for planned in plan.missing):
+        return lock.remote
+    names = {planned.name for planned in plan.missing}
+    return tuple(deb for deb in lock.debs if deb.layer in names)
+
+
+class _LayersBuild:
+    """One run over the layers of a release."""
+
+    def __init__(self, release: Release, lock: Lock, environment: BuildEnvironment, lock_name: str) -> None:
+        self._release = release
+        self._lock = lock
+        self._environment = environment
+        self._lock_name = lock_name
+        self._store = environment.store
+        self._progress = environment.progress
+        self._built: set[str] = set()
+
+    def realise(self) -> tuple[RealisedLayer, ...]:
+        self._remove_damaged()
+        plan = self._plan()
+        self._build_files(plan)
+        if any(not isinstance(planned.layer, FilesLayer) for planned in plan.missing):
+            engine = self._environment.engine
+            engine.require_platform(self._lock.platform)
+            self._fetch(plan)
+            run_lanes(self._lanes(plan), engine)
+        realised = []
+        for planned in self._plan().layers:
+            if planned.realisation is None:
+                raise StoreError(
+                    f"layer {planned.name} was built but is not in the store",
+                    hint="check whether another process removes files from the store",
+                )
+            built = planned.name in self._built
+            if not built:
+                self._progress.begin(f"layer {planned.name}")
+                self._progress.end(f"layer {planned.name}", "cached")
+            realised.append(RealisedLayer(realisation=planned.realisation, built=built))
+        return tuple(realised)
+
+    def _plan(self) -> Plan:
+        return plan_release(self._release, self._lock, self._store, compressor=self._environment.compressor.name)
+
+    def _remove_damaged(self) -> None:
+        """Hash every layer that would be used as it is: one with a wrong byte counts as missing.
+
+        Measured: hashing the 290 MB of 8.0.0 takes 0.2 s of one processor.
+        """
+        cached = [planned.realisation for planned in self._plan().layers if planned.realisation is not None]
+        with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
+            for realisation, intact in zip(cached, pool.map(self._store.verify_layer, cached), strict=True):
+                if not intact:
+                    self._progress.note(f"layer {realisation.layer} in the store is damaged and will be rebuilt")
+
+    def _fetch(self, plan: Plan) -> None:
+        from rtbuild.mirror.download import fetch  # its HTTP client loads slowly, and most builds fetch nothing
+
+        artifacts = needed_artifacts(plan, self._lock)
+        fetch(artifacts, self._store, self._environment.settings, suites=self._release.suites, progress=self._progress)
+        store_local(self._release, self._lock, self._store)
+        digests = {artifact.sha256 for artifact in artifacts}
+        require_declared(self._lock, digests, self._store.artifact_path, file=self._lock_name)
+
+    def _build_files(self, plan: Plan) -> None:
+        """Layers of files need neither engine nor network, so they are built first, whatever happens to the others."""
+        for planned in plan.missing:
+            if isinstance(planned.layer, FilesLayer):
+                assert planned.derivation is not None  # its inputs are all in the recipe
+                self._progress.begin(f"layer {planned.name}")
+                self._record(planned.derivation, realise_files(planned.derivation, self._environment))
+
+    def _lanes(self, plan: Plan) -> list[Callable[[], None]]:
+        lanes: list[Callable[[], None]] = []
+        if any(isinstance(planned.layer, DebianLayer) for planned in plan.missing):
+            lanes.append(self._build_debian)
+        python = [planned for planned in plan.missing if isinstance(planned.layer, PythonLayer)]
+        if python:
+            lanes.append(lambda: self._build_python(python))
+        return lanes
+
+    def _build_debian(self) -> None:
+        """Plan again after each layer, because a layer's key holds the output of the layer below it."""
+        for layer in self._release.debian_layers:
+            layers = {planned.name: planned for planned in self._plan().layers}
+            planned = layers[layer.name]
+            if planned.state == "cached":
+                continue
+            parent = layers[layer.parent].realisation if layer.parent is not None else None
+            assert planned.derivation is not None  # the layers below are built
+            digest = realise_debian(self._release, layer, planned.derivation, parent, self._environment)
+            self._record(planned.derivation, digest)
+
+    def _build_python(self, planned: Sequence[PlannedLayer]) -> None:
+        for derivation, digest in realise_python(self._release, self._lock, planned, self._environment):
+            self._record(derivation, digest)
+
+    def _record(self, derivation: Derivation, digest: LayerDigest) -> None:
+        name = derivation.layer.name
+        self._store.record(
+            Realisation(
+                key=derivation.key,
+                release=self._release.version,
+                platform=str(derivation.platform),
+                layer=name,
+                diff_id=digest.diff_id,
+                size=digest.size,
+                blob=digest.blob,
+                blob_size=digest.blob_size,
+                media_type=digest.media_type,
+                compressor=digest.compressor,
+                inputs=derivation.inputs,
+            )
+        )
+        self._built.add(name)
+        self._progress.end(f"layer {name}", "built")
+
+
+def run_lanes(lanes: Sequence[Callable[[], None]], engine: Engine) -> None:
+    """Run all lanes at once; the first failure, or Ctrl-C, ends the builds of the others, begun or not."""
+    with ThreadPoolExecutor(max(1, len(lanes)), thread_name_prefix="lane") as pool:
+        running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
+        try:
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            engine.interrupt()
+            raise
+        for future in done:
+            error = future.exception()
+            if error is not None:
+                engine.interrupt()
+                raise error
