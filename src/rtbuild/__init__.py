@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rtbuild.errors import RtbuildError as RtbuildError
     from rtbuild.inventory.model import ImageSize as ImageSize
     from rtbuild.inventory.page import treemap_page as treemap_page
-    from rtbuild.lockfile.check import check_lock as check_lock
     from rtbuild.lockfile.export import export_lock as export_lock
     from rtbuild.lockfile.model import Lock as Lock
     from rtbuild.lockfile.read import write_lock as write_lock
@@ -34,12 +33,20 @@ if TYPE_CHECKING:
     from rtbuild.settings import load_settings as load_settings
     from rtbuild.store.collect import Roots as Roots
     from rtbuild.store.store import Store as Store
+    from rtbuild.verbs.build import BuildResult as BuildResult
+    from rtbuild.verbs.build import BuiltLayer as BuiltLayer
     from rtbuild.verbs.build import build as build
-    from rtbuild.verbs.build_result import BuildResult as BuildResult
-    from rtbuild.verbs.build_result import BuiltLayer as BuiltLayer
+    from rtbuild.verbs.check import check as check
+    from rtbuild.verbs.check import check_image as check_image
+    from rtbuild.verbs.lock import EngineLockResult as EngineLockResult
+    from rtbuild.verbs.lock import LockResult as LockResult
+    from rtbuild.verbs.lock import check_engine_lock as check_engine_lock
+    from rtbuild.verbs.lock import check_lock as check_lock
+    from rtbuild.verbs.lock import lock as lock
+    from rtbuild.verbs.lock import lock_engine as lock_engine
     from rtbuild.verbs.mirrors import MirrorDescription as MirrorDescription
+    from rtbuild.verbs.verify import VerifyReport as VerifyReport
     from rtbuild.verbs.verify import verify as verify
-    from rtbuild.verbs.verify_report import VerifyReport as VerifyReport
     from rtbuild.workspace import Workspace as Workspace
 else:
 

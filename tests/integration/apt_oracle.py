@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,8 +87,3 @@ class Apt:
             f"{program} {' '.join(arguments)}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
         )
         return result.stdout
-
-
-def available() -> bool:
-    """Whether this machine has apt-get at all."""
-    return shutil.which("apt-get") is not None

@@ -9,17 +9,16 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.private import EngineStatus
 from rtbuild.mirror.download import fetch
-from rtbuild.mirror.remote import open_sources
 from rtbuild.platform import Platform
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
-from rtbuild.verbs.lock import resolve_engine_lock
+from rtbuild.verbs.lock import lock_engine
 from rtbuild.workspace import Workspace
 
 MOMENT = "2039-03-04 05:06:07"
@@ -78,7 +77,7 @@ class FalseClock:
         recipe.parent.mkdir(parents=True)
         recipe.write_text(_RECIPE)
         workspace = Workspace.find(folder / "project")
-        lock = resolve_engine_lock(workspace, "clock", platform, open_sources(settings, store))
+        lock = lock_engine(workspace, "clock", platform=platform, settings=replace(settings, store=store.root)).lock
         fetch(lock.debs, store, settings)
         for deb in lock.debs:
             unpack_deb(store.artifact_path(deb.sha256), folder / "root")

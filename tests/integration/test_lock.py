@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from rtbuild.lockfile.check import check_lock
 from rtbuild.lockfile.model import Lock
-from rtbuild.lockfile.read import read_lock, write_lock
-from rtbuild.mirror.find import find_mirrors
-from rtbuild.mirror.remote import CACHE, MirrorSources, open_web
+from rtbuild.lockfile.read import read_lock
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.names import normalized
 from rtbuild.settings import load_settings
-from rtbuild.store.store import Store
-from rtbuild.verbs.lock import resolve_lock
+from rtbuild.verbs.lock import LockResult, check_lock, lock
 from rtbuild.workspace import Workspace
 
 pytestmark = pytest.mark.integration
@@ -37,25 +32,24 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store.open(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
 
 
-def lock_now(workspace: Workspace, store: Store, *, refresh: bool = False) -> Lock:
-    """Lock 8.0 and write the lock."""
-    settings = load_settings(os.environ, workspace.root)
-    release = workspace.release("8.0")
-    with closing(open_web(settings)) as web:
-        sources = MirrorSources(find_mirrors(settings), store.cache(CACHE), web=web)
-        lock = resolve_lock(workspace, release, AMD64, sources, refresh=refresh, cache=store.cache("pip"))
-    write_lock(workspace.lock_path(release.version, AMD64), lock)
-    return lock
+def lock_now(workspace: Workspace, store: Path, *, refresh: bool = False) -> LockResult:
+    """Lock 8.0."""
+    settings = load_settings(os.environ, workspace.root, store=store)
+    return lock(workspace, "8.0", platform=AMD64, settings=settings, refresh=refresh)
 
 
 @pytest.fixture(scope="module")
-def cold(workspace: Workspace, store: Store) -> Lock:
+def cold(workspace: Workspace, store: Path) -> Lock:
     """The lock made with an empty store."""
-    return lock_now(workspace, store)
+    result = lock_now(workspace, store)
+    assert result.is_new
+    assert result.changed
+    assert len(result.moved) == len((*result.lock.debs, *result.lock.pythons, *result.lock.build_pythons))
+    return result.lock
 
 
 def test_every_requirement_is_locked_as_the_recipe_says(workspace: Workspace, cold: Lock) -> None:
@@ -64,7 +58,7 @@ def test_every_requirement_is_locked_as_the_recipe_says(workspace: Workspace, co
     for text in release.requirements:
         wanted = Requirement(text)
         assert wanted.specifier.contains(versions[normalized(wanted.name)], prereleases=True), text
-    assert check_lock(workspace, release, AMD64) == ()
+    assert check_lock(workspace, "8.0", platform=AMD64) == ()
 
 
 def test_only_the_providers_of_the_recipe_are_locked(workspace: Workspace, cold: Lock) -> None:
@@ -79,17 +73,18 @@ def test_no_release_candidate_is_locked(cold: Lock) -> None:
     ] == []
 
 
-def test_a_second_lock_is_the_same(workspace: Workspace, store: Store, cold: Lock) -> None:
+def test_a_second_lock_is_the_same(workspace: Workspace, store: Path, cold: Lock) -> None:
     path = workspace.lock_path("8.0.0", AMD64)
     before = path.read_bytes()
-    assert lock_now(workspace, store) == cold
+    result = lock_now(workspace, store)
+    assert (result.lock, result.changed) == (cold, False)
     assert path.read_bytes() == before
 
 
-def test_a_lock_made_anew_is_the_same(workspace: Workspace, store: Store, cold: Lock) -> None:
+def test_a_lock_from_scratch_is_the_same(workspace: Workspace, store: Path, cold: Lock) -> None:
     path = workspace.lock_path("8.0.0", AMD64)
     before = path.read_bytes()
-    lock_now(workspace, store, refresh=True)
+    assert not lock_now(workspace, store, refresh=True).changed
     assert path.read_bytes() == before
 
 

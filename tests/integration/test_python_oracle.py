@@ -18,7 +18,9 @@ from rtbuild.mirror.find import find_mirrors
 from rtbuild.mirror.remote import MirrorSources, open_web
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import Release
+from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python
+from rtbuild.resolve.python.target import Target, target_for
 from rtbuild.settings import load_settings
 from rtbuild.workspace import Workspace
 
@@ -47,8 +49,14 @@ def sources(cache: Path) -> Iterator[MirrorSources]:
         yield MirrorSources(find_mirrors(settings), cache / "answers", web=web)
 
 
-def resolve(release: Release, platform: Platform, sources: MirrorSources, cache: Path) -> PythonResolution:
-    return resolve_python(release, platform, PYTHON, GLIBC, sources, cache=cache / "pip")
+@pytest.fixture(scope="module")
+def environment(sources: MirrorSources, cache: Path) -> LockEnvironment:
+    return LockEnvironment(sources=sources, cache=cache / "pip")
+
+
+@pytest.fixture(scope="module")
+def target(platform: Platform) -> Target:
+    return target_for(platform, PYTHON, GLIBC)
 
 
 @pytest.fixture(scope="module", params=["linux/amd64", "linux/arm64"])
@@ -58,8 +66,8 @@ def platform(request: pytest.FixtureRequest) -> Platform:
 
 
 @pytest.fixture(scope="module")
-def resolved(release: Release, platform: Platform, sources: MirrorSources, cache: Path) -> PythonResolution:
-    return resolve(release, platform, sources, cache)
+def resolved(release: Release, target: Target, environment: LockEnvironment) -> PythonResolution:
+    return resolve_python(release, target, environment)
 
 
 def test_uv_chooses_the_same(
@@ -112,24 +120,18 @@ def test_what_is_built_from_source_is_known(platform: Platform, resolved: Python
 
 
 def test_it_is_always_the_same(
-    release: Release, platform: Platform, sources: MirrorSources, resolved: PythonResolution, cache: Path
+    release: Release, target: Target, environment: LockEnvironment, resolved: PythonResolution
 ) -> None:
-    assert resolve(release, platform, sources, cache) == resolved
+    assert resolve_python(release, target, environment) == resolved
 
 
 def test_a_lock_keeps_its_versions_and_one_package_moves_alone(
-    release: Release, platform: Platform, sources: MirrorSources, resolved: PythonResolution, cache: Path
+    release: Release, target: Target, environment: LockEnvironment, resolved: PythonResolution
 ) -> None:
     pythons = resolved.pythons
-    older = resolve_python(
-        release, platform, PYTHON, GLIBC, sources, locked=pythons, upgrade={"rich": "13.3.4"}, cache=cache / "pip"
-    ).pythons
-    moved = {one.name for one in older} ^ {one.name for one in pythons}
-    moved |= {one.name for one in set(older) ^ set(pythons)}
-    assert moved == {"rich"}
-    kept = resolve_python(release, platform, PYTHON, GLIBC, sources, locked=older, cache=cache / "pip").pythons
+    older = resolve_python(release, target, environment, locked=pythons, upgrade={"rich": "13.3.4"}).pythons
+    assert {artifact.name for artifact in set(older) ^ set(pythons)} == {"rich"}
+    kept = resolve_python(release, target, environment, locked=older).pythons
     assert kept == older
-    newest = resolve_python(
-        release, platform, PYTHON, GLIBC, sources, locked=older, upgrade={"rich": None}, cache=cache / "pip"
-    ).pythons
+    newest = resolve_python(release, target, environment, locked=older, upgrade={"rich": None}).pythons
     assert newest == pythons

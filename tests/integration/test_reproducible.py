@@ -22,7 +22,6 @@ from rtbuild.engine.select import private_engine
 from rtbuild.errors import MirrorError
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.mirror.download import fetch
-from rtbuild.mirror.remote import open_sources
 from rtbuild.oci.descriptor import CONFIG, MANIFEST
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layout import Layout, read_stored_image
@@ -31,7 +30,7 @@ from rtbuild.platform import host_platform
 from rtbuild.recipe.model import ImageSettings
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
-from rtbuild.verbs.lock import resolve_engine_lock
+from rtbuild.verbs.lock import lock_engine
 from rtbuild.workspace import Workspace
 from tests.integration.clock import HOST, MOMENT, FalseClock
 from tests.integration.command_line import CommandLine, artifacts_of, lend, reaching
@@ -212,7 +211,6 @@ def locked_testing(workspace: Workspace, settings: Settings, store: Store, folde
     except MirrorError as error:
         print(f"locking the testing engine anew: {error.brief}\n{error.details}")
         shutil.copytree(workspace.root / "recipes", folder / "recipes")
-        return resolve_engine_lock(
-            Workspace.find(folder), "testing", host_platform(), open_sources(settings, store), progress=Told()
-        )
+        settings = replace(settings, store=store.root)
+        return lock_engine(Workspace.find(folder), "testing", settings=settings, progress=Told()).lock
     return locked

@@ -109,26 +109,22 @@ def engine_lock(invocation: Invocation, name: str, platform: str | None, check: 
       rtbuild engine lock --name testing
       rtbuild engine lock --check
     """
-    from rtbuild.lockfile.read import write_engine_lock
-    from rtbuild.mirror.remote import open_sources
     from rtbuild.verbs.engine import fresh_engine_lock
-    from rtbuild.verbs.lock import resolve_engine_lock
+    from rtbuild.verbs.lock import lock_engine
 
     workspace, target = invocation.workspace(), chosen_platform(platform)
-    path = workspace.engine_lock_path(name, target)
     if check:
         fresh_engine_lock(workspace, name, target)
+        path = workspace.engine_lock_path(name, target)
         fresh = {"engine": name, "platform": str(target), "fresh": True}
         invocation.answer(fresh, f"{workspace.relative(path)}: the lock fits its recipe")
         return
     with invocation.progress() as progress:
-        sources = open_sources(invocation.settings(), invocation.store(), progress)
-        lock = resolve_engine_lock(workspace, name, target, sources, progress=progress)
-    write_engine_lock(path, lock)
-    packages = {deb.name: deb.version for deb in lock.debs}
-    document = {"engine": name, "platform": str(target), "path": str(path), "packages": packages}
+        result = lock_engine(workspace, name, platform=target, settings=invocation.settings(), progress=progress)
+    packages = {deb.name: deb.version for deb in result.lock.debs}
+    document = {"engine": name, "platform": str(target), "path": str(result.path), "packages": packages}
     listed = [f"  {package} {version}" for package, version in packages.items()]
-    invocation.answer(document, "\n".join([f"{workspace.relative(path)}: written", *listed]))
+    invocation.answer(document, "\n".join([f"{workspace.relative(result.path)}: written", *listed]))
 
 
 def status_text(status: EngineStatus) -> str:

@@ -85,12 +85,12 @@ def lock_targets(workspace: Workspace, release: str | None, platforms: Sequence[
 
 def check_locks(invocation: Invocation, workspace: Workspace, targets: Sequence[tuple[str, Platform]]) -> None:
     """Answer that every lock fits, or raise `StaleLockError` with what does not."""
-    from rtbuild.lockfile.check import check_lock
+    from rtbuild.verbs.lock import check_lock
 
     stale: list[str] = []
     mends: list[str] = []
     for version, platform in targets:
-        problems = check_lock(workspace, workspace.release(version), platform)
+        problems = check_lock(workspace, version, platform=platform)
         if problems:
             name = workspace.relative(workspace.lock_path(version, platform))
             stale += [f"{name}: {problem}" for problem in problems]
@@ -114,45 +114,37 @@ def write_locks(
 ) -> None:
     """Resolve and write each lock, and answer with what moved."""
     from rtbuild.cli.memory import share_arenas
-    from rtbuild.lockfile.changes import locked_before, moved_packages
-    from rtbuild.lockfile.read import write_lock
-    from rtbuild.mirror.remote import open_sources
-    from rtbuild.verbs.lock import resolve_lock
+    from rtbuild.verbs.lock import lock
 
     share_arenas()
-    store, settings = invocation.store(), invocation.settings()
+    settings = invocation.settings()
     documents, texts = [], []
     with invocation.progress() as progress:
-        sources = open_sources(settings, store, progress)
         for version, platform in targets:
-            path = workspace.lock_path(version, platform)
-            before = locked_before(path)
-            chosen = resolve_lock(
+            result = lock(
                 workspace,
-                workspace.release(version),
-                platform,
-                sources,
+                version,
+                platform=platform,
+                settings=settings,
                 upgrade=dict(split_upgrade(text) for text in upgrades),
                 refresh=refresh,
-                cache=store.cache("pip"),
                 progress=progress,
             )
-            write_lock(path, chosen)
-            moves = moved_packages(before, chosen)
+            debs, pythons = len(result.lock.debs), len(result.lock.pythons)
             document = {
                 "release": version,
                 "platform": str(platform),
-                "path": str(path),
-                "debs": len(chosen.debs),
-                "pythons": len(chosen.pythons),
-                "changed": chosen != before,
-                "moved": as_document(moves),
+                "path": str(result.path),
+                "debs": debs,
+                "pythons": pythons,
+                "changed": result.changed,
+                "moved": as_document(result.moved),
             }
             documents.append(document)
-            state = "written" if document["changed"] else "unchanged"
-            counts = f"{len(chosen.debs)} Debian and {len(chosen.pythons)} Python packages"
-            listed = [] if before is None else [f"  {move}" for move in moves]
-            texts.append("\n".join([f"{workspace.relative(path)}: {counts}, {state}", *listed]))
+            state = "written" if result.changed else "unchanged"
+            counts = f"{debs} Debian and {pythons} Python packages"
+            listed = [] if result.is_new else [f"  {move}" for move in result.moved]
+            texts.append("\n".join([f"{workspace.relative(result.path)}: {counts}, {state}", *listed]))
     invocation.answer_each("locks", documents, texts)
 
 
@@ -182,14 +174,14 @@ def fetch(invocation: Invocation, release: str, platform: str | None, engine: bo
       rtbuild fetch 8.0
       rtbuild fetch 8.0 --engine --store /media/usb/store
     """
-    from rtbuild.verbs.fetch import fetch_release
+    from rtbuild.verbs.fetch import fetch as fetch_release
 
     workspace, store, settings = invocation.workspace(), invocation.store(), invocation.settings()
-    lock = read_lock(workspace, workspace.resolve(release), platform)
+    target = chosen_platform(platform)
     with invocation.progress() as progress:
-        report = fetch_release(workspace, lock, settings, store, progress, engine=engine)
+        report = fetch_release(workspace, release, platform=target, settings=settings, engine=engine, progress=progress)
     text = (
-        f"{lock.release} for {lock.platform}: {report.fetched} files fetched ({size_text(report.bytes)}), "
+        f"{workspace.resolve(release)} for {target}: {report.fetched} files fetched ({size_text(report.bytes)}), "
         f"{report.present} were there, in {store.root}"
     )
     invocation.answer({**as_document(report), "store": str(store.root)}, text)

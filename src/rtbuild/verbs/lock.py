@@ -1,196 +1,189 @@
-"""The `lock` verb: a release's Debian side and Python side, joined into one lock."""
+"""The `lock` verb: choose every artifact of a release, or of a private engine, and write the lockfile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-
-from rtbuild.digest import Sha256
-from rtbuild.errors import LockError, UsageError
-from rtbuild.lockfile.check import Locks
-from rtbuild.lockfile.derived import (
-    DEBIAN_QUESTION,
-    PYTHON_QUESTION,
-    debian_question,
-    newest_input,
-    python_question,
-    target_glibc,
-    target_python,
-)
-from rtbuild.lockfile.local import renew_local
-from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, PythonArtifact
-from rtbuild.lockfile.patched import as_patched, as_published
-from rtbuild.mirror.sources import Sources
-from rtbuild.platform import Platform
+from rtbuild.errors import LockError
+from rtbuild.lockfile.changes import Move, moved_packages
+from rtbuild.lockfile.check import stale_engine_parts, stale_parts
+from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.lockfile.read import write_engine_lock, write_lock
+from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
-from rtbuild.recipe.model import EngineRecipe, Release
-from rtbuild.recipe.names import normalized
-from rtbuild.resolve.debian.keyring import Keyring
-from rtbuild.resolve.debian.resolve import resolve_debian, resolve_engine
-from rtbuild.resolve.python.resolve import PythonResolution, resolve_python, resolver_identity
+from rtbuild.settings import Settings, load_settings
+from rtbuild.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rtbuild.resolve.environment import LockEnvironment
 
 
-class LockingWorkspace(Locks, Protocol):
-    """What locking needs of a workspace (see `rtbuild.workspace.Workspace`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockResult:
+    """A lock that was made, and what it changed. `path` is the lockfile that was written."""
 
-    def engine(self, name: str) -> EngineRecipe: ...
+    release: str
+    platform: Platform
+    path: Path
+    lock: Lock
+    is_new: bool
+    """There was no lock before, or none that could be read."""
+    changed: bool
+    """The lock differs from the one before it."""
+    moved: tuple[Move, ...]
+    """The packages that were added, dropped or moved against the lock before."""
 
 
-def resolve_lock(
-    workspace: LockingWorkspace,
-    release: Release,
-    platform: Platform,
-    sources: Sources,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLockResult:
+    """A private engine's lock that was made. `path` is the lockfile that was written."""
+
+    engine: str
+    platform: Platform
+    path: Path
+    lock: EngineLock
+
+
+def lock(
+    workspace: Workspace,
+    release: str,
     *,
+    platform: Platform | None = None,
+    settings: Settings | None = None,
     upgrade: Mapping[str, str | None] | None = None,
     refresh: bool = False,
-    cache: Path,
     progress: Progress | None = None,
-    keyring: Keyring | None = None,
-) -> Lock:
-    """The lock of `release` for `platform`, as the recipes are now.
+) -> LockResult:
+    """Choose every artifact of `release` (`8.0` or `8.0.0`) and write the lockfile.
 
-    What is locked already stays, as far as the recipes allow. A side whose question did not change is not resolved
-    again: the Python index is cut off at `as_of`, and Debian's updates come when they are asked for. `upgrade` maps
-    the names of packages that shall move to the version they shall move to (None: the newest); `refresh` forgets the
-    lock there is. `cache` is the folder that the resolver may keep files in; `keyring` replaces the Debian archive keys
-    that come with rtbuild.
+    Versions in the existing lock stay, unless a recipe or `upgrade` moves them.
 
-    Raises `RecipeError` for a platform the release does not have and for a patch whose package it does not have,
-    `UsageError` for an upgrade of what is not locked, `LockError` for a malformed lock, `ResolutionError`,
-    `MirrorError` and `IntegrityError`.
+    Args:
+        platform: what to lock for; this machine's platform by default.
+        settings: where to find mirrors and the store; by default the settings of the workspace's `rtbuild.toml`.
+        upgrade: the version to move each named package to, or None for the newest that fits.
+        refresh: ignore the existing lock and choose everything from scratch.
+
+    Raises:
+        RecipeError: if the release is unknown, a recipe is malformed, or the release does not support the platform.
+        UsageError: if an upgrade names a package that is not locked.
+        LockError: if the existing lock is malformed; pass `refresh` to ignore it.
+        ResolutionError: if no set of packages satisfies the recipes.
+        MirrorError: if no mirror serves an index or a file.
+        IntegrityError: if the mirrors serve other bytes than were signed or promised.
+        StoreError: if the store is not readable or writable.
     """
-    release.require_platform(platform)
-    progress = progress or Silent()
-    old = None if refresh else _existing(workspace, release, platform)
-    debian_names, python_names = _divide(upgrade or {}, old, release)
+    from rtbuild.resolve.lock import resolve_lock
 
-    asked_of_debian = debian_question(release, platform)
-    if old and not debian_names and _asked(old, DEBIAN_QUESTION) == asked_of_debian:
-        debs = old.debs
-    else:
-        debs = resolve_debian(
-            release.debian_layers,
-            platform,
-            sources,
-            locked=old.debs if old else (),
-            upgrade=debian_names,
-            progress=progress,
-            keyring=keyring,
-        )
-    debs = tuple(sorted((_sorted_deb(deb) for deb in debs), key=lambda deb: deb.name))
-
-    python_version = target_python(release, debs)
-    glibc = target_glibc(debs)
-    asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
-    chosen = as_published(old.pythons) if old else ()
-    if old and not python_names and _asked(old, PYTHON_QUESTION) == asked_of_python:
-        resolution = PythonResolution(pythons=renew_local(chosen, release), build_pythons=old.build_pythons)
-    else:
-        resolution = resolve_python(
-            release,
-            platform,
-            python_version,
-            glibc,
-            sources,
-            locked=chosen,
-            locked_build=old.build_pythons if old else (),
-            upgrade=python_names,
-            cache=cache,
-            progress=progress,
-        )
-    pythons = as_patched(_sorted_pythons(resolution.pythons), release)
-    questions = ((DEBIAN_QUESTION, asked_of_debian), (PYTHON_QUESTION, asked_of_python))
-    lock = Lock(
-        release=release.version,
-        platform=platform,
-        python=python_version,
-        as_of=release.as_of,
-        source_date_epoch=newest_input(debs, pythons),
-        inputs=tuple(sorted((*release.inputs, *questions))),
-        debs=debs,
-        pythons=pythons,
-        build_pythons=_sorted_pythons(resolution.build_pythons),
+    target = platform or host_platform()
+    recipe = workspace.release(release)
+    recipe.require_platform(target)
+    before = _existing(workspace, recipe.version, target, lenient=refresh)
+    with _lock_environment(workspace, settings, progress) as environment:
+        locked = None if refresh else before
+        chosen = resolve_lock(recipe, target, environment, locked=locked, upgrade=upgrade)
+    path = workspace.lock_path(recipe.version, target)
+    write_lock(path, chosen)
+    return LockResult(
+        release=recipe.version,
+        platform=target,
+        path=path,
+        lock=chosen,
+        is_new=before is None,
+        changed=chosen != before,
+        moved=moved_packages(before, chosen),
     )
-    return _with_results(lock, old)
 
 
-def resolve_engine_lock(
-    workspace: LockingWorkspace,
+def check_lock(workspace: Workspace, release: str, *, platform: Platform | None = None) -> tuple[str, ...]:
+    """Return what is stale or missing in the lock of `release`, one line each; empty if the lock fits its recipes.
+
+    Needs no network. `platform` is this machine's by default.
+
+    Raises:
+        RecipeError: if the release is unknown, a recipe is malformed, or the release does not support the platform.
+        LockError: if the lock is malformed.
+    """
+    target = platform or host_platform()
+    recipe = workspace.release(release)
+    recipe.require_platform(target)
+    if not workspace.lock_path(recipe.version, target).exists():
+        return (f"there is no lock of {recipe.version} for {target}",)
+    return stale_parts(recipe, workspace.read_lock(recipe.version, target))
+
+
+def lock_engine(
+    workspace: Workspace,
     name: str,
-    platform: Platform,
-    sources: Sources,
     *,
+    platform: Platform | None = None,
+    settings: Settings | None = None,
     progress: Progress | None = None,
-    keyring: Keyring | None = None,
-) -> EngineLock:
-    """The lock of the private engine `name`, from the newest packages its recipe allows."""
+) -> EngineLockResult:
+    """Choose the newest packages that the recipe of the private engine `name` allows, and write its lockfile.
+
+    `platform` and `settings` default as in `lock`.
+
+    Raises:
+        RecipeError: if the engine is unknown or its recipe is malformed.
+        ResolutionError: if a suite does not have a package.
+        MirrorError: if no mirror serves an index or a file.
+        IntegrityError: if the mirrors serve other bytes than were signed.
+        StoreError: if the store is not readable or writable.
+    """
+    from rtbuild.resolve.lock import resolve_engine_lock
+
+    target = platform or host_platform()
     recipe = workspace.engine(name)
-    debs = resolve_engine(recipe, platform, sources, progress=progress or Silent(), keyring=keyring)
-    ordered = tuple(sorted((_sorted_deb(deb) for deb in debs), key=lambda deb: deb.name))
-    return EngineLock(engine=recipe.name, platform=platform, inputs=tuple(sorted(recipe.inputs)), debs=ordered)
+    with _lock_environment(workspace, settings, progress) as environment:
+        chosen = resolve_engine_lock(recipe, target, environment)
+    path = workspace.engine_lock_path(recipe.name, target)
+    write_engine_lock(path, chosen)
+    return EngineLockResult(engine=recipe.name, platform=target, path=path, lock=chosen)
 
 
-def _existing(workspace: LockingWorkspace, release: Release, platform: Platform) -> Lock | None:
-    if not workspace.lock_path(release.version, platform).exists():
+def check_engine_lock(workspace: Workspace, name: str, *, platform: Platform | None = None) -> tuple[str, ...]:
+    """Return what is stale in the lock of the private engine `name`, one line each; empty if it fits its recipe.
+
+    Needs no network. `platform` is this machine's by default.
+
+    Raises:
+        RecipeError: if the engine is unknown or its recipe is malformed.
+        LockError: if the lock is missing or malformed.
+    """
+    return stale_engine_parts(workspace.engine(name), workspace.read_engine_lock(name, platform or host_platform()))
+
+
+def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient: bool) -> Lock | None:
+    """Read the lock so far. With `lenient`, one that is malformed counts as missing."""
+    if not workspace.lock_path(version, platform).exists():
         return None
     try:
-        return workspace.read_lock(release.version, platform)
+        return workspace.read_lock(version, platform)
     except LockError as error:
+        if lenient:
+            return None
         hint = "mend it, or forget it with --refresh"
         raise LockError(error.brief, details=error.details, hint=hint) from error
 
 
-def _divide(
-    upgrade: Mapping[str, str | None], old: Lock | None, release: Release
-) -> tuple[frozenset[str], dict[str, str | None]]:
-    """Which of the packages to move are Debian's and which Python's."""
-    for package in release.packages:
-        if package.name in map(normalized, upgrade):
-            hint = f"its version is in {package.folder}/pyproject.toml"
-            raise UsageError(f"{package.name} is a package of the recipes, which no index moves", hint=hint)
-    if old is None:
-        return frozenset(), {normalized(name): version for name, version in upgrade.items() if version is not None}
-    debian = {deb.name for deb in old.debs}
-    required = (*release.requirements, *release.constraints)
-    python = {one.name for one in (*old.pythons, *old.build_pythons)}
-    python |= {normalized(Requirement(text).name) for text in required}
-    debian_names = set()
-    python_names: dict[str, str | None] = {}
-    for name, version in upgrade.items():
-        if normalized(name) in python:
-            python_names[normalized(name)] = version
-        if name in debian:
-            debian_names.add(name if version is None else f"{name}=={version}")
-        elif normalized(name) not in python:
-            raise UsageError(f"{name} is not locked, so it cannot be upgraded", hint="rtbuild why says what is locked")
-    return frozenset(debian_names), python_names
+@contextmanager
+def _lock_environment(
+    workspace: Workspace, settings: Settings | None, progress: Progress | None
+) -> Iterator[LockEnvironment]:
+    """Open the store's caches and connections to the machine's mirrors."""
+    from rtbuild.mirror.find import find_mirrors
+    from rtbuild.mirror.remote import CACHE, MirrorSources, open_web
+    from rtbuild.resolve.environment import LockEnvironment
+    from rtbuild.store.store import Store
 
-
-def _asked(lock: Lock, question: str) -> Sha256 | None:
-    return dict(lock.inputs).get(question)
-
-
-def _sorted_deb(deb: DebArtifact) -> DebArtifact:
-    return replace(deb, depends=tuple(sorted(set(deb.depends))))
-
-
-def _sorted_pythons(pythons: tuple[PythonArtifact, ...]) -> tuple[PythonArtifact, ...]:
-    plain = (
-        replace(one, requires=tuple(sorted(set(one.requires))), uploaded=one.uploaded.astimezone(UTC))
-        for one in pythons
-    )
-    return tuple(sorted(plain, key=lambda one: (one.name, one.layer, one.version)))
-
-
-def _with_results(lock: Lock, old: Lock | None) -> Lock:
-    """Keep what a build recorded only as long as it was made from the very same inputs."""
-    if old is None:
-        return lock
-    kept = replace(lock, layers=old.layers, image=old.image, image_base=old.image_base)
-    return kept if kept == old else lock
+    settings = settings or load_settings({}, workspace.root)
+    progress = progress or Silent()
+    store = Store.open(settings.store, progress)
+    with closing(open_web(settings)) as web:
+        sources = MirrorSources(find_mirrors(settings), store.cache(CACHE), web=web, progress=progress)
+        yield LockEnvironment(sources=sources, cache=store.cache("pip"), progress=progress)

@@ -22,6 +22,7 @@ from rtbuild.mirror.remote import MirrorSources
 from rtbuild.platform import PLATFORMS
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.debian.resolve import resolve_debian
+from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import build
@@ -57,12 +58,12 @@ def dated(tmp_path: Path) -> Iterator[Dated]:
     recipe = workspace.release("8.0.0")
     with serve_folder(tmp_path / "mirror") as server:
         mirrors = Mirrors(debian=(Mirror(address=server.url, origin=SETTINGS),))
-        found = resolve_debian(
-            recipe.debian_layers,
-            AMD64,
-            MirrorSources(mirrors, tmp_path / "answers", web=Web()),
+        environment = LockEnvironment(
+            sources=MirrorSources(mirrors, tmp_path / "answers", web=Web()),
+            cache=tmp_path / "pip",
             keyring=Keyring.from_bytes(archive.key.certificate, name="the key of the test"),
         )
+        found = resolve_debian(recipe.debian_layers, AMD64, environment)
         wheels = [
             locks.wheel("apache-airflow", "2.6.0", layer="airflow"),
             locks.wheel("pip", "23.1.2", layer="airflow"),

@@ -1,396 +1,171 @@
-"""Locking a small release against a small archive and a small index, and what is said when the lock is stale."""
+"""The `lock` verb: what it reads, writes and returns. Nothing here is resolved, so no mirror is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from rtbuild.errors import LockError, RecipeError, ResolutionError, UsageError
-from rtbuild.lockfile.check import check_lock
-from rtbuild.lockfile.model import Lock
-from rtbuild.lockfile.read import record_results, write_engine_lock, write_lock
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
-from rtbuild.mirror.http import Web
-from rtbuild.mirror.remote import MirrorSources
-from rtbuild.platform import PLATFORMS
-from rtbuild.resolve.debian.keyring import Keyring
-from rtbuild.verbs.lock import resolve_engine_lock, resolve_lock
+from rtbuild.errors import LockError, RecipeError, UsageError
+from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, debian_question, newest_input, python_question
+from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.lockfile.read import write_engine_lock, write_lock
+from rtbuild.platform import PLATFORMS, host_platform
+from rtbuild.resolve.python.resolve import resolver_identity
+from rtbuild.settings import Settings, load_settings
+from rtbuild.verbs.lock import check_engine_lock, check_lock, lock
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
-from tests.fakes.debian_archive import BUILT, DebianArchive, FakeDeb, MirrorServer
-from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
-from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package
-from tests.fakes.patches import PATCH, RECORD, write_patch
+from tests.fakes.patches import write_patch
 from tests.fakes.workspaces import put, write_workspace
 
-AMD64 = PLATFORMS["linux/amd64"]
-DEBS = (
-    FakeDeb(name="apt", depends="libc6", architecture="amd64"),
-    FakeDeb(name="libc6", version="2.31-13+deb11u14", architecture="amd64", essential=True),
-    FakeDeb(name="tini", version="0.19-1", architecture="amd64", built=BUILT + 5),
-    FakeDeb(name="python3.9", version="3.9.2-1", architecture="amd64", depends="libpython3.9-minimal"),
-    FakeDeb(name="libpython3.9-minimal", version="3.9.2-1", architecture="amd64", depends="libc6"),
-)
+AMD64, ARM64 = PLATFORMS["linux/amd64"], PLATFORMS["linux/arm64"]
+LOCKFILE = "runtime.lock/8.0.0/linux-amd64.toml"
 
 
-@dataclass
+@dataclass(frozen=True)
 class World:
-    """A project with an archive and an index to lock it against."""
+    """A workspace with a lock that fits it."""
 
     workspace: Workspace
-    archive: DebianArchive
-    server: MirrorServer
-    index: PackageIndex
-    web: Web
-    folder: Path
-    runs: int = 0
+    settings: Settings
+    lock: Lock
 
-    def resolve(self, *, upgrade: Mapping[str, str | None] | None = None, refresh: bool = False) -> Lock:
-        """Lock the release and write the lock."""
-        self.server.requests.clear()
-        self.index.requested.clear()
-        release = self.workspace.release("8.0")
-        # A fresh cache each time: what is asked of a mirror shows what was resolved.
-        self.runs += 1
-        mirrors = Mirrors(
-            debian=(Mirror(address=self.server.url, origin=SETTINGS),),
-            python=(Mirror(address=self.index.url, origin=SETTINGS),),
-        )
-        sources = MirrorSources(mirrors, self.folder / f"answers-{self.runs}", web=self.web)
-        lock = resolve_lock(
-            self.workspace,
-            release,
-            AMD64,
-            sources,
-            upgrade=upgrade,
-            refresh=refresh,
-            cache=self.folder / f"pip-{self.runs}",
-            keyring=Keyring.from_bytes(self.archive.key.certificate, name="test"),
-        )
-        write_lock(self.workspace.lock_path("8.0.0", AMD64), lock)
-        return lock
+    @property
+    def path(self) -> Path:
+        return self.workspace.root / LOCKFILE
 
-    def change(self, layer: str, old: str, new: str) -> None:
+    def change(self, file: str, old: str, new: str) -> None:
         """Edit a recipe file."""
-        path = self.workspace.root / "recipes" / f"{layer}.toml"
+        path = self.workspace.root / "recipes" / f"{file}.toml"
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
 
-    def check(self) -> tuple[str, ...]:
-        """What is stale."""
-        return check_lock(self.workspace, self.workspace.release("8.0"), AMD64)
-
-
-@contextmanager
-def small_world(folder: Path) -> Iterator[World]:
-    archive = DebianArchive(folder / "debian")
-    archive.publish("bullseye", DEBS)
-    web = Web()
-    with PackageIndex() as index, archive.serve() as server:
-        requires = ["spam", "celery; extra == 'celery'"]
-        index.publish(make_wheel("apache-airflow", "2.6.0", requires=requires, extras=["celery", "async"]))
-        for name, version in (("http", "4.3.0"), ("amazon", "8.0.0"), ("amazon", "8.1.0")):
-            index.publish(make_wheel(f"apache-airflow-providers-{name}", version))
-        for name, version in (("celery", "5.2"), ("spam", "1.0"), ("pip", "23.1.2"), ("astro-sdk-python", "1.5.3")):
-            index.publish(make_wheel(name, version))
-        index.publish(make_wheel("pip", "23.2"), uploaded="2023-06-01T00:00:00Z")
-        workspace = Workspace(root=write_workspace(folder / "project"))
-        yield World(workspace=workspace, archive=archive, server=server, index=index, web=web, folder=folder)
-    web.close()
-
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A world without a lock."""
-    with small_world(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Lock:
-    """The lock of a new world, made once because resolving takes a second."""
-    with small_world(tmp_path_factory.mktemp("first")) as made:
-        return made.resolve()
-
-
-@pytest.fixture
-def locked(world: World, first: Lock) -> World:
-    """A world with that lock."""
-    write_lock(world.workspace.lock_path("8.0.0", AMD64), first)
-    return world
-
-
-def versions(lock: Lock) -> dict[str, str]:
-    return {one.name: one.version for one in (*lock.debs, *lock.pythons)}
-
-
-def test_a_lock_joins_both_sides(first: Lock) -> None:
-    assert {deb.name: deb.layer for deb in first.debs} == {
-        "apt": "base-os",
-        "libc6": "base-os",
-        "libpython3.9-minimal": "python",
-        "python3.9": "python",
-        "tini": "base-os",
-    }
-    assert {one.name: one.layer for one in first.pythons} == {
-        "apache-airflow": "airflow",
-        "apache-airflow-providers-amazon": "providers",
-        "apache-airflow-providers-http": "providers",
-        "astro-sdk-python": "providers",
-        "celery": "providers",
-        "pip": "airflow",
-        "spam": "airflow",
-    }
-    assert first.python == "3.9.2"
-    assert first.as_of == datetime(2023, 5, 2, tzinfo=UTC)
-    assert first.source_date_epoch == datetime(2023, 1, 1, 12, tzinfo=UTC).timestamp()
-    assert set(dict(first.inputs)) > {"recipes/releases/8.0.0.toml", "recipes/layers/base-os.toml"}
-
-
-def test_the_lock_that_is_read_is_the_lock_that_was_resolved(locked: World, first: Lock) -> None:
-    assert locked.workspace.read_lock("8.0.0", AMD64) == first
-    assert locked.check() == ()
-
-
-def test_locking_again_changes_nothing_and_asks_nobody(locked: World) -> None:
-    before = locked.workspace.lock_path("8.0.0", AMD64).read_bytes()
-    locked.archive.publish("bullseye", (*DEBS, FakeDeb(name="tini", version="0.20-1", architecture="amd64")))
-    locked.resolve()
-    assert locked.workspace.lock_path("8.0.0", AMD64).read_bytes() == before
-    assert locked.server.requests == []
-    assert locked.index.requested == []
-
-
-def test_a_refresh_takes_what_is_new(locked: World) -> None:
-    locked.archive.publish("bullseye", (*DEBS, FakeDeb(name="tini", version="0.20-1", architecture="amd64")))
-    assert versions(locked.resolve(refresh=True))["tini"] == "0.20-1"
-
-
-def test_a_change_of_one_side_leaves_the_other(locked: World, first: Lock) -> None:
-    locked.change("releases/8.0.0", 'amazon = "8.0.0"', 'amazon = "8.1.0"')
-    after = locked.resolve()
-    assert after.debs == first.debs
-    assert locked.server.requests == []
-    moved = versions(after).items() ^ versions(first).items()
-    assert moved == {("apache-airflow-providers-amazon", "8.0.0"), ("apache-airflow-providers-amazon", "8.1.0")}
-
-
-def test_what_was_locked_stays_when_something_else_changes(locked: World) -> None:
-    locked.index.publish(make_wheel("spam", "1.1"))
-    locked.change("releases/8.0.0", 'amazon = "8.0.0"', 'amazon = "8.1.0"')
-    assert versions(locked.resolve())["spam"] == "1.0"
-
-
-def test_an_upgrade_moves_one_python_package(locked: World) -> None:
-    for name in ("spam", "celery"):
-        locked.index.publish(make_wheel(name, "6.0"))
-    after = versions(locked.resolve(upgrade={"Spam": None}))
-    assert (after["spam"], after["celery"]) == ("6.0", "5.2")
-    assert locked.server.requests == []
-
-
-def test_an_upgrade_moves_one_debian_package(locked: World) -> None:
-    newer = (replace(deb, version="9-1") if deb.name in ("tini", "apt") else deb for deb in DEBS)
-    locked.archive.publish("bullseye", tuple(newer))
-    after = versions(locked.resolve(upgrade={"tini": None}))
-    assert after["tini"] == "9-1"
-    assert locked.index.requested == []
-
-
-def test_an_upgrade_of_something_that_is_not_locked(locked: World) -> None:
-    with pytest.raises(UsageError, match="eggs is not locked, so it cannot be upgraded"):
-        locked.resolve(upgrade={"eggs": None})
-
-
-def test_recorded_results_live_as_long_as_their_inputs(locked: World, first: Lock) -> None:
-    path = locked.workspace.lock_path("8.0.0", AMD64)
-    record_results(path, locks.lock().layers, locks.lock().image, locks.lock().image)
-    assert locked.resolve() == replace(
-        first, layers=locks.lock().layers, image=locks.lock().image, image_base=locks.lock().image
+def world(tmp_path: Path) -> World:
+    workspace = Workspace(root=write_workspace(tmp_path / "workspace"))
+    release = workspace.release("8.0")
+    debs = (
+        locks.deb("apt"),
+        locks.deb("libc6", "2.31-13+deb11u14"),
+        locks.deb("libpython3.9-minimal", "3.9.2-1", layer="python"),
+        locks.deb("python3.9", "3.9.2-1", layer="python"),
+        locks.deb("tini"),
     )
-    locked.change("layers/base-os", '"C.UTF-8"', '"C"')
-    after = locked.resolve()
-    assert (after.layers, after.image, after.image_base) == ((), None, None)
-    assert after.debs == first.debs
+    names = ("apache-airflow-providers-amazon", "apache-airflow-providers-http", "astro-sdk-python")
+    pythons = (
+        locks.wheel("apache-airflow", "2.6.0", layer="airflow"),
+        *(locks.wheel(name, version) for name, version in zip(names, ("8.0.0", "4.3.0", "1.5.3"), strict=True)),
+        locks.wheel("pip", "23.1.2", layer="airflow"),
+    )
+    questions = (
+        (DEBIAN_QUESTION, debian_question(release, AMD64)),
+        (PYTHON_QUESTION, python_question(release, AMD64, "3.9.2", (2, 31), resolver_identity())),
+    )
+    fitting = locks.lock(
+        inputs=tuple(sorted((*release.inputs, *questions))),
+        source_date_epoch=newest_input(debs, pythons),
+        debs=debs,
+        pythons=pythons,
+    )
+    write_lock(workspace.lock_path("8.0.0", AMD64), fitting)
+    settings = load_settings({}, workspace.root, store=tmp_path / "store")
+    return World(workspace=workspace, settings=settings, lock=fitting)
 
 
-def test_an_sdist_brings_what_builds_it(world: World) -> None:
-    world.index.publish(make_sdist("astro-sdk-python", "1.5.4"))
-    world.index.publish(make_wheel("setuptools", "67.7.2"))
-    world.index.publish(make_wheel("wheel", "0.40"))
-    world.change("releases/8.0.0", "astro-sdk-python==1.5.3", "astro-sdk-python==1.5.4")
-    lock = world.resolve()
-    assert "setuptools" in {one.name for one in lock.build_pythons}
-    assert world.workspace.read_lock("8.0.0", AMD64) == lock
+def test_a_lock_that_fits_is_unchanged(world: World) -> None:
+    before = world.path.read_bytes()
+    result = lock(world.workspace, "8.0", platform=AMD64, settings=world.settings)
+    assert (result.release, result.platform, result.path) == ("8.0.0", AMD64, world.path)
+    assert (result.lock, result.moved) == (world.lock, ())
+    assert not result.changed
+    assert not result.is_new
+    assert world.path.read_bytes() == before
 
 
-def test_a_python_that_no_layer_brings(world: World) -> None:
-    world.change("layers/python", '"python3.9"', '"tini"')
-    with pytest.raises(ResolutionError) as caught:
-        world.resolve()
-    assert caught.value.brief == "release 8.0.0: no Debian package brings Python 3.9"
-    assert caught.value.hint == "a Debian layer has to name python3.9"
+def test_a_changed_recipe_is_written_into_the_lockfile(world: World) -> None:
+    world.change("layers/base-os", '"C.UTF-8"', '"C"')
+    result = lock(world.workspace, "8.0.0", platform=AMD64, settings=world.settings)
+    assert result.changed
+    assert result.moved == ()
+    assert world.workspace.read_lock("8.0.0", AMD64) == result.lock
+    assert result.lock.image is None
+    assert check_lock(world.workspace, "8.0", platform=AMD64) == ()
 
 
-def test_a_lock_with_conflict_markers_says_how_to_go_on(world: World) -> None:
-    put(world.workspace.lock_path("8.0.0", AMD64), "<<<<<<< ours\n")
+def test_the_result_says_which_packages_moved(world: World) -> None:
+    world.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
+    write_patch(world.workspace.root, "more")
+    result = lock(world.workspace, "8.0", platform=AMD64, settings=world.settings)
+    assert list(map(str, result.moved)) == ["~ apache-airflow-providers-http 4.3.0 -> 4.3.0+astro.1 (python)"]
+
+
+def test_the_settings_are_those_of_the_workspace(world: World, tmp_path: Path) -> None:
+    put(world.workspace.root / "rtbuild.toml", 'store = "../elsewhere"\n')
+    lock(world.workspace, "8.0", platform=AMD64)
+    assert (tmp_path / "elsewhere" / "format").is_file()
+
+
+def test_a_platform_that_the_release_does_not_support(world: World) -> None:
+    with pytest.raises(RecipeError, match=r"release 8\.0\.0 .* linux/arm64"):
+        lock(world.workspace, "8.0", platform=ARM64, settings=world.settings)
+    with pytest.raises(RecipeError, match=r"release 8\.0\.0 .* linux/arm64"):
+        check_lock(world.workspace, "8.0", platform=ARM64)
+
+
+def test_an_upgrade_of_a_package_that_is_not_locked(world: World) -> None:
+    with pytest.raises(UsageError, match="eggs is not locked"):
+        lock(world.workspace, "8.0", platform=AMD64, settings=world.settings, upgrade={"eggs": None})
+
+
+def test_a_malformed_lock_says_how_to_go_on(world: World) -> None:
+    world.path.write_text("<<<<<<< ours\n")
     with pytest.raises(LockError) as caught:
-        world.resolve()
+        lock(world.workspace, "8.0", platform=AMD64, settings=world.settings)
     assert caught.value.hint == "mend it, or forget it with --refresh"
-    assert world.resolve(refresh=True).debs
+    assert world.path.read_text() == "<<<<<<< ours\n"
 
 
-def test_an_engine_lock_names_each_package_of_its_recipe(world: World) -> None:
-    world.archive.publish("trixie", [FakeDeb(name="docker.io", version="26.1-1", architecture="amd64")])
-    world.archive.publish("bookworm", [FakeDeb(name="runc", version="1.1-1", architecture="amd64")])
-    mirrors = Mirrors(debian=(Mirror(address=world.server.url, origin=SETTINGS),))
-    lock = resolve_engine_lock(
-        world.workspace,
-        "default",
-        AMD64,
-        MirrorSources(mirrors, world.folder / "answers", web=world.web),
-        keyring=Keyring.from_bytes(world.archive.key.certificate, name="test"),
+def test_check_of_a_fresh_lock(world: World) -> None:
+    assert check_lock(world.workspace, "8.0", platform=AMD64) == ()
+
+
+def test_check_of_a_stale_lock(world: World) -> None:
+    world.change("layers/base-os", '"C.UTF-8"', '"C"')
+    stale = ("recipes/layers/base-os.toml has changed since the lock was made",)
+    assert check_lock(world.workspace, "8.0", platform=AMD64) == stale
+
+
+def test_check_of_a_missing_lock(world: World) -> None:
+    world.path.unlink()
+    assert check_lock(world.workspace, "8.0", platform=AMD64) == ("there is no lock of 8.0.0 for linux/amd64",)
+
+
+def test_check_of_a_malformed_lock(world: World) -> None:
+    world.path.write_text("version = 1")
+    with pytest.raises(LockError):
+        check_lock(world.workspace, "8.0", platform=AMD64)
+
+
+def test_check_of_a_lock_of_another_release(world: World) -> None:
+    write_lock(world.path, replace(world.lock, release="9.0.0"))
+    with pytest.raises(LockError, match=r"is the lock of 9\.0\.0"):
+        check_lock(world.workspace, "8.0", platform=AMD64)
+
+
+def test_check_of_an_engine_lock(world: World) -> None:
+    workspace = world.workspace
+    with pytest.raises(LockError):
+        check_engine_lock(workspace, "default")
+    platform = host_platform()
+    fitting = EngineLock(
+        engine="default", platform=platform, inputs=workspace.engine("default").inputs, debs=(locks.deb("runc"),)
     )
-    assert [(deb.name, deb.version, deb.suite) for deb in lock.debs] == [
-        ("docker.io", "26.1-1", "trixie"),
-        ("runc", "1.1-1", "bookworm"),
-    ]
-    write_engine_lock(world.workspace.engine_lock_path("default", AMD64), lock)
-    assert world.workspace.read_engine_lock("default", AMD64) == lock
-
-
-# --- packages whose source lies in the recipes ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def gated(world: World) -> World:
-    """A world whose release has a layer `gate` above all others, with a package of its own."""
-    put(world.workspace.root / "recipes/layers/gate.toml", LAYER)
-    write_package(world.workspace.root / FOLDER)
-    world.change("releases/8.0.0", '"providers"]', '"providers", "gate"]')
-    for name, version in (("lantern", "1.0"), ("setuptools", "67.7.2"), ("wheel", "0.40")):
-        world.index.publish(make_wheel(name, version))
-    return world
-
-
-def test_a_local_package_is_locked_with_what_it_needs(gated: World) -> None:
-    lock = gated.resolve()
-    (local,) = (one for one in lock.pythons if one.local)
-    assert (local.name, local.version, local.layer) == ("gate-keeper", "1.0.0", "gate")
-    assert (local.path, local.filename) == (FOLDER, "gate_keeper-1.0.0.tar")
-    assert (local.uploaded, local.requires) == (datetime(2023, 5, 2, tzinfo=UTC), ("lantern", "spam"))
-    layers = {one.name: one.layer for one in lock.pythons}
-    assert (layers["spam"], layers["celery"], layers["lantern"]) == ("airflow", "providers", "gate")
-    assert {one.name for one in lock.build_pythons} == {"setuptools", "wheel"}
-    assert lock.source_date_epoch == datetime(2023, 5, 2, tzinfo=UTC).timestamp()
-    assert gated.check() == ()
-
-
-def test_no_index_is_asked_for_a_local_package(gated: World) -> None:
-    """Whoever takes its name on a public index must not get into the image."""
-    gated.index.publish(make_wheel("gate-keeper", "1.0.0"))
-    gated.index.publish(make_wheel("gate-keeper", "9.0"))
-    lock = gated.resolve()
-    assert versions(lock)["gate-keeper"] == "1.0.0"
-    assert [path for path in gated.index.requested if "gate" in path] == []
-    assert [path for path in gated.index.requested if "lantern" in path] != []
-
-
-def test_locking_a_local_package_again_changes_nothing(gated: World) -> None:
-    gated.resolve()
-    before = gated.workspace.lock_path("8.0.0", AMD64).read_bytes()
-    gated.resolve()
-    assert gated.index.requested == []
-    gated.resolve(refresh=True)
-    assert gated.workspace.lock_path("8.0.0", AMD64).read_bytes() == before
-
-
-def test_other_source_is_another_sdist_and_needs_no_index(gated: World) -> None:
-    first = gated.resolve()
-    put(gated.workspace.root / FOLDER / MODULE, "def knock() -> str:\n    return 'come in'\n")
-    assert gated.check() == (
-        f"{FOLDER}/{MODULE} has changed since the lock was made",
-        f"gate-keeper: its source in {FOLDER} is not what the lock was made from",
-    )
-    after = gated.resolve()
-    assert gated.index.requested == []
-    assert gated.check() == ()
-    (before,), (now,) = ([one for one in lock.pythons if one.local] for lock in (first, after))
-    assert replace(now, sha256=before.sha256, size=before.size) == before
-    assert now.sha256 != before.sha256
-    assert [one for one in after.pythons if not one.local] == [one for one in first.pythons if not one.local]
-
-
-def test_other_requirements_are_resolved(gated: World) -> None:
-    gated.resolve()
-    gated.index.publish(make_wheel("owl", "2.0"))
-    put(gated.workspace.root / FOLDER / "pyproject.toml", PYPROJECT.replace('"lantern"', '"lantern", "owl"'))
-    after = gated.resolve()
-    assert (versions(after)["owl"], {one.name: one.layer for one in after.pythons}["owl"]) == ("2.0", "gate")
-
-
-def test_requirements_that_fit_nothing_name_the_package(gated: World) -> None:
-    put(gated.workspace.root / FOLDER / "pyproject.toml", PYPROJECT.replace("spam>=1", "spam>=2"))
-    with pytest.raises(ResolutionError) as caught:
-        gated.resolve()
-    assert "gate-keeper 1.0.0 needs spam>=2" in str(caught.value.details)
-
-
-def test_a_local_package_for_another_python(gated: World) -> None:
-    put(gated.workspace.root / FOLDER / "pyproject.toml", PYPROJECT.replace(">=3.9", ">=3.10"))
-    with pytest.raises(ResolutionError) as caught:
-        gated.resolve()
-    assert caught.value.brief == "gate-keeper: no file can be used for Python 3.9.2 on linux/amd64"
-    assert "1 for other Pythons only (1.0.0)" in str(caught.value.details)
-
-
-def test_no_index_moves_a_local_package(gated: World) -> None:
-    gated.resolve()
-    with pytest.raises(UsageError) as caught:
-        gated.resolve(upgrade={"Gate.Keeper": "2.0"})
-    assert caught.value.brief == "gate-keeper is a package of the recipes, which no index moves"
-    assert caught.value.hint == f"its version is in {FOLDER}/pyproject.toml"
-
-
-def test_patches_are_put_on_what_was_chosen(locked: World, first: Lock) -> None:
-    """Nothing is resolved for them, neither when they come nor when they go."""
-    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
-    write_patch(locked.workspace.root, "more")
-    http = "apache-airflow-providers-http"
-    assert any(line.startswith(f"{http}: the recipes patch it with more (") for line in locked.check())
-    patched = locked.resolve()
-    assert locked.index.requested == []
-    assert versions(patched) == {**versions(first), http: "4.3.0+astro.1"}
-    assert locked.check() == ()
-    assert locked.resolve() == patched
-    write_patch(locked.workspace.root, "more", text=PATCH.replace("LIMIT = 2", "LIMIT = 3"))
-    assert any("recipes/patches/more.patch has changed" in line for line in locked.check())
-    assert locked.resolve() != patched
-    assert locked.check() == ()
-    locked.change("releases/8.0.0", 'patches = ["more"]\n', "")
-    assert locked.resolve() == first
-
-
-def test_a_patched_package_is_resolved_with_the_version_that_it_has_on_the_index(locked: World) -> None:
-    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
-    write_patch(locked.workspace.root, "more")
-    locked.resolve()
-    moved = locked.resolve(upgrade={"spam": None})
-    assert locked.index.requested
-    assert versions(moved)["apache-airflow-providers-http"] == "4.3.0+astro.1"
-    assert locked.check() == ()
-
-
-def test_a_patch_for_what_is_not_chosen(locked: World) -> None:
-    locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
-    write_patch(locked.workspace.root, "more", RECORD.replace("apache-airflow-providers-http", "spam"))
-    before = locked.workspace.lock_path("8.0.0", AMD64).read_bytes()
-    with pytest.raises(RecipeError, match=r"more is for spam 4\.3\.0, and the release has 1\.0"):
-        locked.resolve()
-    assert locked.workspace.lock_path("8.0.0", AMD64).read_bytes() == before
+    write_engine_lock(workspace.engine_lock_path("default", platform), fitting)
+    assert check_engine_lock(workspace, "default") == ()
+    world.change("engines/default", 'title = "Docker"', 'title = "Another"')
+    stale = ("recipes/engines/default.toml has changed since the lock was made",)
+    assert check_engine_lock(workspace, "default", platform=platform) == stale

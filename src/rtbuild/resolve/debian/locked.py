@@ -9,10 +9,10 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.formats.deb import HEAD, control_text
 from rtbuild.formats.deb822 import parse_stanza
 from rtbuild.lockfile.model import DebArtifact
-from rtbuild.mirror.sources import Sources, Wanted
-from rtbuild.progress import Progress
+from rtbuild.mirror.sources import Wanted
 from rtbuild.recipe.model import Suite
 from rtbuild.resolve.debian.packages_file import DebianPackage, PackagesIndex, package_of
+from rtbuild.resolve.environment import LockEnvironment
 
 _AT_ONCE = 32 << 20
 """Bytes of package files in memory, but for a single one that is larger."""
@@ -25,8 +25,7 @@ def locked_packages(
     upgrade: Collection[str],
     suites: Sequence[Suite],
     indexes: Callable[[Suite], Sequence[PackagesIndex]],
-    sources: Sources,
-    progress: Progress,
+    environment: LockEnvironment,
 ) -> dict[str, DebianPackage]:
     """The packages of `locked` that `upgrade` does not name, and whose file a mirror still has, by name.
 
@@ -36,6 +35,7 @@ def locked_packages(
 
     Raises what reading an index raises.
     """
+    sources, progress = environment.sources, environment.progress
     moving = {entry.partition("==")[0] for entry in upgrade}
     known = {(suite.archive, suite.suite): suite for suite in suites}
     staying = [

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
 from rtbuild.formats.deb import HEAD, build_time
 from rtbuild.formats.debian_relations import Relation
 from rtbuild.formats.debian_versions import version_key
 from rtbuild.lockfile.model import DebArtifact
-from rtbuild.mirror.sources import Sources, Wanted
+from rtbuild.mirror.sources import Wanted
 from rtbuild.platform import Platform
-from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, Suite
-from rtbuild.resolve.debian.keyring import Keyring, debian_keyring
+from rtbuild.resolve.debian.keyring import debian_keyring
 from rtbuild.resolve.debian.locked import locked_packages
 from rtbuild.resolve.debian.packages_file import DebianPackage, PackagesIndex, read_index
 from rtbuild.resolve.debian.release_file import read_release_file
 from rtbuild.resolve.debian.resolver import Dependency, choose
 from rtbuild.resolve.debian.universe import Universe
-
-_SILENT = Silent()
+from rtbuild.resolve.environment import LockEnvironment
 
 
 def resolve_debian(
     layers: Sequence[DebianLayer],
     platform: Platform,
-    sources: Sources,
+    environment: LockEnvironment,
     *,
     locked: Sequence[DebArtifact] = (),
     upgrade: Collection[str] | None = None,
-    progress: Progress = _SILENT,
-    keyring: Keyring | None = None,
-    now: datetime | None = None,
 ) -> tuple[DebArtifact, ...]:
     """The packages of `layers` (bottom first), each in the first layer that needs it, sorted by name within its layer.
 
@@ -45,17 +39,16 @@ def resolve_debian(
     had) but for the named ones, which move: `name` to the newest, `name==version` to that version. Names that no
     suite knows are passed over, because they may be Python packages. Without `upgrade`, `locked` is not looked at.
 
-    `keyring` replaces the vendored Debian archive keys, `now` the clock that Valid-Until is compared with.
-
     Raises `ResolutionError` where no set of packages satisfies the layers, `MirrorError` where no mirror has a suite,
     an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed,
     `UsageError` where `upgrade` asks for what is no version.
     """
-    archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
+    archive = _Archive(platform, environment)
+    progress = environment.progress
     kept: dict[str, DebianPackage] = {}
     if upgrade is not None:
         suites = [suite for layer in layers for suite in layer.suites if platform.debian in suite.architectures]
-        kept = locked_packages(locked, upgrade, suites, archive.indexes, sources, progress)
+        kept = locked_packages(locked, upgrade, suites, archive.indexes, environment)
     pinned = dict(entry.split("==", 1) for entry in upgrade or () if "==" in entry)
     installed: dict[str, DebianPackage] = {}
     universes: list[tuple[DebianLayer, Universe, dict[str, DebianPackage]]] = []
@@ -71,7 +64,7 @@ def resolve_debian(
         installed |= chosen
         universes.append((layer, universe, chosen))
         progress.end(f"resolve {layer.name}", f"{len(chosen)} packages")
-    built = _find_files([package for _, _, chosen in universes for package in chosen.values()], sources, progress)
+    built = _find_files([package for _, _, chosen in universes for package in chosen.values()], environment)
     return tuple(
         _artifact(package, layer.name, built[package.path], _dependencies(package, universe, installed))
         for layer, universe, chosen in universes
@@ -79,20 +72,12 @@ def resolve_debian(
     )
 
 
-def resolve_engine(
-    recipe: EngineRecipe,
-    platform: Platform,
-    sources: Sources,
-    *,
-    progress: Progress = _SILENT,
-    keyring: Keyring | None = None,
-    now: datetime | None = None,
-) -> tuple[DebArtifact, ...]:
+def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEnvironment) -> tuple[DebArtifact, ...]:
     """The newest version of each of the recipe's packages in the suite it names, without dependencies, sorted by name.
 
     Raises what `resolve_debian` raises, and `RecipeError` for a suite that the recipe does not describe.
     """
-    archive = _Archive(platform, sources, progress, keyring or debian_keyring(), now)
+    archive = _Archive(platform, environment)
     suites = {suite.suite: suite for suite in recipe.suites}
     packages = []
     for name, suite in sorted(recipe.packages):
@@ -106,21 +91,17 @@ def resolve_engine(
         if package is None:
             raise _unknown(name, universe, f"engine {recipe.name}")
         packages.append(package)
-    built = _find_files(packages, sources, progress)
+    built = _find_files(packages, environment)
     return tuple(_artifact(package, "engine", built[package.path], ()) for package in packages)
 
 
 class _Archive:
     """The indexes of suites, each read once."""
 
-    def __init__(
-        self, platform: Platform, sources: Sources, progress: Progress, keyring: Keyring, now: datetime | None
-    ) -> None:
+    def __init__(self, platform: Platform, environment: LockEnvironment) -> None:
         self._platform = platform
-        self._sources = sources
-        self._progress = progress
-        self._keyring = keyring
-        self._now = now
+        self._environment = environment
+        self._keyring = environment.keyring or debian_keyring()
         self._indexes: dict[Suite, list[PackagesIndex]] = {}
 
     def universe(
@@ -139,16 +120,17 @@ class _Archive:
 
     def indexes(self, suite: Suite) -> list[PackagesIndex]:
         if suite not in self._indexes:
+            sources, progress = self._environment.sources, self._environment.progress
             task = f"index {suite.suite}"
-            self._progress.begin(task)
+            progress.begin(task)
             release = read_release_file(
-                suite, self._sources, keyring=self._keyring, progress=self._progress, now=self._now
+                suite, sources, keyring=self._keyring, progress=progress, now=self._environment.now
             )
             self._indexes[suite] = [
-                read_index(release, component, self._platform, self._sources, progress=self._progress)
+                read_index(release, component, self._platform, sources, progress=progress)
                 for component in suite.components
             ]
-            self._progress.end(task, f"{sum(len(index.names) for index in self._indexes[suite])} packages")
+            progress.end(task, f"{sum(len(index.names) for index in self._indexes[suite])} packages")
         return self._indexes[suite]
 
 
@@ -185,11 +167,12 @@ def _roots(names: Iterable[str], universe: Universe, layer: str) -> list[Depende
     return roots
 
 
-def _find_files(packages: Sequence[DebianPackage], sources: Sources, progress: Progress) -> dict[str, int]:
+def _find_files(packages: Sequence[DebianPackage], environment: LockEnvironment) -> dict[str, int]:
     """The build time of each package's file, by path; that it is known proves that a mirror has the file, in its
     size."""
+    progress = environment.progress
     progress.begin("find packages", total=len(packages), unit="files")
-    heads = sources.debian_heads([Wanted(suite=p.suite, path=p.path, size=p.size) for p in packages], HEAD)
+    heads = environment.sources.debian_heads([Wanted(suite=p.suite, path=p.path, size=p.size) for p in packages], HEAD)
     if missing := [package for package in packages if package.path not in heads]:
         progress.end("find packages", "failed")
         names = ", ".join(sorted(package.name for package in missing)[:3]) + (", ..." if len(missing) > 3 else "")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
-from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -15,18 +14,17 @@ from packaging.version import InvalidVersion, Version
 from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.lockfile.local import renew_local
 from rtbuild.lockfile.model import PythonArtifact
-from rtbuild.mirror.sources import Sources
-from rtbuild.platform import Platform
-from rtbuild.progress import Progress, Silent
+from rtbuild.progress import Progress
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.recipe.sdist import local_sdists
+from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.resolve.python.builds import lock_builds
 from rtbuild.resolve.python.dialogue import Question, ask_resolver
 from rtbuild.resolve.python.graph import Graph, PythonPackage, build_graph
 from rtbuild.resolve.python.index import Index
 from rtbuild.resolve.python.pages import DistributionFile
 from rtbuild.resolve.python.prefetch import Prefetch
-from rtbuild.resolve.python.target import target_for
+from rtbuild.resolve.python.target import Target
 
 _REVISION = 1
 """Raised when rtbuild's own share of the resolution changes what comes out."""
@@ -47,16 +45,12 @@ def resolver_identity() -> str:
 
 def resolve_python(
     release: Release,
-    platform: Platform,
-    python_version: str,
-    glibc: tuple[int, int],
-    sources: Sources,
+    target: Target,
+    environment: LockEnvironment,
     *,
     locked: Sequence[PythonArtifact] = (),
     locked_build: Sequence[PythonArtifact] = (),
     upgrade: Mapping[str, str | None] | None = None,
-    cache: Path,
-    progress: Progress | None = None,
 ) -> PythonResolution:
     """Resolve the release's requirements for the target as the index stood at `release.as_of`.
 
@@ -69,40 +63,32 @@ def resolve_python(
     a yanked file), `RecipeError` (a requirement that is none), `UsageError` (an upgrade that is none), `MirrorError`
     and `IntegrityError`.
     """
-    progress = progress or Silent()
+    progress = environment.progress
     forced = _upgrades(upgrade or {}, locked, locked_build)
     pins = tuple(f"{name}=={version}" for name, version in forced.items() if version)
     constraints = (*release.constraints, *pins)
     index = Index(
-        sources,
-        target=target_for(platform, python_version, glibc),
+        environment.sources,
+        target=target,
         as_of=release.as_of,
-        cache=cache,
+        cache=environment.cache,
         pre_releases=_pre_releases((*release.requirements, *constraints, *release.build_constraints)),
         local=local_sdists(release),
     )
-    files, graph = _resolve(
-        index,
-        release.requirements,
-        constraints=constraints,
-        preferences=_preferences(locked, forced),
-        layers=release.python_layers,
-        task="resolve python",
-        progress=progress,
+    question = Question(
+        requirements=release.requirements, constraints=constraints, preferences=_preferences(locked, forced)
     )
+    files, graph = _resolve(index, question, release.python_layers, task="resolve python", progress=progress)
     pythons = renew_local(_artifacts(files, graph), release)
 
     def resolve_build(requirements: tuple[str, ...]) -> tuple[PythonArtifact, ...]:
-        found, needs = _resolve(
-            index,
-            requirements,
+        question = Question(
+            requirements=requirements,
             constraints=release.build_constraints,
             preferences=_preferences(locked_build, forced),
-            layers=(_NO_LAYER,),
-            task="resolve build requirements",
-            progress=progress,
         )
-        return _artifacts(found, needs)
+        task = "resolve build requirements"
+        return _artifacts(*_resolve(index, question, (_NO_LAYER,), task=task, progress=progress))
 
     sdists = {file.name: index.metadata(file).build_requires or () for file in files if not file.is_wheel}
     return PythonResolution(pythons=pythons, build_pythons=lock_builds(sdists, resolve_build))
@@ -112,25 +98,15 @@ _NO_LAYER = PythonLayer(name="", title="", roots=())
 
 
 def _resolve(
-    index: Index,
-    requirements: Sequence[str],
-    *,
-    constraints: Sequence[str],
-    preferences: Mapping[str, str],
-    layers: Sequence[PythonLayer],
-    task: str,
-    progress: Progress,
+    index: Index, question: Question, layers: Sequence[PythonLayer], *, task: str, progress: Progress
 ) -> tuple[tuple[DistributionFile, ...], Graph]:
-    asked = _parse(requirements, "requirement")
-    bound = _parse(constraints, "constraint")
     environment = index.target.environment
-    asked = [one for one in asked if one.marker is None or one.marker.evaluate({**environment, "extra": ""})]
-    bound = [one for one in bound if one.marker is None or one.marker.evaluate({**environment, "extra": ""})]
-    question = Question(requirements=tuple(requirements), constraints=tuple(constraints), preferences=preferences)
+    asked = _applicable(_parse(question.requirements, "requirement"), environment)
+    bound = _applicable(_parse(question.constraints, "constraint"), environment)
     progress.begin(task, unit="packages")
     outcome = "failed"
     try:
-        with Prefetch(index, requirements=asked, constraints=bound, preferences=preferences) as prefetch:
+        with Prefetch(index, requirements=asked, constraints=bound, preferences=question.preferences) as prefetch:
             files = ask_resolver(question, index, prefetch, task=task, progress=progress)
         _refuse_yanked(files, [*asked, *bound], progress)
         packages = {file.name: _package(index, file) for file in files}
@@ -141,6 +117,14 @@ def _resolve(
     for line in graph.missing_extras:
         progress.note(line)
     return files, graph
+
+
+def _applicable(requirements: Iterable[Requirement], environment: Mapping[str, str]) -> list[Requirement]:
+    return [
+        requirement
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({**environment, "extra": ""})
+    ]
 
 
 def _pre_releases(lines: Iterable[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from rtbuild.platform import parse_platform
 from rtbuild.recipe.model import DebianLayer, Suite
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.debian.resolve import resolve_debian
+from rtbuild.resolve.environment import LockEnvironment
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, FolderSources
 
 STABLE = Suite(archive="debian", suite="stable")
@@ -46,7 +47,12 @@ class World:
         return self.resolve_layers([layer("base", *roots, suites=suites)], **options)
 
     def resolve_layers(self, layers: Sequence[DebianLayer], **options: Any) -> tuple[DebArtifact, ...]:
-        return resolve_debian(layers, AMD64, self.sources, keyring=self.keyring, progress=self.progress, **options)
+        return resolve_debian(layers, AMD64, self.environment(), **options)
+
+    def environment(self) -> LockEnvironment:
+        return LockEnvironment(
+            sources=self.sources, cache=self.archive.root, keyring=self.keyring, progress=self.progress
+        )
 
     def names(self, *roots: str, **options: Any) -> list[str]:
         return [deb.name for deb in self.resolve(*roots, **options)]

@@ -90,10 +90,10 @@ def test_suites_without_the_platform_are_left_out(world: World) -> None:
     updates = dataclasses.replace(UPDATES, architectures=("amd64",))
     arm64 = parse_platform("linux/arm64")
     base = layer("base", "a", suites=(STABLE, updates))
-    (deb,) = resolve_debian([base], arm64, world.sources, keyring=world.keyring)
+    (deb,) = resolve_debian([base], arm64, world.environment())
     assert deb.version == "1"
     with pytest.raises(ResolutionError, match="base: none of its suites has packages for arm64"):
-        resolve_debian([layer("base", "a", suites=(updates,))], arm64, world.sources, keyring=world.keyring)
+        resolve_debian([layer("base", "a", suites=(updates,))], arm64, world.environment())
 
 
 # --- staying as it was ---
@@ -209,7 +209,7 @@ def test_an_engine_is_the_named_packages_of_the_named_suites(world: World) -> No
     )
 
     def resolve(recipe: EngineRecipe) -> tuple[DebArtifact, ...]:
-        return resolve_engine(recipe, AMD64, world.sources, keyring=world.keyring)
+        return resolve_engine(recipe, AMD64, world.environment())
 
     assert [(d.name, d.version, d.suite, d.layer, d.depends) for d in resolve(recipe)] == [
         ("docker", "2", "updates", "engine", ()),

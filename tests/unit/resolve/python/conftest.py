@@ -15,6 +15,7 @@ from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import PythonLayer, Release
+from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python
 from rtbuild.resolve.python.target import Target, target_for
 from tests.fakes import releases
@@ -91,7 +92,12 @@ Resolve = Callable[..., PythonResolution]
 
 
 @pytest.fixture
-def resolve(sources: MirrorSources, tmp_path: Path, listener: Listener) -> Resolve:
+def environment(sources: MirrorSources, tmp_path: Path, listener: Listener) -> LockEnvironment:
+    return LockEnvironment(sources=sources, cache=tmp_path / "cache", progress=listener)
+
+
+@pytest.fixture
+def resolve(environment: LockEnvironment) -> Resolve:
     """`resolve_python` for CPython 3.9.2 on Debian 11's C library."""
 
     def run(
@@ -103,14 +109,10 @@ def resolve(sources: MirrorSources, tmp_path: Path, listener: Listener) -> Resol
     ) -> PythonResolution:
         return resolve_python(
             release(asked) if isinstance(asked, str) else asked,
-            platform,
-            "3.9.2",
-            (2, 31),
-            sources,
+            target_for(platform, "3.9.2", (2, 31)),
+            environment,
             locked=locked,
             upgrade=upgrade,
-            cache=tmp_path / "cache",
-            progress=listener,
         )
 
     return run

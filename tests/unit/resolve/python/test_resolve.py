@@ -13,11 +13,12 @@ import pytest
 
 from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, StoreError, UsageError
 from rtbuild.lockfile.model import PythonArtifact
-from rtbuild.mirror.remote import MirrorSources
 from rtbuild.recipe.model import PythonLayer
+from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python, resolver_identity
+from rtbuild.resolve.python.target import Target
 from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
-from tests.unit.resolve.python.conftest import AMD64, ARM64, Listener, Resolve, release
+from tests.unit.resolve.python.conftest import ARM64, Listener, Resolve, release
 
 
 def versions(resolution: PythonResolution) -> dict[str, str]:
@@ -161,12 +162,12 @@ def test_an_upgrade_that_is_none_is_refused(
         resolve("shop", locked=old, upgrade=upgrade)
 
 
-def test_twice_the_same(shop: PackageIndex, sources: MirrorSources, tmp_path: Path) -> None:
+def test_twice_the_same(shop: PackageIndex, target: Target, environment: LockEnvironment, tmp_path: Path) -> None:
     shop.publish(make_sdist("axle", "2.1", requires=["till"]))
     shop.publish(make_wheel("setuptools", "67.7.2"))
     shop.publish(make_wheel("wheel", "0.40.0"))
     found = [
-        resolve_python(release("shop", "till"), AMD64, "3.9.2", (2, 31), sources, cache=tmp_path / name)
+        resolve_python(release("shop", "till"), target, replace(environment, cache=tmp_path / name))
         for name in ("one", "two")
     ]
     assert found[0] == found[1]
@@ -452,7 +453,7 @@ def test_progress_counts_the_packages(shop: PackageIndex, resolve: Resolve, list
 
 
 def test_an_interrupt_leaves_no_process_behind(
-    shop: PackageIndex, sources: MirrorSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: PackageIndex, target: Target, environment: LockEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
     usual: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
@@ -469,7 +470,7 @@ def test_an_interrupt_leaves_no_process_behind(
 
     listener = Interrupting()
     with pytest.raises(KeyboardInterrupt):
-        resolve_python(release("shop"), AMD64, "3.9.2", (2, 31), sources, cache=tmp_path / "cache", progress=listener)
+        resolve_python(release("shop"), target, replace(environment, progress=listener))
     assert [process.poll() is None for process in started] == [False]
     assert listener.outcomes == ["failed"]
 

@@ -1,0 +1,28 @@
+"""What every resolution works with, whatever it resolves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtbuild.mirror.sources import Sources
+from rtbuild.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from rtbuild.resolve.debian.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockEnvironment:
+    """The world that a lock is made in. Nothing in it says what to lock."""
+
+    sources: Sources
+    cache: Path
+    """A folder for the metadata of Python packages; any number of processes may share it."""
+    progress: Progress = field(default_factory=Silent)
+    keyring: Keyring | None = None
+    """Keys that Debian suites must be signed with; None for the archive keys that rtbuild ships."""
+    now: datetime | None = None
+    """The time that Valid-Until fields are compared with; None for the clock's."""
