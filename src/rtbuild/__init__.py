@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from rtbuild.errors import RtbuildError as RtbuildError
     from rtbuild.inventory.model import ImageSize as ImageSize
     from rtbuild.inventory.page import treemap_page as treemap_page
-    from rtbuild.lockfile.export import export_lock as export_lock
     from rtbuild.lockfile.model import Lock as Lock
     from rtbuild.lockfile.read import write_lock as write_lock
     from rtbuild.lockfile.why import Reason as Reason
-    from rtbuild.lockfile.why import who_needs as who_needs
     from rtbuild.mirror.download import FetchReport as FetchReport
     from rtbuild.platform import PLATFORMS as PLATFORMS
     from rtbuild.platform import Platform as Platform
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from rtbuild.verbs.build import build as build
     from rtbuild.verbs.check import check as check
     from rtbuild.verbs.check import check_image as check_image
+    from rtbuild.verbs.export import export as export
     from rtbuild.verbs.lock import EngineLockResult as EngineLockResult
     from rtbuild.verbs.lock import LockResult as LockResult
     from rtbuild.verbs.lock import check_engine_lock as check_engine_lock
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from rtbuild.verbs.mirrors import MirrorDescription as MirrorDescription
     from rtbuild.verbs.verify import VerifyReport as VerifyReport
     from rtbuild.verbs.verify import verify as verify
+    from rtbuild.verbs.why import why as why
     from rtbuild.workspace import Workspace as Workspace
 else:
 

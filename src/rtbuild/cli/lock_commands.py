@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +12,11 @@ from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation, chosen_platform
 from rtbuild.errors import StaleLockError
+from rtbuild.lockfile.export import EXPORT_FORMATS
 from rtbuild.text import size_text
 
 if TYPE_CHECKING:
+    from rtbuild.lockfile.export import ExportFormat
     from rtbuild.lockfile.model import Lock
     from rtbuild.lockfile.why import AppliedPatch, Reason
     from rtbuild.platform import Platform
@@ -200,23 +202,21 @@ def why(invocation: Invocation, release: str, name: str, platform: str | None) -
     Example:
       rtbuild why 8.0 protobuf
     """
-    from rtbuild.lockfile.why import who_needs
+    from rtbuild.verbs.why import why
 
-    workspace = invocation.workspace()
-    recipe = workspace.release(release)
-    needs = who_needs(recipe, read_lock(workspace, recipe.version, platform), name)
-    invocation.answer({"needs": as_document(needs)}, "\n\n".join(need_text(need) for need in needs))
+    reasons = why(invocation.workspace(), release, name, platform=chosen_platform(platform))
+    invocation.answer({"needs": as_document(reasons)}, "\n\n".join(reason_text(reason) for reason in reasons))
 
 
-def need_text(need: Reason) -> str:
+def reason_text(reason: Reason) -> str:
     """One answer of `why`, for a reader."""
-    lines = [f"{need.name} {need.version} ({need.kind})"]
-    if need.layer:
-        lines.append(f"layer      {need.layer}")
-    lines += [patch_text(patch) for patch in need.patches]
-    lines.append(f"because    {need.origin}" + (f": {' -> '.join(need.chain)}" if len(need.chain) > 1 else ""))
-    if need.needed_by:
-        names = textwrap.wrap(", ".join(need.needed_by), width=89, break_long_words=False, break_on_hyphens=False)
+    lines = [f"{reason.name} {reason.version} ({reason.kind})"]
+    if reason.layer:
+        lines.append(f"layer      {reason.layer}")
+    lines += [patch_text(patch) for patch in reason.patches]
+    lines.append(f"because    {reason.origin}" + (f": {' -> '.join(reason.chain)}" if len(reason.chain) > 1 else ""))
+    if reason.needed_by:
+        names = textwrap.wrap(", ".join(reason.needed_by), width=89, break_long_words=False, break_on_hyphens=False)
         lines.append("needed by  " + f"\n{' ' * 11}".join(names))
     return "\n".join(lines)
 
@@ -233,7 +233,7 @@ def patch_text(patch: AppliedPatch) -> str:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["requirements", "pylock"]),
+    type=click.Choice(EXPORT_FORMATS),
     default="requirements",
     show_default=True,
     help="requirements: for pip install --require-hashes; pylock: PEP 751.",
@@ -241,7 +241,7 @@ def patch_text(patch: AppliedPatch) -> str:
 @click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
 @shared_options
 @click.pass_obj
-def export(invocation: Invocation, release: str, form: Literal["requirements", "pylock"], platform: str | None) -> None:
+def export(invocation: Invocation, release: str, form: ExportFormat, platform: str | None) -> None:
     """Print the Python side of RELEASE's lock in a format that other tools read.
 
     Packages that the release patches are there as they are published, since no index has the patched ones.
@@ -251,10 +251,9 @@ def export(invocation: Invocation, release: str, form: Literal["requirements", "
       rtbuild export 8.0 > requirements.txt
       rtbuild export 8.0 --format pylock > pylock.toml
     """
-    from rtbuild.lockfile.export import export_lock
+    from rtbuild.verbs.export import export
 
-    workspace = invocation.workspace()
-    text = export_lock(read_lock(workspace, workspace.resolve(release), platform), form)
+    text = export(invocation.workspace(), release, platform=chosen_platform(platform), format=form)
     invocation.answer({"format": form, "content": text}, text.rstrip("\n"))
 
 

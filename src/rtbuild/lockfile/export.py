@@ -1,80 +1,98 @@
-"""The Python side of a lock in formats that other tools read."""
+"""The Python packages of a lock in formats that other tools read.
+
+A lock says more than these formats can. What an export leaves out or says otherwise:
+
+| in the lock | `requirements` | `pylock` |
+|---|---|---|
+| a local package | a comment: pip takes no directory together with hashes | a directory, without a version |
+| a patched package | as published; the image's version in a comment | as published; the image's in `tool.rtbuild` |
+| what building the sdists needs | missing | missing |
+| where a file is | pip asks its index | a file name: the files are expected beside the `pylock.toml` |
+"""
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
-import tomlkit
-from packaging.pylock import Package, PackageDirectory, PackageSdist, PackageWheel, Pylock
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+if TYPE_CHECKING:
+    from packaging.pylock import Package
 
-from rtbuild.lockfile.model import Lock, PythonArtifact
-from rtbuild.lockfile.python import python_series
+    from rtbuild.lockfile.model import Lock, PythonArtifact
 
-Format = Literal["requirements", "pylock"]
+ExportFormat = Literal["requirements", "pylock"]
+"""`requirements`: a file for `pip install --require-hashes`; `pylock`: a `pylock.toml` (PEP 751)."""
+
+EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+"""The names of all formats."""
 
 
-def export_lock(lock: Lock, form: Format) -> str:
-    """`requirements`: a file for `pip install --require-hashes`. `pylock`: a `pylock.toml` (PEP 751).
-
-    A pylock file must say where its files are, and a lock does not: it expects them in one folder with the file itself.
-    A package whose source lies in the recipes is a directory of the project there, so that is the folder to put it in;
-    in a requirements file it is a comment, because pip takes no directory together with hashes.
-    A package that the release patches is there as its publisher has it, of that version, for no index has the other:
-    the image's own is named in a comment, and in `tool.rtbuild` of a pylock file.
-    What building the sdists needs is in neither, because neither format can say it.
-    """
-    match form:
+def export_lock(lock: Lock, format: ExportFormat) -> str:
+    """Return the Python packages of `lock` in `format`, sorted by name."""
+    pythons = sorted(lock.pythons, key=lambda python: python.name)
+    match format:
         case "requirements":
-            return _requirements(lock)
+            return _requirements(lock, pythons)
         case "pylock":
-            return _pylock(lock)
+            return _pylock(lock, pythons)
         case _:
-            assert_never(form)
+            assert_never(format)
 
 
-def _requirements(lock: Lock) -> str:
-    lines = [
-        f"# release {lock.release} for {lock.platform}, Python {lock.python_version}, as of {lock.as_of.isoformat()}"
-    ]
-    for one in sorted(lock.pythons, key=lambda one: one.name):
-        if one.local:
-            lines += [f"# {one.name}=={one.version} is on no index: pip install --no-deps ./{one.path}"]
+def _requirements(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
+    as_of = lock.as_of.isoformat()
+    lines = [f"# release {lock.release} for {lock.platform}, Python {lock.python_version}, as of {as_of}"]
+    for python in pythons:
+        if python.local:
+            lines.append(f"# {python.name}=={python.version} is on no index: pip install --no-deps ./{python.path}")
             continue
-        if one.patches:
-            lines.append(f"# the image has {one.name} {one.version}, patched: {', '.join(_patches(one))}")
-        lines += [f"{one.name}=={one.published} \\", f"    --hash=sha256:{one.sha256}"]
+        if python.patches:
+            patches = ", ".join(_patches(python))
+            lines.append(f"# the image has {python.name} {python.version}, patched: {patches}")
+        lines += [f"{python.name}=={python.published} \\", f"    --hash=sha256:{python.sha256}"]
     return "\n".join(lines) + "\n"
 
 
-def _pylock(lock: Lock) -> str:
+def _pylock(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
+    # Only this format needs these, and the names above are read to draw a help page.
+    import tomlkit
+    from packaging.pylock import Pylock
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    from rtbuild.lockfile.python import python_series
+
     pylock = Pylock(
         lock_version=Version("1.0"),
         requires_python=SpecifierSet(f"=={python_series(lock.python_version)}.*"),
         created_by="rtbuild",
-        packages=[_package(one) for one in sorted(lock.pythons, key=lambda one: one.name)],
+        packages=[_package(python) for python in pythons],
     )
     pylock.validate()
     return tomlkit.dumps(pylock.to_dict())
 
 
-def _package(one: PythonArtifact) -> Package:
-    hashes = {"sha256": str(one.sha256)}
-    name, version = canonicalize_name(one.name), Version(one.published)
-    tool = {"rtbuild": {"version": one.version, "patches": _patches(one)}} if one.patches else None
-    if one.local:
-        # PEP 751: no version, since what lies in the folder may be of another one by then.
-        return Package(name=name, directory=PackageDirectory(path=one.path))
-    if one.is_wheel:
+def _package(python: PythonArtifact) -> Package:
+    from packaging.pylock import Package, PackageDirectory, PackageSdist, PackageWheel
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    name, version = canonicalize_name(python.name), Version(python.published)
+    if python.local:
+        # PEP 751: no version, since the source in the folder may have another one by then.
+        return Package(name=name, directory=PackageDirectory(path=python.path))
+    tool = {"rtbuild": {"version": python.version, "patches": _patches(python)}} if python.patches else None
+    hashes = {"sha256": str(python.sha256)}
+    if python.is_wheel:
         wheel = PackageWheel(
-            name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded
+            name=python.filename, path=python.filename, size=python.size, hashes=hashes, upload_time=python.uploaded
         )
         return Package(name=name, version=version, wheels=[wheel], tool=tool)
-    sdist = PackageSdist(name=one.filename, path=one.filename, size=one.size, hashes=hashes, upload_time=one.uploaded)
+    sdist = PackageSdist(
+        name=python.filename, path=python.filename, size=python.size, hashes=hashes, upload_time=python.uploaded
+    )
     return Package(name=name, version=version, sdist=sdist, tool=tool)
 
 
-def _patches(one: PythonArtifact) -> list[str]:
-    return [patch.id for patch in one.patches]
+def _patches(python: PythonArtifact) -> list[str]:
+    return [patch.id for patch in python.patches]

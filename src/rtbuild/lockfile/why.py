@@ -1,23 +1,25 @@
-"""Who needs a package: the lock's dependencies, read backwards."""
+"""Why a lock holds a package: its dependencies, read backwards."""
 
 from __future__ import annotations
 
 import difflib
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from rtbuild.errors import RtbuildError
-from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 from rtbuild.recipe.model import Release
+
+_NO_ORIGIN = "nothing in the recipes names it or what needs it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedPatch:
-    """A patch of a locked package; `kind` and `title` are empty where the recipes have it no more."""
+    """A patch of a locked package; `kind` and `title` are empty if the recipes no longer have it."""
 
     id: str
     kind: str
@@ -26,11 +28,17 @@ class AppliedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why the lock holds a package. `kind` is `deb`, `python` or `python-build`.
+    """Why the lock holds a package.
 
-    `chain` leads from a package that the recipes name to this one by the shortest way; `origin` says why its first is
-    there. `needed_by` are those that need the package directly. `patches` are in the order in
-    which they are applied.
+    Attributes:
+        kind: `deb`, `python` or `python-build`.
+        name: the package.
+        version: its locked version.
+        layer: the recipe layer that holds it, or for `python-build` the package whose sdist needs it.
+        origin: why the first package of `chain` is in the lock.
+        chain: the shortest way to this package from one that the recipes name.
+        needed_by: the packages that depend on this one directly.
+        patches: the patches applied to it, in order.
     """
 
     kind: str
@@ -43,87 +51,106 @@ class Reason:
     patches: tuple[AppliedPatch, ...] = ()
 
 
-def who_needs(release: Release, lock: Lock, name: str) -> tuple[Reason, ...]:
-    """Every package called `name` in `lock`: a Debian one, a Python one, one that only building sdists needs.
+def reasons_for(release: Release, lock: Lock, package: str) -> tuple[Reason, ...]:
+    """Return why `lock` holds `package`: a Debian one, a Python one and one that sdists are built with, if it has them.
 
-    Raises `RtbuildError` where the lock has none.
+    Raises:
+        RtbuildError: if the lock has no package of that name.
     """
-    asked = {package: f"recipe layer {layer.name}" for layer in release.debian_layers for package in layer.packages}
-    debian = {deb.name: (f"essential in {deb.suite}" if deb.essential else None) for deb in lock.debs}
-    debian_origin = {deb: asked.get(deb) or origin for deb, origin in debian.items()}
-    required = {canonicalize_name(Requirement(text).name) for text in release.requirements}
-    needs = [
-        _need("deb", one.name, one.version, one.layer, debian_origin, {deb.name: deb.depends for deb in lock.debs})
-        for one in lock.debs
-        if one.name == name
+    normalized = canonicalize_name(package)
+    debs, pythons = _Dependencies.of_debs(release, lock), _Dependencies.of_pythons(release, lock)
+    reasons = [
+        *(debs.reason("deb", deb) for deb in lock.debs if deb.name == package),
+        *(
+            pythons.reason("python", python, _applied(release, python))
+            for python in lock.pythons
+            if python.name == normalized
+        ),
+        *(_build_reason(python) for python in lock.build_pythons if python.name == normalized),
     ]
-    normal = canonicalize_name(name)
-    python_origin = {one.name: "the release's requirements" if one.name in required else None for one in lock.pythons}
-    python_origin |= {one.name: f"a package of the recipes, {one.path}" for one in lock.pythons if one.local}
-    requires = {one.name: one.requires for one in lock.pythons}
-    known = {patch.id: AppliedPatch(id=patch.id, kind=patch.kind, title=patch.title) for patch in release.patches}
-    needs += [
-        replace(
-            _need("python", one.name, one.version, one.layer, python_origin, requires),
-            patches=tuple(known.get(patch.id, AppliedPatch(id=patch.id, kind="", title="")) for patch in one.patches),
-        )
-        for one in lock.pythons
-        if one.name == normal
-    ]
-    needs += [
-        Reason(
-            kind="python-build",
-            name=one.name,
-            version=one.version,
-            layer=one.layer,
-            origin=f"building {one.layer} from source" if one.layer else "building sdists",
-            chain=(one.name,),
-            needed_by=(one.layer,) if one.layer else (),
-        )
-        for one in lock.build_pythons
-        if one.name == normal
-    ]
-    if not needs:
-        names = {deb.name for deb in lock.debs} | {one.name for one in (*lock.pythons, *lock.build_pythons)}
-        near = difflib.get_close_matches(normal, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "the lock file lists what there is, by name"
-        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {name!r}", hint=hint)
-    return tuple(needs)
+    if not reasons:
+        names = {deb.name for deb in lock.debs} | {python.name for python in (*lock.pythons, *lock.build_pythons)}
+        near = difflib.get_close_matches(normalized, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see the lockfile for the names of all locked packages"
+        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {package!r}", hint=hint)
+    return tuple(reasons)
 
 
-def _need(
-    kind: str,
-    name: str,
-    version: str,
-    layer: str,
-    origins: Mapping[str, str | None],
-    requires: Mapping[str, Iterable[str]],
-) -> Reason:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dependencies:
+    """The dependencies of one side of a lock: who needs each package, and why those that recipes name are there."""
+
+    needed_by: Mapping[str, set[str]]
+    origins: Mapping[str, str]
+
+    @classmethod
+    def of_debs(cls, release: Release, lock: Lock) -> _Dependencies:
+        origins = {deb.name: f"essential in {deb.suite}" for deb in lock.debs if deb.essential}
+        for layer in release.debian_layers:
+            origins |= {request.partition("=")[0]: f"recipe layer {layer.name}" for request in layer.packages}
+        return cls(needed_by=_reversed((deb.name, deb.depends) for deb in lock.debs), origins=origins)
+
+    @classmethod
+    def of_pythons(cls, release: Release, lock: Lock) -> _Dependencies:
+        required = (canonicalize_name(Requirement(text).name) for text in release.requirements)
+        origins: dict[str, str] = dict.fromkeys(required, "the release's requirements")
+        origins |= {python.name: f"local package {python.path}" for python in lock.pythons if python.local}
+        return cls(needed_by=_reversed((python.name, python.requires) for python in lock.pythons), origins=origins)
+
+    def reason(
+        self, kind: str, artifact: DebArtifact | PythonArtifact, patches: tuple[AppliedPatch, ...] = ()
+    ) -> Reason:
+        chain = self._chain(artifact.name)
+        return Reason(
+            kind=kind,
+            name=artifact.name,
+            version=artifact.version,
+            layer=artifact.layer,
+            origin=self.origins.get(chain[0], _NO_ORIGIN),
+            chain=chain,
+            needed_by=tuple(sorted(self.needed_by.get(artifact.name, set()) - {artifact.name})),
+            patches=patches,
+        )
+
+    def _chain(self, package: str) -> tuple[str, ...]:
+        """The shortest way from a package with an origin to `package`; the first by name if several are as short."""
+        waiting: deque[tuple[str, ...]] = deque([(package,)])
+        seen = {package}
+        while waiting:
+            chain = waiting.popleft()
+            if chain[0] in self.origins:
+                return chain
+            for dependent in sorted(self.needed_by.get(chain[0], set()) - seen):
+                seen.add(dependent)
+                waiting.append((dependent, *chain))
+        return (package,)
+
+
+def _reversed(dependencies: Iterable[tuple[str, Iterable[str]]]) -> dict[str, set[str]]:
     needed_by: dict[str, set[str]] = {}
-    for one, names in requires.items():
-        for other in names:
-            needed_by.setdefault(other, set()).add(one)
-    chain = _chain(name, origins, needed_by)
-    return Reason(
-        kind=kind,
-        name=name,
-        version=version,
-        layer=layer,
-        origin=origins.get(chain[0]) or "nothing in the recipes names it or what needs it",
-        chain=chain,
-        needed_by=tuple(sorted(needed_by.get(name, set()) - {name})),
+    for package, needed in dependencies:
+        for name in needed:
+            needed_by.setdefault(name, set()).add(package)
+    return needed_by
+
+
+def _applied(release: Release, python: PythonArtifact) -> tuple[AppliedPatch, ...]:
+    patches = {patch.id: patch for patch in release.patches}
+    return tuple(
+        AppliedPatch(id=patch.id, kind=patch.kind, title=patch.title)
+        if (patch := patches.get(locked.id)) is not None
+        else AppliedPatch(id=locked.id, kind="", title="")
+        for locked in python.patches
     )
 
 
-def _chain(name: str, origins: Mapping[str, str | None], needed_by: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """The shortest way from a package with an origin down to `name`; among equals the first by name."""
-    waiting: deque[tuple[str, ...]] = deque([(name,)])
-    seen = {name}
-    while waiting:
-        chain = waiting.popleft()
-        if origins.get(chain[0]):
-            return chain
-        for one in sorted(needed_by.get(chain[0], set()) - seen):
-            seen.add(one)
-            waiting.append((one, *chain))
-    return (name,)
+def _build_reason(python: PythonArtifact) -> Reason:
+    return Reason(
+        kind="python-build",
+        name=python.name,
+        version=python.version,
+        layer=python.layer,
+        origin=f"building {python.layer} from source" if python.layer else "building sdists",
+        chain=(python.name,),
+        needed_by=(python.layer,) if python.layer else (),
+    )

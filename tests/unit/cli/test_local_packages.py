@@ -70,5 +70,5 @@ def test_why_names_its_folder(run: Run, lock: Lock) -> None:
     assert run("why", "8.0", "gate-keeper", *HERE).stdout.splitlines() == [
         "gate-keeper 1.0.0 (python)",
         "layer      gate",
-        f"because    a package of the recipes, {FOLDER}",
+        f"because    local package {FOLDER}",
     ]

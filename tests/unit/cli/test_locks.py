@@ -107,7 +107,7 @@ def test_why_what_is_not_there(run: Run, lock: Lock) -> None:
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "error: the lock of 8.0.0 for linux/amd64 has no package 'emacs'",
-        "hint: the lock file lists what there is, by name",
+        "hint: see the lockfile for the names of all locked packages",
     ]
 
 

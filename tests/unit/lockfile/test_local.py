@@ -17,7 +17,7 @@ from rtbuild.lockfile.export import export_lock
 from rtbuild.lockfile.local import as_locked
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.read import read_lock, write_lock
-from rtbuild.lockfile.why import who_needs
+from rtbuild.lockfile.why import reasons_for
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import Release
 from rtbuild.recipe.read import read_release
@@ -207,10 +207,10 @@ def test_check_says_that_its_version_changed(release: Release, artifact: PythonA
 
 
 def test_why_it_is_there(release: Release, artifact: PythonArtifact) -> None:
-    (need,) = who_needs(release, lock_of(release, artifact), "Gate.Keeper")
-    assert (need.origin, need.chain, need.layer) == (f"a package of the recipes, {FOLDER}", ("gate-keeper",), "gate")
-    (need,) = who_needs(release, lock_of(release, artifact), "spam")
-    assert (need.origin, need.chain) == (f"a package of the recipes, {FOLDER}", ("gate-keeper", "spam"))
+    (need,) = reasons_for(release, lock_of(release, artifact), "Gate.Keeper")
+    assert (need.origin, need.chain, need.layer) == (f"local package {FOLDER}", ("gate-keeper",), "gate")
+    (need,) = reasons_for(release, lock_of(release, artifact), "spam")
+    assert (need.origin, need.chain) == (f"local package {FOLDER}", ("gate-keeper", "spam"))
 
 
 def test_other_formats_say_where_its_source_is(release: Release, artifact: PythonArtifact) -> None:

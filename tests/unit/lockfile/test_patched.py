@@ -17,7 +17,7 @@ from rtbuild.lockfile.export import export_lock
 from rtbuild.lockfile.model import Lock, LockedPatch
 from rtbuild.lockfile.patched import as_patched, as_published
 from rtbuild.lockfile.read import read_lock, write_lock
-from rtbuild.lockfile.why import AppliedPatch, who_needs
+from rtbuild.lockfile.why import AppliedPatch, reasons_for
 from rtbuild.recipe.model import Patch, PythonLayer, Release
 from tests.fakes import locks, releases
 from tests.fakes.patches import diff, patch
@@ -150,11 +150,11 @@ def test_what_moved() -> None:
 
 
 def test_who_needs_it_is_told_of_its_patches() -> None:
-    (need,) = who_needs(release(ONE), lock(ONE), "demo")
+    (need,) = reasons_for(release(ONE), lock(ONE), "demo")
     assert (need.version, need.patches) == ("1.0+astro.1", (AppliedPatch(id="one", kind="product", title="Mend it"),))
-    (need,) = who_needs(release(), lock(ONE), "demo")
+    (need,) = reasons_for(release(), lock(ONE), "demo")
     assert need.patches == (AppliedPatch(id="one", kind="", title=""),)
-    (need,) = who_needs(release(ONE), lock(ONE), "other")
+    (need,) = reasons_for(release(ONE), lock(ONE), "other")
     assert need.patches == ()
 
 
