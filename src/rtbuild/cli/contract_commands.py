@@ -50,7 +50,7 @@ def test(
       rtbuild test 8.0 --only labels --only pins --json -q
     """
     from rtbuild.conformance.report import describe_check
-    from rtbuild.verbs.check import check_image, check_release
+    from rtbuild.verbs.check import check, check_image
 
     if (release is None) == (image is None):
         raise UsageError(
@@ -60,8 +60,11 @@ def test(
         raise UsageError("--platform goes with a release: an image has its own", hint="leave one of the two out")
     settings = invocation.settings(jobs=jobs, builder=builder)
     with invocation.progress() as progress:
-        if release is not None:
-            report = check_release(
+        if image is not None:
+            report = check_image(image, settings=settings, only=only, grace=grace, progress=progress)
+        else:
+            assert release is not None  # one of the two is given
+            report = check(
                 invocation.workspace(),
                 release,
                 platform=chosen_platform(platform),
@@ -70,12 +73,6 @@ def test(
                 grace=grace,
                 progress=progress,
             )
-        else:
-            from rtbuild.engine.select import find_engine
-
-            assert image is not None  # one of the two is given
-            engine = find_engine(settings)
-            report = check_image(engine, image, only=only, grace=grace, jobs=settings.jobs, progress=progress)
     invocation.answer(as_document(report), describe_check(report))
     if not report.passed:
         context.exit(1)

@@ -1,4 +1,4 @@
-"""What came out of trying an image."""
+"""The outcome of checking an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One promise that was tried. `details` says what was found instead, where it was not kept."""
+    """The outcome of one check: `promise` is what it checks, `details` what was found instead (empty if it passed)."""
 
     name: str
     promise: str
@@ -18,8 +18,10 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """All promises, in the order of the documentation. `runtime` and `airflow` are the versions the image says it has,
-    empty where it does not say."""
+    """The outcome of all checks, in the order of the documentation.
+
+    `runtime` and `airflow` are the versions in the image's labels, empty if it has no such label.
+    """
 
     image: str
     runtime: str
@@ -30,16 +32,16 @@ class CheckReport:
 
 
 def describe_check(report: CheckReport) -> str:
-    """The report as a table for a reader; what was found instead stands below a promise that is not kept."""
+    """Return the report as a table, with what was found below each check that failed."""
     width = max((len(result.name) for result in report.results), default=0)
     lines = [f"{report.image}: runtime {report.runtime or 'unknown'}, Airflow {report.airflow or 'unknown'}"]
     for result in report.results:
-        verdict = "kept  " if result.passed else "BROKEN"
+        verdict = "passed" if result.passed else "FAILED"
         lines.append(f"{verdict}  {result.name:<{width}}  {result.promise} ({result.seconds:.1f} s)")
         if not result.passed:
             lines += [f"        {line}" for line in result.details.splitlines()]
-    broken = sum(not result.passed for result in report.results)
-    kept = f"all {len(report.results)} promises are kept"
-    lines.append(f"{broken} of {len(report.results)} promises are BROKEN" if broken else kept)
-    lines[-1] += f", in {report.seconds:.0f} s"
+    failed = sum(not result.passed for result in report.results)
+    count = len(report.results)
+    total = f"{failed} of {count} checks FAILED" if failed else f"all {count} checks passed"
+    lines.append(f"{total} in {report.seconds:.0f} s")
     return "\n".join(lines)

@@ -1,49 +1,55 @@
-"""Promises about what lies in the image and its config: nothing of Airflow is started for them."""
+"""Checks of what is in the image and its config; none of them starts Airflow."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from rtbuild.conformance.subject import AIRFLOW_HOME, HOME, UID, Check, Subject, compare, missing, require
+from rtbuild.conformance.subject import AIRFLOW_HOME, HOME, UID, Check, Subject, compare, require
 
-# https://semver.org/spec/v2.0.0.html, without its check of numbers in a pre-release
+# https://semver.org/spec/v2.0.0.html, without its rule for numbers in a pre-release
 SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?\Z")
 LABEL_PREFIX = "io.astronomer.docker"
-BATCH_SIZE = "WORKER_PODS_CREATION_BATCH_SIZE"
+RUNTIME_LABEL = f"{LABEL_PREFIX}.runtime.version"
+AIRFLOW_LABEL = f"{LABEL_PREFIX}.airflow.version"
+OCI_LABELS = tuple(f"org.opencontainers.image.{name}" for name in ("title", "description", "version"))
 
 
 def user(subject: Subject) -> None:
-    """The account, and that group 0 owns what it needs."""
+    """Check the account, and that its group is 0."""
     compare(subject.found, {"uid": UID, "gid": 0, "account": {"name": "astro", "gid": 0, "home": HOME}, "home": HOME})
 
 
 def folders(subject: Subject) -> None:
-    """Home and AIRFLOW_HOME belong to group 0, which may write; the folders that a project fills are there.
+    """Check that home and AIRFLOW_HOME belong to group 0, which may write, and that a project's folders exist.
 
-    Docker gives those the modes that they have in a user's project: only of `logs`, which Airflow fills, the group must
-    own as much."""
+    Docker gives a project's folders the modes that they have in the project. Only `logs`, which Airflow fills, must be
+    as writable as AIRFLOW_HOME.
+    """
     home = dict(subject.found["folders"])
-    absent = [name for name, found in home.items() if name and found is None]
+    absent = [name for name, folder in home.items() if name and folder is None]
     require(not absent, f"AIRFLOW_HOME lacks {', '.join(absent)}")
     owned = {"AIRFLOW_HOME": home.pop(""), "home": subject.found["home_folder"], "logs": home["logs"]}
-    for name, found in owned.items():
-        require(found is not None, f"{name} is not there")
-        _compare_folder(name, found, {"uid": UID, "gid": 0, "writable": True})
-        require(int(found["mode"], 8) & 0o070 == 0o070, f"{name} has mode {found['mode']}: group 0 may not write to it")
-    for name, found in home.items():
-        _compare_folder(name, found, {"gid": 0, "writable": True})
-        require(int(found["mode"], 8) & 0o050 == 0o050, f"{name} has mode {found['mode']}: group 0 may not read it")
+    for name, folder in owned.items():
+        require(folder is not None, f"{name} does not exist")
+        _compare_folder(name, folder, {"uid": UID, "gid": 0, "writable": True})
+        require(
+            int(folder["mode"], 8) & 0o070 == 0o070, f"{name} has mode {folder['mode']}: group 0 cannot write to it"
+        )
+    for name, folder in home.items():
+        _compare_folder(name, folder, {"gid": 0, "writable": True})
+        require(int(folder["mode"], 8) & 0o050 == 0o050, f"{name} has mode {folder['mode']}: group 0 cannot read it")
 
 
-def _compare_folder(name: str, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+def _compare_folder(name: str, folder: Mapping[str, object], expected: Mapping[str, object]) -> None:
     compare(
-        {f"{name}: {key}": found[key] for key in wanted}, {f"{name}: {key}": value for key, value in wanted.items()}
+        {f"{name}: {key}": folder[key] for key in expected},
+        {f"{name}: {key}": value for key, value in expected.items()},
     )
 
 
 def airflow_home(subject: Subject) -> None:
-    """Where Airflow works, and where Python looks for a project's modules."""
+    """Check where Airflow works, and where Python looks for a project's modules."""
     compare(subject.env, {"AIRFLOW_HOME": AIRFLOW_HOME})
     compare(subject.config, {"WorkingDir": AIRFLOW_HOME})
     compare(subject.found, {"folder": AIRFLOW_HOME})
@@ -51,65 +57,67 @@ def airflow_home(subject: Subject) -> None:
 
 
 def programs(subject: Subject) -> None:
-    """What a user may call by name."""
+    """Check that users can call the programs they need by name."""
     absent = [name for name, path in subject.found["programs"].items() if path is None]
     require(not absent, f"not on the PATH: {', '.join(absent)}")
     require(f"{HOME}/.local/bin" in subject.found["path"], f"{HOME}/.local/bin is not on the PATH")
 
 
 def environment(subject: Subject) -> None:
-    """Variables that programs and users rely on."""
+    """Check the variables that programs and users rely on."""
     compare(subject.env, {"LANG": "C.UTF-8"})
     version = subject.env.get("ASTRONOMER_RUNTIME_VERSION")
     require(bool(version), "ASTRONOMER_RUNTIME_VERSION is not set")
     compare(
         {"ASTRONOMER_RUNTIME_VERSION": version},
-        {"ASTRONOMER_RUNTIME_VERSION": subject.runtime or subject.labels.get(f"{LABEL_PREFIX}.runtime.version")},
+        {"ASTRONOMER_RUNTIME_VERSION": subject.runtime or subject.labels.get(RUNTIME_LABEL)},
     )
 
 
 def config(subject: Subject) -> None:
-    """How containers start."""
+    """Check how containers start."""
     compare(subject.config, {"Entrypoint": ["/entrypoint"], "User": "astro"})
     require(not subject.config.get("ExposedPorts"), f"it exposes ports: {subject.config.get('ExposedPorts')}")
     require(not subject.config.get("Healthcheck"), "it has a HEALTHCHECK")
 
 
 def command(subject: Subject) -> None:
-    """What a container does that is told nothing."""
+    """Check what a container without a command runs."""
     compare(subject.config, {"Cmd": ["airflow", "--help"]})
 
 
 def shell(subject: Subject) -> None:
-    """What runs the RUN lines of a user's Dockerfile."""
+    """Check the shell of RUN lines in a user's Dockerfile."""
     compare(subject.config, {"Shell": ["/bin/bash", "-o", "pipefail", "-e", "-u", "-x", "-c"]})
 
 
 def labels(subject: Subject) -> None:
-    """What the Astro CLI reads before it takes an image."""
-    wanted = {LABEL_PREFIX: "true", f"{LABEL_PREFIX}.module": "airflow", f"{LABEL_PREFIX}.distro": "debian"}
+    """Check the labels that the Astro CLI reads before it accepts an image."""
+    expected = {LABEL_PREFIX: "true", f"{LABEL_PREFIX}.module": "airflow", f"{LABEL_PREFIX}.distro": "debian"}
     if subject.runtime:
-        wanted[f"{LABEL_PREFIX}.runtime.version"] = subject.runtime
+        expected[RUNTIME_LABEL] = subject.runtime
     if subject.airflow:
-        wanted[f"{LABEL_PREFIX}.airflow.version"] = subject.airflow
-    compare(subject.labels, wanted)
-    version = subject.labels.get(f"{LABEL_PREFIX}.runtime.version", "")
-    require(bool(SEMVER.match(version)), f"{LABEL_PREFIX}.runtime.version is {version!r}, not a semantic version")
-    require(bool(subject.labels.get(f"{LABEL_PREFIX}.airflow.version")), f"{LABEL_PREFIX}.airflow.version is not set")
-    described = ("title", "description", "version")
-    absent = missing([f"org.opencontainers.image.{name}" for name in described], list(subject.labels))
+        expected[AIRFLOW_LABEL] = subject.airflow
+    compare(subject.labels, expected)
+    version = subject.labels.get(RUNTIME_LABEL, "")
+    require(bool(SEMVER.match(version)), f"{RUNTIME_LABEL} is {version!r}, not a semantic version")
+    require(bool(subject.labels.get(AIRFLOW_LABEL)), f"{AIRFLOW_LABEL} is not set")
+    absent = [label for label in OCI_LABELS if label not in subject.labels]
     require(not absent, f"not set: {', '.join(absent)}")
 
 
 def pins(subject: Subject) -> None:
-    """pip has the image's constraints; with a package index in a folder, so that nothing but they can be the reason."""
+    """Check that pip applies the image's constraints.
+
+    The package index is a folder, so nothing but the constraints can be the reason for what pip does.
+    """
     outcome = subject.run("sh", "-c", _PIP_TRIAL)
-    require(outcome.exit_code == 0, "pip can be made to replace Airflow", outcome)
+    require(outcome.exit_code == 0, "pip can replace Airflow", outcome)
     path = outcome.text.rpartition("\n")[2]
     require(bool(re.fullmatch(r"/usr/local/share/[^/]+-constraints\.txt", path)), f"the constraints are in {path!r}")
 
 
-# Two wheels of nothing: what another package may do, another Airflow may not.
+# Two empty wheels: pip may install any other package, but not another Airflow.
 _PIP_TRIAL = r"""
 set -eu
 cd "$(mktemp -d)"
@@ -129,14 +137,14 @@ pip config list | sed -n "s/^\\(global\\|install\\)\\.constraint='\\(.*\\)'$/\\2
 """
 
 STATIC_CHECKS = (
-    Check(name="user", promise="runs as astro, 50000:0, at home in /home/astro", body=user),
-    Check(name="folders", promise="home and AIRFLOW_HOME can be written to by group 0", body=folders),
+    Check(name="user", promise="runs as astro, 50000:0, with the home /home/astro", body=user),
+    Check(name="folders", promise="group 0 can write to home and AIRFLOW_HOME", body=folders),
     Check(name="airflow-home", promise="works in /usr/local/airflow, which is on Python's path", body=airflow_home),
-    Check(name="programs", promise="airflow, bash, curl, git, nc, pip, pytest, python, tini are there", body=programs),
-    Check(name="environment", promise="LANG and ASTRONOMER_RUNTIME_VERSION are set", body=environment),
-    Check(name="config", promise="/entrypoint starts it; no ports, no health check", body=config),
-    Check(name="command", promise="told nothing, it shows Airflow's help", body=command),
-    Check(name="shell", promise="RUN lines run in bash with -o pipefail -e -u -x", body=shell),
-    Check(name="labels", promise="the labels that the Astro CLI reads are there", body=labels),
-    Check(name="pins", promise="pip does not replace Airflow", body=pins),
+    Check(name="programs", promise="has airflow, bash, curl, git, nc, pip, pytest, python and tini", body=programs),
+    Check(name="environment", promise="sets LANG and ASTRONOMER_RUNTIME_VERSION", body=environment),
+    Check(name="config", promise="starts with /entrypoint, exposes no ports, has no health check", body=config),
+    Check(name="command", promise="shows Airflow's help if it gets no command", body=command),
+    Check(name="shell", promise="runs RUN lines in bash with -o pipefail -e -u -x", body=shell),
+    Check(name="labels", promise="has the labels that the Astro CLI reads", body=labels),
+    Check(name="pins", promise="keeps pip from replacing Airflow", body=pins),
 )

@@ -1,0 +1,64 @@
+"""Which checks run, and what becomes of their failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rtbuild.conformance.suite import CHECKS, run_checks, select_checks
+from rtbuild.engine.containers import RunOutcome
+from rtbuild.errors import EngineError, UsageError
+from rtbuild.progress import Silent
+from tests.fakes.runtime_image import RuntimeImage
+
+
+def test_an_engine_that_fails_during_a_check_fails_the_check() -> None:
+    def refuse(command: Sequence[str], options: dict[str, Any]) -> RunOutcome:
+        raise EngineError("nothing runs here", details="at all")
+
+    checks = select_checks(["labels", "silence", "config"])
+    report = run_checks(RuntimeImage(answer=refuse).subject(), checks, jobs=2, progress=Silent())
+    assert [(result.name, result.passed, result.details) for result in report.results] == [
+        ("config", True, ""),
+        ("labels", True, ""),
+        ("silence", False, "nothing runs here\nat all"),
+    ]
+    assert (report.image, report.passed, report.runtime, report.airflow) == ("here", False, "8.0.0", "2.6.0")
+
+
+def test_checks_that_must_not_be_slowed_down_run_last_and_one_after_the_other() -> None:
+    running: list[str] = []
+
+    class Told(Silent):
+        def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
+            running.append(task)
+
+        def end(self, task: str, outcome: str = "done") -> None:
+            running.append(f"{task}: {outcome}")
+
+    checks = select_checks(["stop-triggerer", "stop-scheduler", "user"])
+    report = run_checks(RuntimeImage().subject(), checks, jobs=8, progress=Told())
+    assert report.passed
+    assert running == [
+        "check user",
+        "check user: passed",
+        "check stop-scheduler",
+        "check stop-scheduler: passed",
+        "check stop-triggerer",
+        "check stop-triggerer: passed",
+    ]
+
+
+def test_all_checks_are_selected_by_default_and_an_unknown_name_is_an_error() -> None:
+    assert select_checks() == CHECKS
+    with pytest.raises(UsageError) as caught:
+        select_checks(["labells"])
+    assert caught.value.brief == "unknown check 'labells'"
+    assert caught.value.hint is not None
+    assert "labels" in caught.value.hint
+
+
+def test_every_check_has_its_own_name_and_description() -> None:
+    assert len({check.name for check in CHECKS}) == len({check.promise for check in CHECKS}) == len(CHECKS)
