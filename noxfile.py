@@ -1,12 +1,14 @@
-"""The project's habits as commands: `nox -l` lists them.
+"""What the project does regularly, as commands: `nox -l` lists them.
 
-`build-<v>`, `lock-<v>` and `verify-<v>` come from the recipes found, both for a release (`build-8.0.0`) and for a
-series (`build-8.0`, its newest release). What follows `--` goes to rtbuild: `nox -s build-8.0 -- --load`.
+The sessions `build-<v>`, `lock-<v>` and `verify-<v>` come from the recipes: one of each for every release
+(`build-8.0.0`) and for every series (`build-8.0`, its newest release). Arguments after `--` go to rtbuild:
+`nox -s build-8.0 -- --load`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,29 +22,29 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = Path(__file__).parent
-SHARED = PROJECT / ".nox" / "rtbuild"
-"""The one environment of all builds, locks and verifications: there are three sessions for each release."""
+SHARED = PROJECT / ".venv"
+"""The environment that `bootstrap` makes. Builds, locks and verifications run the rtbuild in it, and so do users."""
 
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Unit tests: no network, no engine, seconds."""
+    """Run the unit tests: no network, no engine."""
     install(session, "test")
     session.run("pytest", "tests/unit", *session.posargs)
 
 
 @nox.session(reuse_venv=True)
 def integration(session: nox.Session) -> None:
-    """Integration tests: real mirrors, a real engine, a real Airflow."""
+    """Run the integration tests: real mirrors, a real engine, a real Airflow."""
     install(session, "test")
-    # A socket that a client library leaves open is found when memory is collected, in whatever test runs then.
+    # A socket that a client library leaves open is reported at garbage collection, in whichever test is running then.
     leaks = "default::pytest.PytestUnraisableExceptionWarning"
     session.run("pytest", "-W", leaks, "tests/integration", *session.posargs)
 
 
 @nox.session(name="security-manager-versions", reuse_venv=True)
 def security_manager_versions(session: nox.Session) -> None:
-    """The security manager's live tests on each older Airflow that it is written for, or on those named after `--`."""
+    """Run the security manager's live tests on each older Airflow that it supports, or on those named after `--`."""
     install(session, "test")
     known = tomllib.loads((PROJECT / "tests" / "integration" / "airflow_versions.toml").read_text(encoding="utf-8"))
     for version in session.posargs or known:
@@ -51,7 +53,7 @@ def security_manager_versions(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """ruff, mypy --strict, and the direction of imports."""
+    """Run ruff, mypy --strict and import-linter."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -61,57 +63,104 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def docs(session: nox.Session) -> None:
-    """The documentation, with every warning an error, into `site/`."""
+    """Build the documentation into `site/`; a warning is an error."""
     install(session, "docs")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session(reuse_venv=True)
 def bench(session: nox.Session) -> None:
-    """Each promise of speed against what a user would do instead; writes `docs/benchmarks.md`."""
-    install(session, "test")
+    """Measure rtbuild against what a user would do without it; writes `docs/benchmarks.md`."""
+    install(session, "bench")
     session.run("python", "-m", "bench", *session.posargs)
 
 
-def install(session: nox.Session, *extras: str) -> None:
-    """Install rtbuild (editable) with `extras`, unless the session's environment holds what pyproject.toml says."""
+@nox.session(reuse_venv=True)
+def changelog(session: nox.Session) -> None:
+    """Print the changelog entry that the fragments in `changelog.d/` make."""
+    install(session, "release")
+    session.run("towncrier", "build", "--draft", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def wheel(session: nox.Session) -> None:
+    """Build rtbuild's own wheel from HEAD twice, under unlike conditions, and fail if the bytes differ."""
+    install(session, "release")
+    folder = Path(session.create_tmp())
+    first = build_wheel(session, folder / "first", umask=0o022, timezone="UTC0")
+    second = build_wheel(session, folder / "a folder of another name", umask=0o077, timezone="EST5")
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)]
+    if first.name != second.name or len(set(digests)) > 1:
+        session.error(f"the wheel is not reproducible: compare {first} ({digests[0]}) and {second} ({digests[1]})")
+    dist = PROJECT / "dist"
+    dist.mkdir(exist_ok=True)
+    (dist / first.name).write_bytes(first.read_bytes())
+    session.log(f"built twice, same bytes: sha256:{digests[0]}  dist/{first.name}")
+
+
+def build_wheel(session: nox.Session, folder: Path, *, umask: int, timezone: str) -> Path:
+    """Clone HEAD into `folder` and build a wheel there; return its path."""
+    before = os.umask(umask)
+    try:
+        session.run("rm", "-rf", str(folder), external=True)
+        session.run("git", "clone", "--quiet", "--shared", str(PROJECT), str(folder), external=True)
+        epoch = session.run("git", "-C", str(folder), "log", "-1", "--format=%ct", external=True, silent=True)
+        settings = {"SOURCE_DATE_EPOCH": str(epoch).strip(), "TZ": timezone, "PYTHONHASHSEED": str(umask)}
+        session.run("python", "-m", "build", "--wheel", "--no-isolation", str(folder), env=settings)
+    finally:
+        os.umask(before)
+    (path,) = (folder / "dist").glob("*.whl")
+    return path
+
+
+@nox.session(name="install", python=False)
+def install_rtbuild(session: nox.Session) -> None:
+    """Install rtbuild into `.venv`, editable. `bootstrap` runs this first, each time."""
+    shared_rtbuild(session)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install rtbuild (editable) and dependency `groups`, unless the session's environment is up to date."""
     stamp = Path(session.virtualenv.location) / "rtbuild.stamp"
-    if not is_fresh(stamp, extras):
-        session.install("--quiet", "--editable", f".[{','.join(extras)}]")
-        stamp.write_text(fingerprint(extras), encoding="utf-8")
+    if not is_fresh(stamp, groups):
+        session.install("--quiet", "pip>=25.1")  # the first with --group; Python 3.11 comes with an older one
+        session.install("--quiet", "--editable", ".", *(f"--group={group}" for group in groups))
+        stamp.write_text(fingerprint(groups), encoding="utf-8")
 
 
 def shared_rtbuild(session: nox.Session) -> str:
-    """The rtbuild program in the environment that all builds, locks and verifications share, made if need be."""
+    """Return the path of `.venv/bin/rtbuild`, after installing or updating it if necessary."""
     stamp = SHARED / "rtbuild.stamp"
     if not is_fresh(stamp, ()):
-        session.run(sys.executable, "-m", "venv", "--clear", str(SHARED))
-        pip = (str(SHARED / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
+        python = SHARED / "bin" / "python"
+        if not python.exists():
+            session.run(sys.executable, "-m", "venv", str(SHARED))
+        pip = (str(python), "-m", "pip", "--disable-pip-version-check")
         session.run(*pip, "install", "--quiet", "--editable", str(PROJECT))
         stamp.write_text(fingerprint(()), encoding="utf-8")
     return str(SHARED / "bin" / "rtbuild")
 
 
-def is_fresh(stamp: Path, extras: Sequence[str]) -> bool:
-    """True where `stamp` says that its environment holds what is wanted now."""
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(extras)
+def is_fresh(stamp: Path, groups: Sequence[str]) -> bool:
+    """Return whether `stamp` says that its environment holds what pyproject.toml asks for now."""
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(groups)
 
 
-def fingerprint(extras: Sequence[str]) -> str:
-    """What an environment depends on: the dependencies, the place of the checkout, the interpreter."""
-    parts = ((PROJECT / "pyproject.toml").read_text(encoding="utf-8"), str(PROJECT), sys.version, *extras)
+def fingerprint(groups: Sequence[str]) -> str:
+    """Return a digest of what an environment depends on: pyproject.toml, the checkout's path and the interpreter."""
+    parts = ((PROJECT / "pyproject.toml").read_text(encoding="utf-8"), str(PROJECT), sys.version, *groups)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def releases() -> Iterator[str]:
-    """The versions that have a recipe, oldest first."""
-    found = (path.stem for path in (PROJECT / "recipes" / "releases").glob("*.toml"))
-    versions = [version for version in found if all(part.isdigit() for part in version.split("."))]
+    """Yield the versions that have a recipe, oldest first."""
+    names = (path.stem for path in (PROJECT / "recipes" / "releases").glob("*.toml"))
+    versions = [name for name in names if all(part.isdigit() for part in name.split("."))]
     yield from sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def add_release_sessions() -> None:
-    """Make the three sessions of every release, and of every series for its newest one."""
+    """Add the three sessions of every release, and those of every series for its newest release."""
     series: dict[str, str] = {}
     for version in releases():
         series[version.rpartition(".")[0]] = version
@@ -121,11 +170,11 @@ def add_release_sessions() -> None:
 
 
 def add_verbs(name: str, version: str) -> None:
-    """Make `build-<name>`, `lock-<name>` and `verify-<name>`."""
+    """Add `build-<name>`, `lock-<name>` and `verify-<name>`."""
     titles = {
         "build": f"Build {version} and compare it with its lock.",
-        "lock": f"Choose every artifact of {version} and write its lock.",
-        "verify": f"Rebuild {version} from nothing and compare.",
+        "lock": f"Resolve {version} and write its lock.",
+        "verify": f"Rebuild {version} from scratch and compare it with its lock.",
     }
     for verb, title in titles.items():
         session = verb_session(verb, version, title)
@@ -133,7 +182,7 @@ def add_verbs(name: str, version: str) -> None:
 
 
 def verb_session(verb: str, version: str, title: str) -> Callable[[nox.Session], None]:
-    """A session function that runs one rtbuild verb on one release; its exit code is rtbuild's success or failure."""
+    """Return a session that runs one rtbuild command on one release and fails if the command fails."""
 
     def run(session: nox.Session) -> None:
         session.run(shared_rtbuild(session), verb, version, *session.posargs)
