@@ -1,71 +1,96 @@
-"""The frame around every command: shared options, and how a failure is told."""
+"""The frame around every command: shared options, lazy loading, and one way to end in failure."""
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from rtbuild.cli.failure import BROKEN_PIPE, INTERRUPTED, Failure, print_failure
 from rtbuild.cli.invocation import Invocation, ReaderGone
+from rtbuild.cli.options import FOLDER
 from rtbuild.errors import RtbuildError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-INTERRUPTED = 130
-"""What a shell reports of a program that SIGINT ended."""
 
-BROKEN_PIPE = 141
-"""What a shell reports of a program that SIGPIPE ended."""
+def _keep(field: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that keeps an option's value as `field` of the invocation."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(context.ensure_object(Invocation), field, value)
+
+    return callback
+
+
+def _start_logging(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    if value:
+        from rtbuild.cli.log import start_logging  # most runs log nothing
+
+        context.ensure_object(Invocation).verbose = value
+        start_logging(value)
 
 
 def shared_options(command: F) -> F:
-    """The options that may stand before or after the command's name."""
-
-    def store(field: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-        def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-            if value:
-                setattr(context.ensure_object(Invocation), field, value)
-
-        return callback
-
-    folder = click.Path(file_okay=False, path_type=Path)
+    """Add the options that may stand before or after the command's name."""
     options = (
         click.option(
             "--json",
             is_flag=True,
             expose_value=False,
-            callback=store("json"),
-            help="Answer with exactly one JSON object on stdout, errors too.",
+            callback=_keep("json"),
+            help="Print one JSON object on stdout, errors included.",
+        ),
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "plain", "tty", "quiet"]),
+            expose_value=False,
+            callback=_keep("progress_mode"),
+            help="How to report progress on stderr  [default: auto]",
         ),
         click.option(
             "-q",
             "--quiet",
+            flag_value="quiet",
+            expose_value=False,
+            callback=_keep("progress_mode"),
+            help="Report no progress; short for --progress quiet.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_start_logging,
+            help="Log what is done on stderr; -vv logs more.",
+        ),
+        click.option(
+            "--traceback",
             is_flag=True,
             expose_value=False,
-            callback=store("quiet"),
-            help="No progress on stderr.",
+            callback=_keep("traceback"),
+            help="Print a Python traceback with every error.",
         ),
         click.option(
             "--store",
-            type=folder,
+            type=FOLDER,
             metavar="DIR",
             expose_value=False,
-            callback=store("store_folder"),
-            help="The folder that holds everything rtbuild keeps [RTBUILD_STORE].",
+            callback=_keep("store_folder"),
+            help="The folder for everything rtbuild keeps  [env: RTBUILD_STORE]",
         ),
         click.option(
             "--workspace",
-            type=folder,
+            type=FOLDER,
             metavar="DIR",
             expose_value=False,
-            callback=store("workspace_folder"),
-            help="The folder with recipes/ and runtime.lock/ [the nearest one upwards].",
+            callback=_keep("workspace_folder"),
+            help="The folder with recipes/ and runtime.lock/  [default: the nearest one upwards]",
         ),
     )
     for option in reversed(options):
@@ -74,16 +99,35 @@ def shared_options(command: F) -> F:
 
 
 class Group(click.Group):
-    """A group whose `main` ends every failure with one message and the exit code that fits.
-
-    It lists its commands in the order of a day's work, not of the alphabet.
-    """
+    """A group that lists its commands in the order of a day's work, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+
+class Root(Group):
+    """The root of the command line. A command's module is imported when the command is run or listed.
+
+    Its `main` ends every failure with one message and the exit code that fits. `lazy` names where each command is:
+    a module, and after a colon its name there.
+    """
+
+    lazy: Mapping[str, str]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self.lazy[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
+        # An error in the arguments themselves must be JSON as well, before the option is parsed.
         invocation = Invocation(json="--json" in arguments)
         options.update(standalone_mode=False, obj=invocation)
         code = 0
@@ -91,64 +135,21 @@ class Group(click.Group):
             outcome = super().main(arguments, *rest, **options)
             code = outcome if isinstance(outcome, int) else 0
         except ReaderGone:
-            # The reader of our output is gone; keep the interpreter from complaining when it flushes stdout at exit.
+            # Keep the interpreter from complaining when it flushes stdout at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = BROKEN_PIPE
         except (KeyboardInterrupt, click.Abort):
-            code = tell(invocation, "interrupted", (), None, INTERRUPTED)
+            code = print_failure(Failure(brief="interrupted", exit_code=INTERRUPTED), invocation)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             code = 2
         except click.UsageError as error:
-            code = tell(invocation, error.format_message(), (), usage_hint(error), 2)
+            code = print_failure(Failure.of_usage(error), invocation)
         except RtbuildError as error:
-            code = tell(invocation, error.brief, causes(error), error.hint, error.exit_code)
+            code = print_failure(Failure.of_error(error), invocation)
         except OSError as error:
-            place = f": {error.filename}" if error.filename else ""
-            code = tell(invocation, f"{error.strerror or error}{place}", (), None, 1)
+            code = print_failure(Failure.of_os_error(error), invocation)
         except Exception as error:
-            # Not a failure that anybody foresaw: the traceback is what a report of it needs.
-            traceback.print_exc()
-            hint = "this is a fault of rtbuild: please report it with the lines above"
-            code = tell(invocation, f"{type(error).__name__}: {error}", (), hint, 1)
+            invocation.traceback = True  # a bug of rtbuild: its report needs the traceback
+            code = print_failure(Failure.of_bug(error), invocation)
         sys.exit(code)
-
-
-def causes(error: RtbuildError) -> Iterator[str]:
-    """What led to `error`: its details, or the errors it was raised from."""
-    if error.details:
-        yield error.details
-        return
-    cause = error.__cause__
-    while cause is not None:
-        yield cause.brief if isinstance(cause, RtbuildError) else str(cause) or type(cause).__name__
-        cause = cause.__cause__
-
-
-def usage_hint(error: click.UsageError) -> str:
-    """Where to read how the command is called."""
-    command = error.ctx.command_path if error.ctx else "rtbuild"
-    return f"see: {command} --help"
-
-
-def tell(
-    invocation: Invocation, brief: str, details: Sequence[str] | Iterator[str], hint: str | None, code: int
-) -> int:
-    """Say what went wrong, on stderr or as the one JSON object, and return `code`."""
-    listed = list(details)
-    if invocation.json:
-        document = {"error": brief, "cause": "\n".join(listed) or None, "hint": hint, "exit_code": code}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return code
-    click.echo(f"error: {brief}", err=True)
-    for detail in listed:
-        first, *more = detail.strip("\n").split("\n")
-        click.echo(f"cause: {first}", err=True)
-        for line in more:
-            click.echo(f"       {line}", err=True)
-    if hint:
-        first, *more = hint.strip("\n").split("\n")
-        click.echo(f"hint: {first}", err=True)
-        for line in more:
-            click.echo(f"      {line}", err=True)
-    return code

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-
-from rtbuild.cli import progress
 
 if TYPE_CHECKING:
     from rtbuild.platform import Platform
@@ -21,36 +19,40 @@ if TYPE_CHECKING:
     from rtbuild.store.store import Store
     from rtbuild.workspace import Workspace
 
+ProgressMode = Literal["auto", "plain", "tty", "quiet"]
+
 
 class ReaderGone(Exception):
-    """Whoever read our stdout has closed it."""
+    """Whoever reads our stdout has closed it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Invocation:
-    """The options that every command takes, wherever on the line they stood."""
+    """The options that every command takes, wherever on the line they stand."""
 
     json: bool = False
-    quiet: bool = False
+    progress_mode: ProgressMode = "auto"
+    verbose: int = 0
+    traceback: bool = False
     store_folder: Path | None = None
     workspace_folder: Path | None = None
 
     def workspace(self) -> Workspace:
-        """The workspace of `--workspace`, or the nearest folder upwards from here that holds one."""
+        """Return the workspace of `--workspace`, or the nearest one upwards from the current folder."""
         from rtbuild.workspace import Workspace
 
         return Workspace.find(self.workspace_folder)
 
     def settings(self, **options: object) -> Settings:
-        """The settings from `rtbuild.toml`, then the environment, then `options` (None leaves one as it is)."""
+        """Return the settings from `rtbuild.toml`, then the environment, then `options` (None: not given)."""
         from rtbuild.settings import load_settings
 
-        # A folder given as an option is meant from here, whatever workspace is worked on.
+        # A folder given as an option is relative to the current folder, whatever the workspace is.
         store = self.store_folder.absolute() if self.store_folder is not None else None
         return load_settings(os.environ, self.workspace_folder or Path.cwd(), store=store, **options)
 
     def store(self, *, read_only: bool = False) -> Store:
-        """The store that the settings name. With `read_only` it is only looked at, and need not be writable."""
+        """Return the store that the settings name. A read-only one is not created and need not be writable."""
         from rtbuild.store.store import Store
 
         open_store = Store.read_only if read_only else Store.open
@@ -58,8 +60,15 @@ class Invocation:
             return open_store(self.settings().store, progress)
 
     def progress(self) -> AbstractContextManager[Progress]:
-        """Where work reports to: stderr, unless `-q`."""
-        return progress.shown(quiet=self.quiet)
+        """Return where work reports to: stderr, unless it is quiet."""
+        from rtbuild.cli.progress import shown
+
+        return shown(self.progress_mode)
+
+    def note(self, text: str) -> None:
+        """Print one line on stderr, unless it is quiet."""
+        if self.progress_mode != "quiet":
+            click.echo(text, err=True)
 
     def answer(self, document: Mapping[str, Any], text: str) -> None:
         """Print the command's one answer: `document` with `--json`, otherwise `text`."""
@@ -70,13 +79,13 @@ class Invocation:
             raise ReaderGone from error
 
     def answer_each(self, name: str, documents: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> None:
-        """Print one answer as it is, several as the list `name` of one document (or as texts, a blank line between)."""
+        """Print one answer as it is, several as the list `name` of one document (as text: a blank line between)."""
         document = documents[0] if len(documents) == 1 else {name: list(documents)}
         self.answer(document, "\n\n".join(texts))
 
 
-def chosen_platform(name: str | None) -> Platform:
-    """The platform called `name`, or this machine's; raises `UsageError`."""
-    from rtbuild.platform import host_platform, parse_platform
+def platforms_or_host(platforms: Sequence[Platform]) -> Sequence[Platform]:
+    """Return the platforms asked for, or this machine's if there are none."""
+    from rtbuild.platform import host_platform
 
-    return parse_platform(name) if name else host_platform()
+    return platforms or (host_platform(),)

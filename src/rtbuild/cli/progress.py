@@ -1,4 +1,4 @@
-"""How progress is drawn on stderr: live lines on a terminal, plain lines elsewhere."""
+"""Progress on stderr: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from rtbuild.cli.invocation import ProgressMode
 from rtbuild.progress import Progress, Silent
 from rtbuild.text import amount_text
 
@@ -17,19 +18,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Progress]:
-    """The `Progress` that fits stderr; the live lines are gone from the terminal when the block ends.
+def shown(mode: ProgressMode) -> Iterator[Progress]:
+    """Yield the `Progress` of `mode`; live lines are gone from the terminal when the block ends.
 
-    An error that ends the block ends every task that runs.
+    `auto` is `tty` on a terminal and `plain` elsewhere. An error that ends the block ends every task that runs.
     """
-    if quiet:
+    if mode == "quiet":
         yield Silent()
         return
-    drawn = Live() if sys.stderr.isatty() else Plain(sys.stderr)
+    live = mode == "tty" or (mode == "auto" and sys.stderr.isatty())
+    drawn = Live() if live else Plain(sys.stderr)
     try:
         yield drawn
     except BaseException as error:
-        with suppress(OSError):  # nobody reads stderr any more; the error itself is what counts
+        with suppress(OSError):  # if nobody reads stderr any more, the error itself is what counts
             for task in drawn.running():
                 drawn.end(task, "failed" if isinstance(error, Exception) else "stopped")
         raise
@@ -38,7 +40,7 @@ def shown(*, quiet: bool) -> Iterator[Progress]:
 
 
 class Plain:
-    """One line when a task starts and one when it ends: what a CI log can hold. Without times, so that logs compare."""
+    """One line when a task starts and one when it ends, for CI logs; no times, so that logs can be compared."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -63,7 +65,7 @@ class Plain:
         return list(self._running)
 
     def close(self) -> None:
-        """There is nothing to take off the terminal."""
+        """Nothing is left on the terminal."""
 
     def _write(self, line: str) -> None:
         with self._lock:
@@ -72,7 +74,7 @@ class Plain:
 
 
 class Live:
-    """A line per running task with a bar where the total is known; a task that ends leaves one line behind it."""
+    """A line per running task, with a bar if the total is known; a task that ends leaves one line."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -135,7 +137,7 @@ class Live:
                 BarColumn(bar_width=30),
                 TextColumn("{task.fields[amount]}", markup=False),
                 TimeElapsedColumn(),
-                console=Console(stderr=True),
+                console=Console(stderr=True, force_terminal=True),
                 transient=True,
             )
             self._bars.start()

@@ -51,6 +51,7 @@ class BuildResult:
         platform: The platform, such as `linux/amd64`.
         image_id: The config digest: the identity that holds on every machine.
         manifest_digest: The manifest digest, which adds the bytes that `compressor` wrote.
+        manifest_size: The size of the manifest, in bytes.
         compressor: The program that compressed the layers, with its version and level.
         image_base: The same image without its ONBUILD triggers; None if the release has none.
         matches_lock: Whether every digest is the lock's; None if the lock records no digests.
@@ -67,6 +68,7 @@ class BuildResult:
     platform: str
     image_id: Digest
     manifest_digest: Digest
+    manifest_size: int
     compressor: str
     image_base: ImageResult | None
     matches_lock: bool | None
@@ -245,6 +247,7 @@ def _result(
         platform=str(lock.platform),
         image_id=image.id,
         manifest_digest=image.manifest,
+        manifest_size=images[0].manifest.size,
         compressor=compressor,
         image_base=image_base,
         matches_lock=matches,

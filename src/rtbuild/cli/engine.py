@@ -1,4 +1,4 @@
-"""The private engine: `engine start`, `status`, `stop` and `lock`."""
+"""`rtbuild engine start`, `status`, `stop` and `lock`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import click
 
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Group, shared_options
-from rtbuild.cli.invocation import Invocation, chosen_platform
+from rtbuild.cli.invocation import Invocation
+from rtbuild.cli.options import platform_option
+from rtbuild.platform import host_platform
 
 if TYPE_CHECKING:
     from rtbuild.engine.private import EngineStatus
+    from rtbuild.platform import Platform
 
 DEFAULT_NAME = "default"
 
@@ -20,11 +23,11 @@ name_option = click.option(
 )
 
 
-@click.group(cls=Group, short_help="A private Docker daemon, for a machine without.")
+@click.group(cls=Group, short_help="Manage a private Docker daemon, for machines without Docker.")
 def engine() -> None:
-    """Start, stop or look at a private Docker daemon, for a machine that has none.
+    """Manage a private Docker daemon, for a machine that has no Docker.
 
-    Its packages are locked, unpacked into a folder of the user and started from there, as root. Nothing is installed.
+    Its packages are locked, unpacked into a folder of yours and started from there, as root. Nothing is installed.
 
     \b
     Example:
@@ -32,12 +35,12 @@ def engine() -> None:
     """
 
 
-@engine.command("start", short_help="Fetch, unpack and start it.")
+@engine.command(short_help="Fetch, unpack and start it.")
 @name_option
 @shared_options
 @click.pass_obj
-def engine_start(invocation: Invocation, name: str) -> None:
-    """Have the engine running: fetch and unpack its packages if need be, and wait until it answers.
+def start(invocation: Invocation, name: str) -> None:
+    """Start the engine and wait until it answers. Its packages are fetched and unpacked if necessary.
 
     \b
     Example:
@@ -52,12 +55,12 @@ def engine_start(invocation: Invocation, name: str) -> None:
     invocation.answer(as_document(status), status_text(status))
 
 
-@engine.command("status", short_help="Show whether it runs.")
+@engine.command(short_help="Show whether it is running.")
 @name_option
 @shared_options
 @click.pass_obj
-def show_status(invocation: Invocation, name: str) -> None:
-    """Show whether the engine runs, and how to use it by hand.
+def status(invocation: Invocation, name: str) -> None:
+    """Show whether the engine is running, and how to use it by hand.
 
     \b
     Example:
@@ -65,17 +68,17 @@ def show_status(invocation: Invocation, name: str) -> None:
     """
     from rtbuild.engine.private import engine_status
 
-    status = engine_status(invocation.settings().engine_dir, name)
-    require_known(invocation, status)
-    invocation.answer(as_document(status), status_text(status))
+    found = engine_status(invocation.settings().engine_dir, name)
+    require_known(invocation, found)
+    invocation.answer(as_document(found), status_text(found))
 
 
-@engine.command("stop", short_help="End it.")
+@engine.command(short_help="Stop it.")
 @name_option
 @shared_options
 @click.pass_obj
-def engine_stop(invocation: Invocation, name: str) -> None:
-    """End the engine and all it started. Its images and its cache stay.
+def stop(invocation: Invocation, name: str) -> None:
+    """Stop the engine and everything it started. Its images and its cache stay.
 
     \b
     Example:
@@ -85,24 +88,24 @@ def engine_stop(invocation: Invocation, name: str) -> None:
 
     folder = invocation.settings().engine_dir
     require_known(invocation, engine_status(folder, name))
-    status = stop_engine(folder, name)
-    invocation.answer(as_document(status), status_text(status))
+    stopped = stop_engine(folder, name)
+    invocation.answer(as_document(stopped), status_text(stopped))
 
 
 def require_known(invocation: Invocation, status: EngineStatus) -> None:
-    """Raise `RecipeError` for an engine that is neither unpacked here nor one of the workspace's."""
+    """Raise `RecipeError` for an engine that is neither unpacked here nor has a recipe in the workspace."""
     if status.name != DEFAULT_NAME and not status.folder.exists():
         invocation.workspace().engine(status.name)
 
 
-@engine.command("lock", short_help="Choose its packages anew.")
+@engine.command(short_help="Choose its packages and write its lockfile.")
 @name_option
-@click.option("--platform", metavar="P", help="linux/amd64 or linux/arm64 [this machine's].")
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if the recipe changed since. Offline.")
+@platform_option
+@click.option("--check", is_flag=True, help="Write nothing, offline; exit with 1 if the lock is stale.")
 @shared_options
 @click.pass_obj
-def engine_lock(invocation: Invocation, name: str, platform: str | None, check: bool) -> None:
-    """Choose the engine's packages anew and write its lock.
+def lock(invocation: Invocation, name: str, platform: Platform | None, check: bool) -> None:
+    """Choose the newest packages that the engine's recipe allows, and write its lockfile.
 
     \b
     Examples:
@@ -112,28 +115,30 @@ def engine_lock(invocation: Invocation, name: str, platform: str | None, check: 
     from rtbuild.verbs.engine import fresh_engine_lock
     from rtbuild.verbs.lock import lock_engine
 
-    workspace, target = invocation.workspace(), chosen_platform(platform)
+    workspace, target = invocation.workspace(), platform or host_platform()
     if check:
         fresh_engine_lock(workspace, name, target)
         path = workspace.engine_lock_path(name, target)
-        fresh = {"engine": name, "platform": str(target), "fresh": True}
-        invocation.answer(fresh, f"{workspace.relative(path)}: the lock fits its recipe")
+        document = {"engine": name, "platform": str(target), "fresh": True}
+        invocation.answer(document, f"{workspace.relative(path)}: the lock is up to date")
         return
     with invocation.progress() as progress:
         result = lock_engine(workspace, name, platform=target, settings=invocation.settings(), progress=progress)
     packages = {deb.name: deb.version for deb in result.lock.debs}
-    document = {"engine": name, "platform": str(target), "path": str(result.path), "packages": packages}
     listed = [f"  {package} {version}" for package, version in packages.items()]
-    invocation.answer(document, "\n".join([f"{workspace.relative(result.path)}: written", *listed]))
+    invocation.answer(
+        {"engine": name, "platform": str(target), "path": str(result.path), "packages": packages},
+        "\n".join([f"{workspace.relative(result.path)}: written", *listed]),
+    )
 
 
 def status_text(status: EngineStatus) -> str:
-    """An engine's status for a reader."""
+    """Return an engine's status as lines of text."""
     if not status.running:
         return f"engine {status.name}: not running ({status.folder})"
     lines = [
         f"engine {status.name}: running, process {status.pid} ({status.folder})",
         f"by hand: DOCKER_CONFIG={status.config} {status.docker} -H {status.host} info",
-        f"its log: {status.log}",
+        f"log: {status.log}",
     ]
     return "\n".join(lines)

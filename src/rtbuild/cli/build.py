@@ -1,0 +1,117 @@
+"""`rtbuild build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtbuild.cli.document import as_document
+from rtbuild.cli.group import shared_options
+from rtbuild.cli.invocation import Invocation, platforms_or_host
+from rtbuild.cli.options import FILE, FOLDER, builder_option, jobs_option, platforms_option, release_argument
+from rtbuild.cli.text import short, table
+from rtbuild.errors import NotReproducibleError
+from rtbuild.text import size_text
+
+if TYPE_CHECKING:
+    from rtbuild.platform import Platform
+    from rtbuild.verbs.build import BuildResult
+
+
+@click.command(short_help="Build, and compare with the lock.")
+@release_argument
+@platforms_option()
+@click.option("--record", is_flag=True, help="Write the resulting digests into the lock.")
+@click.option("--load", is_flag=True, help="Load the image into the engine's Docker.")
+@click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Write the image into DIR as an OCI image layout.")
+@click.option("--metadata-file", type=FILE, metavar="FILE", help="Write the result as buildx does, as JSON, into FILE.")
+@click.option("--iidfile", type=FILE, metavar="FILE", help="Write the image ID into FILE.")
+@jobs_option
+@builder_option
+@shared_options
+@click.pass_obj
+@click.pass_context
+def build(  # one parameter for each option
+    context: click.Context,
+    invocation: Invocation,
+    release: str,
+    platforms: tuple[Platform, ...],
+    record: bool,
+    load: bool,
+    output: Path | None,
+    metadata_file: Path | None,
+    iidfile: Path | None,
+    jobs: int | None,
+    builder: str | None,
+) -> None:
+    """Build RELEASE and compare the result with its lock.
+
+    Fetches what the store lacks, builds the layers that are not cached, prints image ID and manifest digest. If a
+    digest does not match the lock, the layer is named and the exit code is 3. If no suitable Docker is found and you
+    are root, a private engine is started.
+
+    \b
+    Examples:
+      rtbuild build 8.0
+      rtbuild build 8.0 --load
+      rtbuild build 8.0 --platform amd64,arm64 -o images/
+      rtbuild build 8.0 --record        the first build of a new lock
+      rtbuild build 8.0 --json -q | jq -r .image_id
+    """
+    from rtbuild.cli.metadata import write_image_id, write_metadata
+    from rtbuild.verbs.build import build as build_release
+
+    if iidfile is not None and len(platforms) > 1:
+        raise click.UsageError("--iidfile takes one image ID, so it goes with one platform")
+    workspace, settings = invocation.workspace(), invocation.settings(jobs=jobs, builder=builder)
+    with invocation.progress() as progress:
+        results = [
+            build_release(
+                workspace,
+                release,
+                platform=platform,
+                settings=settings,
+                record=record,
+                load=load,
+                output=output,
+                progress=progress,
+            )
+            for platform in platforms_or_host(platforms)
+        ]
+    if metadata_file is not None:
+        write_metadata(metadata_file, results)
+    if iidfile is not None:
+        write_image_id(iidfile, results[0])
+    invocation.answer_each(
+        "builds", [as_document(result) for result in results], [build_text(result) for result in results]
+    )
+    if any(result.matches_lock is False for result in results):
+        context.exit(NotReproducibleError.exit_code)
+
+
+def build_text(result: BuildResult) -> str:
+    """Return what a build gave, where it is, and how to run it."""
+    rows = [
+        (layer.name, short(layer.key), layer.state, size_text(layer.size), short(layer.diff_id))
+        for layer in result.layers
+    ]
+    lines = [
+        f"{result.release} for {result.platform} in {result.seconds:.1f} s",
+        table(("layer", "key", "state", "size", "diff id"), rows),
+        f"image ID         {result.image_id}",
+        f"manifest digest  {result.manifest_digest}",
+    ]
+    if result.matches_lock is None:
+        lines.append("the lock records no digests; record these with: --record")
+    elif result.matches_lock:
+        lines.append("matches the lock")
+    else:
+        lines += ["does not match the lock:", *(f"  {mismatch}" for mismatch in result.mismatches)]
+    lines += [f"images           {', '.join(result.images)}", f"OCI layout       {result.location}"]
+    if result.run is not None:
+        lines.append(f"run              {result.run}")
+    else:
+        lines.append(f"load into Docker with: rtbuild build {result.release} --platform {result.platform} --load")
+    return "\n".join(lines)

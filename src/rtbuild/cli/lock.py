@@ -1,0 +1,155 @@
+"""`rtbuild lock`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from rtbuild.cli.document import as_document
+from rtbuild.cli.group import shared_options
+from rtbuild.cli.invocation import Invocation
+from rtbuild.cli.options import ReleaseName, platforms_option
+from rtbuild.errors import StaleLockError
+
+if TYPE_CHECKING:
+    from rtbuild.platform import Platform
+    from rtbuild.verbs.lock import LockResult
+    from rtbuild.workspace import Workspace
+
+Target = tuple[str, "Platform"]
+"""A release's version, and a platform."""
+
+
+@click.command(short_help="Choose every artifact and write the lockfile.")
+@click.argument("release", type=ReleaseName(), required=False)
+@platforms_option("every one of the release")
+@click.option(
+    "-P",
+    "--upgrade-package",
+    "upgrades",
+    multiple=True,
+    metavar="NAME[==VERSION]",
+    help="Upgrade this package, and what that forces; repeatable.",
+)
+@click.option("--refresh", is_flag=True, help="Ignore the existing lock and choose everything from scratch.")
+@click.option("--check", is_flag=True, help="Write nothing, offline; exit with 1 if the lock is stale.")
+@shared_options
+@click.pass_obj
+def lock(
+    invocation: Invocation,
+    release: str | None,
+    platforms: tuple[Platform, ...],
+    upgrades: tuple[str, ...],
+    refresh: bool,
+    check: bool,
+) -> None:
+    """Choose every artifact of RELEASE (or of all releases) and write the lockfile.
+
+    Versions in an existing lock stay, unless a recipe or --upgrade-package moves them.
+
+    \b
+    Examples:
+      rtbuild lock 8.0
+      rtbuild lock 8.0 -P apache-airflow-providers-amazon==8.1.0
+      rtbuild lock --check
+    """
+    if check and (upgrades or refresh):
+        raise click.UsageError("--check writes nothing, so it excludes --upgrade-package and --refresh")
+    if refresh and upgrades:
+        raise click.UsageError("--refresh upgrades everything, so it excludes --upgrade-package")
+    workspace = invocation.workspace()
+    targets = lock_targets(workspace, release, platforms)
+    if check:
+        check_locks(invocation, workspace, targets)
+    else:
+        write_locks(invocation, workspace, targets, dict(split_upgrade(text) for text in upgrades), refresh)
+
+
+def lock_targets(workspace: Workspace, release: str | None, platforms: Sequence[Platform]) -> list[Target]:
+    """Return what to lock: one release or all, on the platforms asked for or all of the release's own."""
+    targets = []
+    for version in [workspace.resolve(release)] if release else workspace.releases():
+        recipe = workspace.release(version)
+        for platform in platforms or recipe.platforms:
+            recipe.require_platform(platform)
+            targets.append((version, platform))
+    return targets
+
+
+def check_locks(invocation: Invocation, workspace: Workspace, targets: Sequence[Target]) -> None:
+    """Answer that every lock is up to date, or raise `StaleLockError` with everything that is stale."""
+    from rtbuild.verbs.lock import check_lock
+
+    problems: list[str] = []
+    commands: list[str] = []
+    for version, platform in targets:
+        stale = check_lock(workspace, version, platform=platform)
+        if stale:
+            name = workspace.relative(workspace.lock_path(version, platform))
+            problems += [f"{name}: {problem}" for problem in stale]
+            commands.append(f"rtbuild lock {version} --platform {platform}")
+    if problems:
+        which = "the lock is stale" if len(commands) == 1 else f"{len(commands)} locks are stale"
+        raise StaleLockError(which, details="\n".join(problems), hint=f"update with: {'; '.join(commands)}")
+    documents = [{"release": version, "platform": str(platform)} for version, platform in targets]
+    texts = [f"{version} for {platform}: the lock is up to date" for version, platform in targets]
+    invocation.answer({"fresh": documents}, "\n".join(texts))
+
+
+def write_locks(
+    invocation: Invocation,
+    workspace: Workspace,
+    targets: Sequence[Target],
+    upgrade: dict[str, str | None],
+    refresh: bool,
+) -> None:
+    """Resolve and write each lock, and answer with what moved."""
+    from rtbuild.cli.memory import share_arenas
+    from rtbuild.verbs.lock import lock as lock_release
+
+    share_arenas()
+    settings = invocation.settings()
+    with invocation.progress() as progress:
+        results = [
+            lock_release(
+                workspace,
+                version,
+                platform=platform,
+                settings=settings,
+                upgrade=upgrade,
+                refresh=refresh,
+                progress=progress,
+            )
+            for version, platform in targets
+        ]
+    documents = [
+        {
+            "release": result.release,
+            "platform": str(result.platform),
+            "path": str(result.path),
+            "debs": len(result.lock.debs),
+            "pythons": len(result.lock.pythons),
+            "changed": result.changed,
+            "moved": as_document(result.moved),
+        }
+        for result in results
+    ]
+    invocation.answer_each("locks", documents, [lock_text(workspace, result) for result in results])
+
+
+def lock_text(workspace: Workspace, result: LockResult) -> str:
+    """Return what a lock holds and what moved."""
+    counts = f"{len(result.lock.debs)} Debian and {len(result.lock.pythons)} Python packages"
+    state = "written" if result.changed else "unchanged"
+    moves = [] if result.is_new else [f"  {move}" for move in result.moved]
+    return "\n".join([f"{workspace.relative(result.path)}: {counts}, {state}", *moves])
+
+
+def split_upgrade(text: str) -> tuple[str, str | None]:
+    """Return `NAME` or `NAME==VERSION` as a pair; anything else is a usage error."""
+    name, separator, version = (part.strip() for part in text.partition("=="))
+    if not name or (separator and not version) or any(sign in text for sign in "<>~!,[; "):
+        raise click.BadParameter(f"{text!r} is neither NAME nor NAME==VERSION", param_hint="'--upgrade-package'")
+    return name, version or None
