@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from rtbuild.engine.containers import Container, Mount, RunOutcome
 from rtbuild.engine.engine import Engine
@@ -107,8 +107,8 @@ class Deployment:
     def health(self) -> dict[str, Any] | None:
         """What the webserver says at /health; None while it does not answer."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.web_port}/health", timeout=10, trust_env=False)
-        except httpx.TransportError:
+            answer = httpx2.get(f"http://127.0.0.1:{self.web_port}/health", timeout=10, trust_env=False)
+        except httpx2.TransportError:
             return None
         return dict(answer.json()) if answer.status_code == 200 else None
 
@@ -116,9 +116,9 @@ class Deployment:
         """The status of each part that the webserver knows of; empty while it does not answer."""
         return {part: said["status"] for part, said in (self.health() or {}).items()}
 
-    def api(self, method: str, path: str, body: object = None) -> httpx.Response:
+    def api(self, method: str, path: str, body: object = None) -> httpx2.Response:
         """An answer of the REST API to the user that the webserver made at its start."""
-        return httpx.request(
+        return httpx2.request(
             method,
             f"http://127.0.0.1:{self.web_port}/api/v1/{path}",
             json=body,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import jwt
 
 from rtbuild.engine.containers import Mount, RunOutcome
@@ -82,19 +82,19 @@ def roles(database: Server, name: str) -> list[str]:
     )
 
 
-def shown_profile(answer: httpx.Response) -> set[str]:
+def shown_profile(answer: httpx2.Response) -> set[str]:
     """The e-mail addresses on a page."""
     return set(re.findall(rf"[a-z0-9-]+@{MARK}", answer.text))
 
 
-def target(answer: httpx.Response) -> str:
+def target(answer: httpx2.Response) -> str:
     """Where on the server an answer redirects to."""
     url = answer.url.join(answer.headers["location"])
     assert (url.host, url.port) == (answer.url.host, answer.url.port)
     return url.raw_path.decode()
 
 
-def assert_refused(answer: httpx.Response) -> None:
+def assert_refused(answer: httpx2.Response) -> None:
     assert answer.status_code == 403, answer.text
     assert answer.text == "Forbidden\n"
     assert "location" not in answer.headers

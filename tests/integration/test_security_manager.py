@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from rtbuild.engine.containers import Mount
@@ -152,7 +152,7 @@ def test_clocks_may_differ_by_a_minute(site: Webserver, issuer: Issuer) -> None:
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic YWRtaW46YWRtaW4=", "Bearer a b", "Token x"])
 def test_other_credentials_are_forbidden(site: Webserver, header: str) -> None:
-    assert_refused(httpx.get(f"{site.url}/home", headers={"Authorization": header}))
+    assert_refused(httpx2.get(f"{site.url}/home", headers={"Authorization": header}))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_other_credentials_are_forbidden(site: Webserver, header: str) -> None:
 )
 def test_without_a_token_nothing_is_shown(site: Webserver, path: str) -> None:
     assert_refused(site.get(path))
-    assert_refused(httpx.post(f"{site.url}{path}"))
+    assert_refused(httpx2.post(f"{site.url}{path}"))
 
 
 def test_health_and_static_files_are_free(site: Webserver) -> None:
@@ -169,7 +169,7 @@ def test_health_and_static_files_are_free(site: Webserver) -> None:
     assert site.get("/static/pin_32.png").status_code == 200
     assert site.get("/static/appbuilder/css/bootstrap.min.css").status_code == 200
     assert site.get("/health", "nonsense").status_code == 200
-    assert httpx.get(httpx.URL(site.url).copy_with(raw_path=b"/static/../home")).status_code in (403, 404)
+    assert httpx2.get(httpx2.URL(site.url).copy_with(raw_path=b"/static/../home")).status_code in (403, 404)
     assert site.get("/static/nowhere").status_code == 404
 
 
@@ -207,10 +207,10 @@ def test_what_was_sent_with_other_roles_is_not_done(site: Webserver, database: S
 def test_a_redirect_stays_on_the_server(site: Webserver, issuer: Issuer) -> None:
     with site.browser() as browser:
         assert browser.get("/home", headers=bearer(issuer.token("steered"))).status_code == 200
-        url = httpx.URL(site.url).copy_with(raw_path=b"//evil.example/%5c")
+        url = httpx2.URL(site.url).copy_with(raw_path=b"//evil.example/%5c")
         answer = browser.get(url, headers=bearer(issuer.token("steered", roles=["User"])))
         assert answer.status_code in (302, 308)
-        assert httpx.URL(site.url).join(answer.headers["location"]).host == "127.0.0.1"
+        assert httpx2.URL(site.url).join(answer.headers["location"]).host == "127.0.0.1"
 
 
 def test_one_users_token_on_another_ones_cookie(site: Webserver, issuer: Issuer) -> None:
@@ -293,7 +293,7 @@ def test_a_custom_role_is_kept(site: Webserver, database: Server, issuer: Issuer
     admin = bearer(issuer.token("boss", roles=["Admin"]))
     # Airflow itself logs the name of a user that is edited
     assert site.get("/home", issuer.token("worker", full_name="Busy Bee")).status_code == 200
-    with httpx.Client(base_url=f"{site.url}/api/v1", headers=admin, timeout=60) as api:
+    with httpx2.Client(base_url=f"{site.url}/api/v1", headers=admin, timeout=60) as api:
         assert api.post("/roles", json={"name": "Finance", "actions": []}).status_code == 200
         given = {
             **{
@@ -321,7 +321,7 @@ def test_nobody_creates_users_by_hand(site: Webserver, database: Server, issuer:
         (csrf,) = re.findall(r'name="csrf_token" type="hidden" value="([^"]+)"', form.text)[:1]
         sent = {**user, "active": "y", "roles": "1", "csrf_token": csrf}
         assert browser.post("/users/add", data=sent, headers=admin).status_code == 403
-    api = httpx.post(f"{site.url}/api/v1/users", json={**user, "password": "p"}, headers=admin)
+    api = httpx2.post(f"{site.url}/api/v1/users", json={**user, "password": "p"}, headers=admin)
     assert api.status_code == 403
     assert users(database, "made") == []
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 
 from rtbuild.engine.containers import Container, Mount
 from rtbuild.engine.engine import Engine
@@ -26,13 +26,13 @@ class Webserver:
     url: str
     container: Container
 
-    def browser(self) -> httpx.Client:
+    def browser(self) -> httpx2.Client:
         """Keeps cookies, as a browser does, and does not follow redirects: tests want to see them."""
-        return httpx.Client(base_url=self.url, timeout=60)
+        return httpx2.Client(base_url=self.url, timeout=60)
 
-    def get(self, path: str, token: str | None = None, **options: Any) -> httpx.Response:
+    def get(self, path: str, token: str | None = None, **options: Any) -> httpx2.Response:
         """One request without cookies."""
-        return httpx.get(f"{self.url}{path}", headers=bearer(token), timeout=60, **options)
+        return httpx2.get(f"{self.url}{path}", headers=bearer(token), timeout=60, **options)
 
 
 def bearer(token: str | None) -> dict[str, str]:
@@ -74,8 +74,8 @@ def webserver(
     ) as container:
         deadline = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/health", timeout=10).status_code == 200:
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{url}/health", timeout=10).status_code == 200:
                     break
             assert container.exit_code is None, f"the webserver ended\n{container.logs()}"
             assert time.monotonic() < deadline, f"the webserver is not healthy\n{container.logs()}"

@@ -1,7 +1,7 @@
-"""Asking a place for bytes: http and https through httpx, `file:` addresses and folders from the disk, all alike.
+"""Asking a place for bytes: http and https through httpx2, `file:` addresses and folders from the disk, all alike.
 
 HTTP/1.1 on kept connections: HTTP/2 would put all downloads behind one TCP window, and Debian mirrors mostly speak
-plain HTTP/1.1 anyway. Proxies are those of the environment, as httpx reads it (`HTTPS_PROXY`, ...); trusted are the
+plain HTTP/1.1 anyway. Proxies are those of the environment, as httpx2 reads it (`HTTPS_PROXY`, ...); trusted are the
 authorities that the machine trusts (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's own), as apt and pip do.
 """
 
@@ -20,7 +20,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import certifi
-import httpx
+import httpx2
 
 from rtbuild.errors import MirrorError
 
@@ -94,10 +94,10 @@ class Web:
         self.connections = connections
         self.stop = stop or threading.Event()
         self._unreachable: set[str] = set()
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             follow_redirects=True,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections * 2),
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=connections * 2),
             headers={"User-Agent": "rtbuild"},
             verify=_authorities(),
         )
@@ -192,7 +192,7 @@ class Web:
                 return Reply(location=location, content=b"".join(stream.chunks))
         with self._answers(location), self._client.stream("GET", location, headers=headers) as response:
             etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-            if response.status_code == httpx.codes.NOT_MODIFIED:
+            if response.status_code == httpx2.codes.NOT_MODIFIED:
                 return Reply(location=str(response.url), content=b"", etag=etag, modified=modified, changed=False)
             _check_status(response)
             if _is_html(response) and not html:
@@ -212,27 +212,27 @@ class Web:
 
     @contextmanager
     def _answers(self, location: str) -> Iterator[None]:
-        """Turn what httpx raises into a `FetchFailure`, and remember which hosts can be talked to."""
+        """Turn what httpx2 raises into a `FetchFailure`, and remember which hosts can be talked to."""
         try:
             yield
-        except httpx.ConnectTimeout:
+        except httpx2.ConnectTimeout:
             self._unreachable.add(_host(location))
             raise FetchFailure("no connection in time", passing=True, unreachable=True) from None
-        except httpx.TimeoutException:
+        except httpx2.TimeoutException:
             self._unreachable.add(_host(location))
             raise FetchFailure(f"silent for {self.timeout:g} s", passing=True) from None
-        except httpx.ConnectError as error:
+        except httpx2.ConnectError as error:
             self._unreachable.add(_host(location))
             certificate = isinstance(_root(error), ssl.SSLCertVerificationError)
             raise FetchFailure(f"cannot be reached: {error}", passing=not certificate, unreachable=True) from None
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
             raise FetchFailure(f"broke off the answer: {str(error) or 'connection lost'}", passing=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise FetchFailure(f"cannot be asked: {error}") from None
         else:
             self._unreachable.discard(_host(location))
 
-    def _watched(self, chunks: Iterator[bytes], response: httpx.Response) -> Iterator[bytes]:
+    def _watched(self, chunks: Iterator[bytes], response: httpx2.Response) -> Iterator[bytes]:
         """`chunks`, until the mirror gets too slow to be of use or the work is to stop."""
         since, count = time.monotonic(), 0
         for chunk in chunks:
@@ -248,7 +248,7 @@ class Web:
 
 
 def _authorities() -> ssl.SSLContext:
-    """Who may vouch for a mirror: httpx's own list would not know a company's authority, which the machine does."""
+    """Who may vouch for a mirror: httpx2's own list would not know a company's authority, which the machine does."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     folder = Path(paths.capath or paths.openssl_capath)
@@ -296,24 +296,24 @@ def _open_file(path: Path, offset: int, end: int | None) -> Iterator[Stream]:
         raise FetchFailure(f"cannot be read: {error.strerror}") from None
 
 
-def _check_status(response: httpx.Response) -> None:
+def _check_status(response: httpx2.Response) -> None:
     status = response.status_code
-    if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+    if status in (httpx2.codes.OK, httpx2.codes.PARTIAL_CONTENT):
         return
     brief = f"{status} {response.reason_phrase}".strip()
     wait = response.headers.get("Retry-After", "")
     raise FetchFailure(
         brief,
         passing=status in _PASSING,
-        missing=status in (httpx.codes.NOT_FOUND, httpx.codes.GONE),
+        missing=status in (httpx2.codes.NOT_FOUND, httpx2.codes.GONE),
         pause=float(wait) if wait.isascii() and wait.isdigit() else 0.0,
     )
 
 
-def _extent(response: httpx.Response) -> tuple[int, int | None]:
+def _extent(response: httpx2.Response) -> tuple[int, int | None]:
     """The offset of the answer's first byte and the size of the whole file (RFC 9110, sections 14.4 and 8.6)."""
     length = response.headers.get("Content-Length", "")
-    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+    if response.status_code != httpx2.codes.PARTIAL_CONTENT:
         return 0, int(length) if length.isascii() and length.isdigit() else None
     unit, _, extent = response.headers.get("Content-Range", "").partition(" ")
     window, _, total = extent.partition("/")
@@ -323,7 +323,7 @@ def _extent(response: httpx.Response) -> tuple[int, int | None]:
     return int(start), int(total) if total.isdigit() else None
 
 
-def _is_html(response: httpx.Response) -> bool:
+def _is_html(response: httpx2.Response) -> bool:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind in ("text/html", "application/xhtml+xml")
 

@@ -187,7 +187,7 @@ def test_start_up_loads_no_room() -> None:
     # What makes `plan` instant: neither solver, nor HTTP, nor Docker is imported for a command that needs none.
     script = (
         "import sys, rtbuild, rtbuild.cli\n"
-        "heavy = {'docker', 'python_on_whales', 'httpx', 'rich', 'pip', 'resolvelib', 'tomlkit'} & set(sys.modules)\n"
+        "heavy = {'docker', 'python_on_whales', 'httpx2', 'rich', 'pip', 'resolvelib', 'tomlkit'} & set(sys.modules)\n"
         "print(sorted(heavy))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
