@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
+from rtbuild.formats.project_page import ProjectPage
 from rtbuild.mirror.cache import AnswerCache
 from rtbuild.mirror.find import Mirror, Mirrors, find_mirrors
 from rtbuild.mirror.http import FetchFailure, Web, redacted
@@ -87,7 +87,7 @@ class MirrorSources:
         """The address of the index: the settings' first, else the one pip is configured for, else pip's default."""
         return self._mirrors.indexes[0].address
 
-    def python_project(self, name: str) -> Mapping[str, Any]:
+    def python_project(self, name: str) -> ProjectPage:
         """The project's page, its file addresses made absolute. Raises `MirrorError` with each index's answer."""
         problems = []
         for mirror in self._mirrors.indexes:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from html.parser import HTMLParser
-from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urlsplit
 
+from rtbuild.formats.project_page import JSON_TYPE, JSON_TYPES, ProjectPage, parse_links, parse_project_page
 from rtbuild.mirror.cache import AnswerCache
 from rtbuild.mirror.find import Mirror
 from rtbuild.mirror.http import FetchFailure, Reply
 
-SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
-_ACCEPT = f"{SIMPLE_JSON}, text/html;q=0.1"
-_JSON = {SIMPLE_JSON, "application/vnd.pypi.simple.latest+json", "application/json", ""}
+_ACCEPT = f"{JSON_TYPE}, text/html;q=0.1"
 
 
-def read_project(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, Any]:
+def read_project(mirror: Mirror, name: str, cache: AnswerCache) -> ProjectPage:
     """Return the JSON page of project `name`, file addresses made absolute.
 
     Raises `FetchFailure`, also for an index without JSON.
@@ -27,13 +23,10 @@ def read_project(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, Any
 def file_addresses(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, str]:
     """The address of each file of project `name`, by file name, from a page of either form. Raises `FetchFailure`."""
     reply = _ask(mirror, name, cache)
-    if reply.content_type in _JSON:
-        files = _parse(reply)["files"]
-        addresses = [file["url"] for file in files if isinstance(file, dict) and isinstance(file.get("url"), str)]
+    if reply.content_type in JSON_TYPES:
+        addresses = [file["url"] for file in _parse(reply)["files"] if isinstance(file.get("url"), str)]
     else:
-        links = _Links()
-        links.feed(reply.content.decode("utf-8", "replace"))
-        addresses = [urljoin(reply.location, link) for link in links.found]
+        addresses = parse_links(reply.content.decode("utf-8", "replace"), reply.location)
     found = {}
     for address in addresses:
         address = urldefrag(address).url
@@ -46,26 +39,10 @@ def _ask(mirror: Mirror, name: str, cache: AnswerCache) -> Reply:
     return cache.get(mirror.place(path), accept=_ACCEPT)
 
 
-def _parse(reply: Reply) -> dict[str, Any]:
-    if reply.content_type not in _JSON:
+def _parse(reply: Reply) -> ProjectPage:
+    if reply.content_type not in JSON_TYPES:
         raise FetchFailure(f"answers as {reply.content_type}, not in the JSON form of the Simple API (PEP 691)")
     try:
-        page = json.loads(reply.content)
-    except ValueError:
-        raise FetchFailure("an answer that is not JSON") from None
-    if not isinstance(page, dict) or not isinstance(page.get("files"), list):
-        raise FetchFailure("an answer without a list of files")
-    for file in page["files"]:
-        if isinstance(file, dict) and isinstance(file.get("url"), str):
-            file["url"] = urljoin(reply.location, file["url"])
-    return page
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
+        return parse_project_page(reply.content, reply.location)
+    except ValueError as error:
+        raise FetchFailure(f"its answer {error}") from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from rtbuild.formats.project_page import ProjectPage
 from rtbuild.recipe.model import Suite
 
 
@@ -44,8 +45,8 @@ class Sources(Protocol):
     def python_index_url(self) -> str:
         """The address of the Simple API that pip-tools is to use."""
 
-    def python_project(self, name: str) -> Mapping[str, Any]:
-        """The project's page in the Simple API's JSON form (PEP 691, PEP 700). Raises `MirrorError`."""
+    def python_project(self, name: str) -> ProjectPage:
+        """The project's page in the Simple API, file addresses made absolute. Raises `MirrorError`."""
 
     def python_metadata(self, url: str, sha256: str | None) -> bytes | None:
         """The core metadata file of a wheel (PEP 658) at `url` + `.metadata`; None where the index offers none."""

@@ -101,7 +101,7 @@ def _describe_python(mirror: Mirror, answers: AnswerCache) -> MirrorDescription:
         if mirror.folder is not None and mirror.folder.is_dir():
             return _description("python", mirror, ["files by name"], [])
         return _description("python", mirror, [], [refusal.brief])
-    times = any(isinstance(file, dict) and file.get("upload-time") for file in page["files"])
+    times = any(file.get("upload-time") for file in page["files"])
     if not times:
         return _description("python", mirror, ["files"], ["gives no upload times (PEP 700), which locking needs"])
     return _description("python", mirror, ["index with upload times", "files"], [])

@@ -1,25 +1,28 @@
-"""pip-tools as the resolver, for a target that is not this interpreter. Only this module imports pip-tools, and pip for
-more than the address of its default index (see `rtbuild.mirror.find`).
+"""The program of the process that runs pip's resolver, for a target that is not the running interpreter.
 
-This is the program of a child process (see `dialogue`). pip reads the environment, sets up logging for everybody and
-has to be patched to resolve for another Python; none of that may happen to the process of a library's user, and a
-resolution that goes astray can be ended without a trace. It reads one question (a line of JSON) and answers with one
-result or failure. In between it asks the parent for pages of the index and metadata files: pip's session gets a
-transport adapter that passes every request to the parent, and no other, so that pip cannot reach a network, an extra
-index or a folder of wheels.
+Only this module imports pip-tools, and pip for more than the address of its default index (see `rtbuild.mirror.find`).
+It runs in a process of its own: pip reads the environment, sets up logging for the whole process and has to be patched
+to resolve for another Python, none of which may happen to a library user's process. And a resolution that never ends
+can be killed without a trace.
 
-What is patched, and why (seen with pip 26.3, pip-tools 7.6):
-- `packaging.markers.default_environment`: pip evaluates markers on the running interpreter, whatever `--platform` says;
-- the finder gets a `TargetPython` and the resolver its `py_version_info`: pip-tools ignores `--platform`;
-- `CandidateEvaluator._sort_key`: locked versions are preferences. As constraints (pip-tools' existing_constraints) they
-  would hold an upgraded package back to what all others were locked to, instead of moving what the upgrade forces;
-- `PipReporter.pinning`: to tell how far the resolution is.
+The process reads one `Start` and sends one result; `messages` documents the conversation. pip's session gets a
+transport that passes every request to the parent, and no other one, so pip cannot reach a network, an extra index or a
+folder of wheels.
+
+What is patched, and why (tested with pip 26.3 and pip-tools 7.6):
+
+- `packaging.markers.default_environment`: pip evaluates markers for the running interpreter, whatever `--platform`
+  says.
+- The finder gets a `TargetPython` and the resolver its `py_version_info`: pip-tools ignores `--platform`.
+- `CandidateEvaluator._sort_key`: locked versions are preferences. As constraints (pip-tools' `existing_constraints`)
+  they would hold an upgraded package back to what all others were locked to, instead of moving what the upgrade
+  forces to move.
+- `PipReporter.pinning`: reports progress.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import re
@@ -27,7 +30,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 from urllib.parse import unquote, urlsplit
 
 from pip._internal.exceptions import DistributionNotFound, InstallationError, PipError
@@ -46,75 +49,79 @@ from piptools.exceptions import PipToolsError
 from piptools.repositories import PyPIRepository
 from piptools.resolver import BacktrackingResolver
 
+from rtbuild.resolve.python.messages import Chosen, Impossible, Report, Start, decode_answer, decode_start, encode
+
 _INDEX = "https://index.invalid/simple"
-"""Where pip believes to find the index: RFC 2606 promises that `.invalid` never resolves."""
+"""The address that pip is given for the index. RFC 2606 guarantees that `.invalid` never resolves."""
 _FILES = "https://index.invalid/files"
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def main() -> None:
-    """Answer the one question on standard input."""
-    # The parent ends this process; an interrupt from the terminal reaches both.
+    """Resolve what standard input asks for."""
+    # The parent ends this process: an interrupt from the terminal reaches both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
-        # Whatever pip prints must not land between the messages.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as reports:
+        # Whatever pip prints goes to stderr, so that it cannot end up between the messages.
         os.dup2(2, 1)
-        parent = _Parent(sys.stdin, replies)
-        parent.tell(resolve(json.loads(sys.stdin.readline()), parent))
+        parent = _Parent(sys.stdin, reports)
+        parent.tell(resolve(decode_start(sys.stdin.readline()), parent))
 
 
-def resolve(question: Mapping[str, Any], parent: _Parent) -> dict[str, Any]:
-    """`{"result": [[name, version], ...]}` or `{"failure": [...], "names": [...], "warnings": [...]}`."""
-    environment = dict(question["environment"])
+def resolve(start: Start, parent: _Parent) -> Chosen | Impossible:
+    """Resolve with pip, asking `parent` for pages and metadata."""
+    environment = dict(start["environment"])
     markers.default_environment = lambda: dict(environment)
     pip_resolver.PipReporter = functools.partial(_Reporter, parent)
-    repository = _TargetRepository(question, parent)
+    repository = _TargetRepository(start, parent)
     make = _pip_api.create_install_requirement_from_line
-    asked = [make(line) for line in question["requirements"]]
-    asked += [make(line, constraint=True) for line in question["constraints"]]
+    asked = [make(line) for line in start["requirements"]]
+    asked += [make(line, constraint=True) for line in start["constraints"]]
     resolver = BacktrackingResolver(
         constraints=[requirement for requirement in asked if requirement.match_markers()],
         existing_constraints={},
         repository=repository,
         allow_unsafe=True,
     )
-    heard = _Warnings()
-    logging.getLogger("pip").addHandler(heard)
-    # That a file was passed over is news to pip, not a warning.
+    warnings = _Warnings()
+    logging.getLogger("pip").addHandler(warnings)
+    # pip logs a discarded file as information, not as a warning.
     logging.getLogger("pip").setLevel(logging.INFO)
     try:
-        found = resolver.resolve()
+        requirements = resolver.resolve()
     except DistributionNotFound as error:
-        return {**_explain(error), "warnings": heard.lines}
+        reasons, names = _explain(error)
     except (PipError, PipToolsError, InstallationError) as error:
-        return {"failure": str(error).splitlines(), "names": [], "warnings": heard.lines}
-    return {"result": sorted([canonicalize_name(one.name), _version_of(one)] for one in found)}
+        reasons, names = str(error).splitlines(), []
+    else:
+        versions = {canonicalize_name(requirement.name): _version_of(requirement) for requirement in requirements}
+        return {"kind": "chosen", "packages": dict(sorted(versions.items()))}
+    return {"kind": "impossible", "reasons": reasons, "names": names, "warnings": warnings.lines}
 
 
 class _Parent:
-    """The process that asked, and that alone talks to the world."""
+    """The parent process, the only connection to the world."""
 
-    def __init__(self, questions: TextIO, replies: TextIO) -> None:
-        self._questions = questions
-        self._replies = replies
+    def __init__(self, answers: TextIO, reports: TextIO) -> None:
+        self._answers = answers
+        self._reports = reports
 
-    def tell(self, message: Mapping[str, Any]) -> None:
-        self._replies.write(json.dumps(message) + "\n")
-        self._replies.flush()
+    def tell(self, report: Report) -> None:
+        self._reports.write(encode(report))
+        self._reports.flush()
 
-    def ask(self, kind: str, subject: str) -> str | None:
-        """A page or metadata as text; None where the index has none."""
-        self.tell({"ask": kind, "of": subject})
-        line = self._questions.readline()
+    def ask(self, kind: Literal["page", "metadata"], subject: str) -> str:
+        """Return a page or metadata as text."""
+        self.tell({"kind": kind, "subject": subject})
+        line = self._answers.readline()
         if not line:
             # The parent is gone or has given up.
             sys.exit(1)
-        content: str | None = json.loads(line)
-        return content
+        return decode_answer(line)["content"]
 
 
 class _ParentTransport(BaseAdapter):  # type: ignore[misc]
-    """Answers pip's requests with what the parent says."""
+    """A transport that passes pip's requests to the parent."""
 
     def __init__(self, parent: _Parent) -> None:
         super().__init__()
@@ -127,28 +134,28 @@ class _ParentTransport(BaseAdapter):  # type: ignore[misc]
         else:
             content = self._parent.ask("metadata", path.rpartition("/")[2].removesuffix(".metadata"))
         response = Response()
-        response.status_code = 404 if content is None else 200
-        response.reason = "Not Found" if content is None else "OK"
+        response.status_code = 200
+        response.reason = "OK"
         response.url = request.url
         response.request = request
         response.headers["Content-Type"] = _JSON if path.startswith("/simple/") else "text/plain"
-        response.raw = BytesIO((content or "").encode())
+        response.raw = BytesIO(content.encode())
         return response
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class _TargetRepository(PyPIRepository):  # type: ignore[misc]
     """pip-tools' view of the index, for the target."""
 
-    def __init__(self, question: Mapping[str, Any], parent: _Parent) -> None:
+    def __init__(self, start: Start, parent: _Parent) -> None:
         arguments = ["--index-url", _INDEX, "--prefer-binary", "--no-cache-dir", "--no-input", "--isolated"]
-        arguments += ["--disable-pip-version-check", "--uploaded-prior-to", question["as_of"]]
-        super().__init__(arguments, question["folder"])
-        python = tuple(question["python"])
+        arguments += ["--disable-pip-version-check", "--uploaded-prior-to", start["as_of"]]
+        super().__init__(arguments, start["folder"])
+        python = tuple(start["python"])
         target = TargetPython(
-            platforms=question["platform_tags"],
+            platforms=start["platform_tags"],
             py_version_info=python,
             abis=[f"cp{python[0]}{python[1]}"],
             implementation="cp",
@@ -158,12 +165,12 @@ class _TargetRepository(PyPIRepository):  # type: ignore[misc]
         self._finder = self.command._build_package_finder(
             options=self.options, session=self.session, target_python=target
         )
-        _prefer(self._finder, question["preferences"])
+        _prefer(self._finder, start["preferences"])
         self.command.make_resolver = functools.partial(self.command.make_resolver, py_version_info=python)
 
 
 def _prefer(finder: PackageFinder, preferences: Mapping[str, str]) -> None:
-    """Let the finder try a package's preferred version before all others, where its requirements admit it."""
+    """Make the finder try a package's preferred version first, if the requirements on the package allow it."""
     make = finder.make_candidate_evaluator
 
     def make_preferring(project_name: str, *args: Any, **options: Any) -> CandidateEvaluator:
@@ -178,7 +185,7 @@ def _prefer(finder: PackageFinder, preferences: Mapping[str, str]) -> None:
 
 
 class _Reporter(PipReporter):  # type: ignore[misc]
-    """Tells the parent what is decided and what has to be decided again."""
+    """Reports to the parent which versions are chosen and how many were rejected."""
 
     def __init__(self, parent: _Parent, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -186,17 +193,17 @@ class _Reporter(PipReporter):  # type: ignore[misc]
 
     def pinning(self, candidate: Any) -> None:
         if candidate.name == candidate.project_name:
-            self._parent.tell({"pinned": candidate.project_name})
+            self._parent.tell({"kind": "pinned", "name": candidate.project_name})
 
     def rejecting_candidate(self, criterion: Any, candidate: Any) -> None:
         super().rejecting_candidate(criterion, candidate)
         count = self.reject_count_by_package[candidate.name]
         if count in (20, 100, 500):
-            self._parent.tell({"rejected": candidate.name, "times": count})
+            self._parent.tell({"kind": "rejected", "name": candidate.name, "times": count})
 
 
 class _Warnings(logging.Handler):
-    """The last things that pip complained about, such as files that it passed over for their metadata."""
+    """The last things that pip complained about, such as files discarded for their metadata."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -205,24 +212,24 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = re.sub(r"\[/?[a-z ]*\]", "", record.getMessage())
         if record.levelno >= logging.WARNING or text.startswith("Discarding"):
-            # The index that pip believes in means nothing to the reader.
+            # The index address that pip was given means nothing to the user.
             text = re.sub(r" \(from https://index\.invalid/\S*\)", "", text.replace(f"{_FILES}/", ""))
             self.lines = [*self.lines[-9:], f"pip: {' '.join(text.split())}"]
 
 
-def _explain(error: DistributionNotFound) -> dict[str, Any]:
-    """Who wants what of the packages that do not go together, a line each."""
-    cause = error.__cause__
-    if not isinstance(cause, ResolutionImpossible):
-        return {"failure": [str(error)], "names": []}
+def _explain(error: DistributionNotFound) -> tuple[list[str], list[str]]:
+    """Return who needs what, one line each, and the names of the packages that they disagree on."""
+    impossible = error.__cause__
+    if not isinstance(impossible, ResolutionImpossible):
+        return [str(error)], []
     lines: list[str] = []
     names: set[str] = set()
-    for one in cause.causes:
-        wanted = one.requirement.format_for_error()
-        names.add(canonicalize_name(one.requirement.project_name))
-        by = f"{one.parent.name} {one.parent.version} needs" if one.parent else "the recipe asks for"
-        lines.append(f"{by} {wanted}")
-    return {"failure": _unique(lines), "names": sorted(names)}
+    for cause in impossible.causes:
+        needed = cause.requirement.format_for_error()
+        names.add(canonicalize_name(cause.requirement.project_name))
+        by = f"{cause.parent.name} {cause.parent.version} needs" if cause.parent else "the recipe asks for"
+        lines.append(f"{by} {needed}")
+    return _unique(lines), sorted(names)
 
 
 def _unique(lines: Sequence[str]) -> list[str]:

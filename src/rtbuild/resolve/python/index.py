@@ -24,7 +24,7 @@ from rtbuild.errors import IntegrityError, ResolutionError
 from rtbuild.files import write_atomically
 from rtbuild.mirror.sources import Sources
 from rtbuild.recipe.sdist import LocalSdist
-from rtbuild.resolve.python.pages import DistributionFile, Page, local_page, read_page
+from rtbuild.resolve.python.pages import DistributionFile, TargetPage, local_page, read_page
 from rtbuild.resolve.python.sdist import read_sdist
 from rtbuild.resolve.python.target import Target
 from rtbuild.resolve.python.wheel import PartialFile, PartsRefused, wheel_metadata
@@ -70,13 +70,12 @@ class Index:
         self._sources = sources
         self._pre_releases = pre_releases
         self._local = {one.package.name: one for one in local}
-        self._base = sources.python_index_url().rstrip("/")
         self._cache = cache / "metadata" / _CACHE_FORMAT
-        self._pages: _Once[str, Page] = _Once()
+        self._pages: _Once[str, TargetPage] = _Once()
         self._texts: _Once[str, tuple[str, tuple[str, ...] | None]] = _Once()
         self._metadata: _Once[str, Metadata] = _Once()
 
-    def page(self, name: str) -> Page:
+    def page(self, name: str) -> TargetPage:
         """The page of the project with this normalised name. Raises `MirrorError`, `ResolutionError`."""
         return self._pages.get(name, lambda: self._read_page(name))
 
@@ -88,7 +87,7 @@ class Index:
         """The file's metadata, parsed. Raises as `text` does, and `ResolutionError` for requirements that are none."""
         return self._metadata.get(file.sha256, lambda: self._parse(file))
 
-    def _read_page(self, name: str) -> Page:
+    def _read_page(self, name: str) -> TargetPage:
         if name in self._local:
             return local_page(self._local[name], self.target)
         content = self._sources.python_project(name)
@@ -97,7 +96,6 @@ class Index:
             content,
             target=self.target,
             as_of=self.as_of,
-            base=f"{self._base}/{name}/",
             pre_releases=name in self._pre_releases,
         )
 

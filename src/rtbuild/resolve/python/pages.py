@@ -1,21 +1,30 @@
-"""What the index has of one project that the target could use: one file per version, before the recipe's moment."""
+"""Reduce a project's page to what a target can use: one file per version, uploaded before the recipe's `as_of`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from rtbuild.digest import Sha256, parse_sha256
+from rtbuild.digest import Sha256
 from rtbuild.errors import ResolutionError
+from rtbuild.formats.project_page import (
+    ProjectFile,
+    ProjectPage,
+    address,
+    metadata_offer,
+    requires_python,
+    sha256,
+    size,
+    upload_time,
+    yanked_reason,
+)
 from rtbuild.recipe.sdist import LocalSdist
 from rtbuild.resolve.python.target import Target
 
@@ -24,7 +33,7 @@ _SDISTS = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionFile:
-    """A wheel or sdist that the index offers. `yanked` is the reason for PEP 592's yanking, None where it was not."""
+    """A wheel or sdist that the index offers."""
 
     name: str
     version: Version
@@ -35,10 +44,14 @@ class DistributionFile:
     uploaded: datetime
     requires_python: str | None
     yanked: str | None
+    """Why it was yanked (PEP 592), possibly an empty string; None if it was not."""
     has_metadata: bool
+    """The index serves its core metadata as a file of its own (PEP 658)."""
     metadata_sha256: str | None
     rank: int
+    """The place of its best tag in the target's order of preference."""
     build: tuple[int, str]
+    """A wheel's build number, split as wheels are sorted by it."""
 
     @property
     def is_wheel(self) -> bool:
@@ -47,15 +60,15 @@ class DistributionFile:
 
     @property
     def path(self) -> str:
-        """Its place on its file host, whichever host that is."""
+        """The file's path on its file host, which is the same on every host."""
         return unquote(urlsplit(self.url).path).lstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A project's usable files, best version last. The `other_` versions exist, but not for this target and moment.
+class TargetPage:
+    """A project's page as a target sees it: `files` has one file per version, oldest version first.
 
-    `pre_releases` could be used, but only if the recipe says so.
+    The other fields are versions that exist but cannot be used, by reason.
     """
 
     name: str
@@ -64,13 +77,14 @@ class Page:
     other_platform: tuple[str, ...] = ()
     other_python: tuple[str, ...] = ()
     pre_releases: tuple[str, ...] = ()
+    """Versions that could be used if the recipe asked for them."""
 
     def file(self, version: Version) -> DistributionFile | None:
-        """The one file of a version."""
+        """Return the file of a version; None if it cannot be used."""
         return next((file for file in self.files if file.version == version), None)
 
     def explain(self) -> str:
-        """Why there is no more than this, for an error message."""
+        """Return what can be used and why the rest cannot, for an error message."""
         usable = tuple(str(file.version) for file in self.files)
         parts = [f"{len(usable)} can be used ({_some(usable)})" if usable else "no version can be used"]
         reasons = (
@@ -84,29 +98,20 @@ class Page:
 
 
 def read_page(
-    name: str,
-    content: Mapping[str, Any],
-    *,
-    target: Target,
-    as_of: datetime,
-    base: str,
-    pre_releases: bool = False,
-) -> Page:
-    """The page of project `name` (PEP 691, PEP 700), reduced to one file per version: the best wheel by the target's
-    tag order, else the sdist. `base` is the page's own address, for relative ones in it.
+    name: str, content: ProjectPage, *, target: Target, as_of: datetime, pre_releases: bool = False
+) -> TargetPage:
+    """Reduce the page of project `name` to one file per version: the best wheel by the target's tags, else the sdist.
 
-    Pre-releases count if `pre_releases` says so or there is nothing else. To pip, a `<4.0.0dev` deep in somebody's
-    requirements is leave to take them, and Google's libraries are full of those.
+    Pre-releases count if `pre_releases` says so or if there are no other versions. pip takes a `<4.0.0dev` deep in
+    somebody's requirements as permission to use them, and Google's libraries are full of those.
 
-    Raises `ResolutionError` where a file has no upload time, size or sha256: they are what makes a lock a lock.
+    Raises:
+        ResolutionError: if a file has no upload time, size or sha256, which a lock is made of.
     """
     best: dict[Version, DistributionFile] = {}
     others: dict[str, set[str]] = {"later": set(), "platform": set(), "python": set()}
-    files = content.get("files")
-    if not isinstance(files, list):
-        raise ResolutionError(f"the index's page of {name} lists no files", hint=_HINT_INDEX)
-    for entry in files:
-        file, reason = _read_file(name, entry, target, as_of, base)
+    for entry in content["files"]:
+        file, reason = _read_file(name, entry, target, as_of)
         if file is not None:
             held = best.get(file.version)
             if held is None or _order(file) < _order(held):
@@ -117,7 +122,7 @@ def read_page(
     early = {version for version in best if version.is_prerelease}
     if pre_releases or len(early) == len(best):
         early = set()
-    return Page(
+    return TargetPage(
         name=name,
         files=tuple(best[version] for version in sorted(set(best) - early)),
         other_later=_sorted(others["later"] - usable),
@@ -127,11 +132,11 @@ def read_page(
     )
 
 
-def local_page(sdist: LocalSdist, target: Target) -> Page:
-    """The page of a package whose source lies in the recipes: one version, which no index has a say in."""
+def local_page(sdist: LocalSdist, target: Target) -> TargetPage:
+    """Return the page of a package whose source is in the recipes: one version, and no index is asked."""
     package = sdist.package
     if package.requires_python is not None and not _admits(package.requires_python, target.version):
-        return Page(name=package.name, files=(), other_python=(package.version,))
+        return TargetPage(name=package.name, files=(), other_python=(package.version,))
     file = DistributionFile(
         name=package.name,
         version=Version(package.version),
@@ -147,76 +152,53 @@ def local_page(sdist: LocalSdist, target: Target) -> Page:
         rank=len(target.ranks),
         build=(-1, ""),
     )
-    return Page(name=package.name, files=(file,))
-
-
-_HINT_INDEX = "use an index that offers the Simple API as JSON with upload times and sizes (PEP 691, PEP 700)"
+    return TargetPage(name=package.name, files=(file,))
 
 
 def _read_file(
-    name: str, entry: Mapping[str, Any], target: Target, as_of: datetime, base: str
+    name: str, entry: ProjectFile, target: Target, as_of: datetime
 ) -> tuple[DistributionFile | None, tuple[str, str] | None]:
-    """The file of one entry, or else what kind of version it is that cannot be used (None: no file of Python's)."""
+    """Return the file, or why its version cannot be used; (None, None) if it is no wheel or sdist of the project."""
     filename = str(entry.get("filename", ""))
     split = _split(filename, name)
     if split is None:
         return None, None
     version, build, tags = split
     text = str(version)
-    uploaded = _required(name, filename, entry, "upload-time")
     try:
-        moment = datetime.fromisoformat(str(uploaded))
-    except ValueError:
-        raise ResolutionError(f"{filename}: the index's upload-time {uploaded!r} is not a time") from None
-    if moment.tzinfo is None:
-        raise ResolutionError(f"{filename}: the index's upload-time {uploaded!r} has no time zone", hint=_HINT_INDEX)
-    if moment >= as_of:
-        return None, ("later", text)
-    rank = len(target.ranks) if tags is None else _rank(tags, target)
-    if rank is None:
-        return None, ("platform", text)
-    requires_python = entry.get("requires-python") or None
-    if requires_python is not None and not _admits(str(requires_python), target.version):
-        return None, ("python", text)
-    hashes = _required(name, filename, entry, "hashes")
-    try:
-        sha256 = parse_sha256(hashes.get("sha256"))
-    except (ValueError, AttributeError):
-        raise ResolutionError(f"the index gives no sha256 for {filename}", hint=_HINT_INDEX) from None
-    size = _required(name, filename, entry, "size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ResolutionError(f"{filename}: the index's size {size!r} is not a number of bytes", hint=_HINT_INDEX)
-    yanked = entry.get("yanked", False)
-    core_metadata = entry.get("core-metadata", entry.get("dist-info-metadata", False))
-    return (
-        DistributionFile(
+        uploaded = upload_time(entry)
+        if uploaded >= as_of:
+            return None, ("later", text)
+        rank = len(target.ranks) if tags is None else _rank(tags, target)
+        if rank is None:
+            return None, ("platform", text)
+        specifier = requires_python(entry)
+        if specifier is not None and not _admits(specifier, target.version):
+            return None, ("python", text)
+        has_metadata, metadata_sha256 = metadata_offer(entry)
+        file = DistributionFile(
             name=name,
             version=version,
             filename=filename,
-            url=urljoin(base, str(_required(name, filename, entry, "url"))),
-            size=size,
-            sha256=sha256,
-            uploaded=moment,
-            requires_python=requires_python,
-            yanked=(yanked if isinstance(yanked, str) else "") if yanked not in (False, None) else None,
-            has_metadata=bool(core_metadata),
-            metadata_sha256=core_metadata.get("sha256") if isinstance(core_metadata, dict) else None,
+            url=address(entry),
+            size=size(entry),
+            sha256=sha256(entry),
+            uploaded=uploaded,
+            requires_python=specifier,
+            yanked=yanked_reason(entry),
+            has_metadata=has_metadata,
+            metadata_sha256=metadata_sha256,
             rank=rank,
             build=build,
-        ),
-        None,
-    )
-
-
-def _required(name: str, filename: str, entry: Mapping[str, Any], field: str) -> Any:
-    value = entry.get(field)
-    if value is None:
-        raise ResolutionError(f"the index gives no {field} for {filename} (project {name})", hint=_HINT_INDEX)
-    return value
+        )
+    except ValueError as error:
+        hint = "use an index that offers the Simple API as JSON with upload times and sizes (PEP 691, PEP 700)"
+        raise ResolutionError(f"{filename}: the package index {error}", hint=hint) from None
+    return file, None
 
 
 def _order(file: DistributionFile) -> tuple[bool, int, tuple[int, ...], str, int, str]:
-    """Sorts the files of one version, best first; among equals the usual sdist form, then the name."""
+    """Return a key that sorts the files of one version, best first; equal sdists by usual format, then by name."""
     number, letters = file.build
     extension = next((i for i, suffix in enumerate(_SDISTS) if file.filename.endswith(suffix)), 0)
     return (file.yanked is not None, file.rank, (-number,), _descending(letters), extension, file.filename)
@@ -227,7 +209,7 @@ def _descending(text: str) -> str:
 
 
 def _split(filename: str, name: str) -> tuple[Version, tuple[int, str], str | None] | None:
-    """(version, build number, tags or None for an sdist) of a file name; None for no wheel or sdist of `name`."""
+    """Split a file name into version, build number and tags (None for an sdist); None if it is no file of `name`."""
     if filename.endswith(".whl"):
         parts = filename.removesuffix(".whl").split("-")
         if len(parts) not in (5, 6) or canonicalize_name(parts[0]) != name:
@@ -241,7 +223,7 @@ def _split(filename: str, name: str) -> tuple[Version, tuple[int, str], str | No
     if suffix is None:
         return None
     stem = filename.removesuffix(suffix)
-    # Names of old sdists hold hyphens, and so may their versions: the project's name decides where the version starts.
+    # Both names and versions of old sdists may contain hyphens: the project's name tells where the version starts.
     for position, character in enumerate(stem):
         if character == "-" and canonicalize_name(stem[:position]) == name:
             version = _version(stem[position + 1 :])
@@ -258,7 +240,7 @@ def _version(text: str) -> Version | None:
 
 
 def _rank(tags: str, target: Target) -> int | None:
-    """The place of the best of a wheel's tags in the target's order; None where it fits none."""
+    """Return the place of a wheel's best tag in the target's order; None if the target cannot load the wheel."""
     pythons, abis, platforms = tags.split("-")
     ranks = [
         rank
@@ -271,11 +253,11 @@ def _rank(tags: str, target: Target) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _admits(requires_python: str, version: str) -> bool:
+def _admits(specifier: str, version: str) -> bool:
     try:
-        return SpecifierSet(requires_python).contains(version, prereleases=True)
+        return SpecifierSet(specifier).contains(version, prereleases=True)
     except InvalidSpecifier:
-        # As pip does: a requires-python that nobody can read rules nothing out.
+        # As in pip, a malformed requires-python excludes nothing.
         return True
 
 

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from rtbuild.errors import RtbuildError
 from rtbuild.resolve.python.index import Index
-from rtbuild.resolve.python.pages import DistributionFile, Page
+from rtbuild.resolve.python.pages import DistributionFile, TargetPage
 
 _THREADS = 16
 _AHEAD = 8
@@ -60,7 +60,7 @@ class Prefetch:
         # What is under way is waited for, so that nothing happens after the verb has returned; not after an error.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
-    def passed_over(self, page: Page, file: DistributionFile) -> None:
+    def passed_over(self, page: TargetPage, file: DistributionFile) -> None:
         """The resolver looks at `file`; if it is not the first of its page, older ones will be next."""
         with self._lock:
             looks = self._looks[page.name] = self._looks.get(page.name, 0) + 1
@@ -111,7 +111,7 @@ class Prefetch:
         for requirement in wanted:
             self._follow(requirement, name)
 
-    def _guess(self, page: Page) -> DistributionFile | None:
+    def _guess(self, page: TargetPage) -> DistributionFile | None:
         with self._lock:
             specifier = self._specifiers.get(page.name, SpecifierSet())
         preferred = self._preferences.get(page.name)

@@ -387,7 +387,7 @@ def test_an_unknown_package_is_named_with_who_wants_it(index: PackageIndex, reso
 def test_an_index_without_upload_times_is_refused(index: PackageIndex, resolve: Resolve) -> None:
     index.publish(make_wheel("spam", "1.0"))
     index.without_upload_times = True
-    with pytest.raises(ResolutionError, match=r"no upload-time for spam-1\.0-py3-none-any\.whl"):
+    with pytest.raises(ResolutionError, match=r"spam-1\.0-py3-none-any\.whl: the package index gives no upload-time"):
         resolve("spam")
 
 

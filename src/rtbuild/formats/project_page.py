@@ -1,0 +1,162 @@
+"""Project pages of a package index (the Simple API).
+
+Its JSON form (PEP 691, with the sizes and upload times of PEP 700) is read and written here; of its HTML form
+(PEP 503), the links. An index may leave out or misspell any field of a file, so each field is checked when it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from html.parser import HTMLParser
+from typing import TypedDict
+from urllib.parse import urljoin
+
+from rtbuild.digest import Sha256, parse_sha256
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+JSON_TYPES = frozenset({JSON_TYPE, "application/vnd.pypi.simple.latest+json", "application/json", ""})
+"""Content types that the JSON form is served under."""
+
+ProjectFile = TypedDict(
+    "ProjectFile",
+    {
+        "filename": str,
+        "url": str,
+        "hashes": Mapping[str, str],
+        "size": int,
+        "upload-time": str,
+        "requires-python": str | None,
+        "yanked": bool | str,
+        "core-metadata": bool | Mapping[str, str],
+        "dist-info-metadata": bool | Mapping[str, str],
+    },
+    total=False,
+)
+"""One file of a project, with the types that the specification gives the fields. `dist-info-metadata` is the older name
+of `core-metadata` (PEP 714)."""
+
+
+class ProjectPage(TypedDict):
+    """The part of a project's page that rtbuild reads."""
+
+    files: list[ProjectFile]
+
+
+def parse_project_page(content: bytes, location: str) -> ProjectPage:
+    """Parse the JSON form of a page, with file addresses made absolute against `location`, the page's own address.
+
+    Raises:
+        ValueError: if the content is not JSON or has no list of files.
+    """
+    try:
+        page = json.loads(content)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    files = page.get("files") if isinstance(page, dict) else None
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise ValueError("has no list of files")
+    for file in files:
+        if isinstance(file.get("url"), str):
+            file["url"] = urljoin(location, file["url"])
+    return {"files": files}
+
+
+def render_project_page(name: str, files: Iterable[ProjectFile]) -> str:
+    """Return the JSON form of a page."""
+    return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": list(files)})
+
+
+def parse_links(content: str, location: str) -> list[str]:
+    """Return the addresses that the HTML form of a page links to, made absolute against `location`."""
+    links = _Links()
+    links.feed(content)
+    return [urljoin(location, link) for link in links.found]
+
+
+def address(file: ProjectFile) -> str:
+    """Return where the file is served.
+
+    Raises:
+        ValueError: if the index does not say.
+    """
+    return str(_required(file, "url"))
+
+
+def size(file: ProjectFile) -> int:
+    """Return the file's size in bytes (PEP 700).
+
+    Raises:
+        ValueError: if it is missing or not a number of bytes.
+    """
+    value = _required(file, "size")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"gives the size {value!r}, which is not a number of bytes")
+    return value
+
+
+def sha256(file: ProjectFile) -> Sha256:
+    """Return the file's sha256.
+
+    Raises:
+        ValueError: if it is missing or malformed.
+    """
+    hashes = _required(file, "hashes")
+    try:
+        return parse_sha256(hashes.get("sha256") if isinstance(hashes, dict) else None)
+    except ValueError:
+        raise ValueError("gives no sha256") from None
+
+
+def upload_time(file: ProjectFile) -> datetime:
+    """Return when the file was uploaded (PEP 700), with its time zone.
+
+    Raises:
+        ValueError: if it is missing, malformed or without a time zone.
+    """
+    text = str(_required(file, "upload-time"))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"gives the upload-time {text!r}, which is not a time") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"gives the upload-time {text!r}, which has no time zone")
+    return moment
+
+
+def requires_python(file: ProjectFile) -> str | None:
+    """Return the specifier of the Pythons that the file is for (PEP 345); None if it names none."""
+    value: object = file.get("requires-python")
+    return str(value) if value else None
+
+
+def yanked_reason(file: ProjectFile) -> str | None:
+    """Return why the file was yanked (PEP 592), an empty string if no reason is given; None if it was not yanked."""
+    value: object = file.get("yanked")
+    if value is None or value is False:
+        return None
+    return value if isinstance(value, str) else ""
+
+
+def metadata_offer(file: ProjectFile) -> tuple[bool, str | None]:
+    """Return whether the index serves the core metadata as a file of its own (PEP 658), and that file's sha256."""
+    value: object = file.get("core-metadata", file.get("dist-info-metadata", False))
+    return bool(value), value.get("sha256") if isinstance(value, dict) else None
+
+
+def _required(file: ProjectFile, field: str) -> object:
+    value: object = file.get(field)
+    if value is None:
+        raise ValueError(f"gives no {field}")
+    return value
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
