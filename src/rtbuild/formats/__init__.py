@@ -1,1 +1,1 @@
-"""Readers and writers of formats that others define: Debian packages, tar archives, diffs. No word of rtbuild."""
+"""Readers and writers of formats that others define: Debian packages, tar archives, compressed streams, diffs."""

@@ -1,4 +1,4 @@
-"""Relations between packages (Policy chapter 7): `a (>= 1) | b:any, c`."""
+"""Relations between Debian packages (Policy chapter 7): `a (>= 1) | b:any, c`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ _RELATION = re.compile(
     r"\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^\s()]+)\s*\))?\s*"
 )
 
-# Deprecated spellings that mean the inclusive relation (Policy 7.1).
+# Deprecated spellings of the inclusive relations (Policy 7.1).
 _OLD_OPERATORS = {"<": "<=", ">": ">="}
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One package as a relation names it. `operator` and `version` are empty where any version will do; `qualifier`
-    is what follows a colon (`any`, an architecture)."""
+    """A package that a relation field names.
+
+    `operator` and `version` are empty if any version will do; `qualifier` is what follows a colon: `any` or an
+    architecture.
+    """
 
     name: str
     operator: str = ""
@@ -29,7 +32,7 @@ class Relation:
     qualifier: str = ""
 
     def accepts(self, version: str) -> bool:
-        """Whether `version` is one that this relation means."""
+        """Return whether this relation allows `version`."""
         return not self.operator or version_satisfies(version, self.operator, self.version)
 
     def __str__(self) -> str:
@@ -39,23 +42,27 @@ class Relation:
 
 
 Alternatives = tuple[Relation, ...]
-"""Relations of which one is enough (`a | b`), the preferred one first."""
+"""Relations of which any is enough (`a | b`), the preferred one first."""
 
 
 @lru_cache(maxsize=65536)
 def parse_relations(text: str) -> tuple[Alternatives, ...]:
-    """The relations of a field, each with its alternatives; raises `ValueError` naming what cannot be read."""
+    """Return the relations of a field, each with its alternatives.
+
+    Raises:
+        ValueError: if part of the field is not a relation; the message quotes it.
+    """
     return tuple(
         tuple(_parse_relation(alternative) for alternative in group.split("|"))
         for group in text.split(",")
-        if group.strip()  # a trailing comma is harmless, and dpkg lets it pass
+        if group.strip()  # dpkg accepts a trailing comma too
     )
 
 
 def _parse_relation(text: str) -> Relation:
     match = _RELATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text.strip()!r} is no relation to a package")
+        raise ValueError(f"{text.strip()!r} is not a relation to a package")
     operator, version = match["operator"] or "", match["version"] or ""
     if version:
         version_key(version)

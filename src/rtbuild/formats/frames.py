@@ -1,9 +1,9 @@
-"""Compressing layers so that the bytes depend on the content and the compressor's version alone.
+"""Compress layers so that the bytes depend only on the content and the compressor's version.
 
-A stream is cut every `FRAME_SIZE` bytes and each piece becomes a frame of its own (RFC 8878, section 3.1: frames
-decode one after the other; RFC 1952, section 2.2, says so of gzip members). So pieces can be compressed on all cores
-without the number of cores getting into the result, and what was compressed before can be put into a layer as it is.
-BuildKit's own compressors are not used: their bytes move with the version of Go, the CPU and the thread count.
+A stream is cut every `FRAME_SIZE` bytes, and each piece becomes a frame of its own. Decoders read concatenated frames
+as one stream (RFC 8878, section 3.1; RFC 1952, section 2.2, for gzip members). Pieces can therefore be compressed on
+all cores without the number of cores changing the result, and frames compressed earlier go into a layer as they are.
+BuildKit's own compressors are not used: their bytes change with the version of Go, the CPU and the thread count.
 """
 
 from __future__ import annotations
@@ -21,67 +21,67 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import zstandard
 
 from rtbuild.errors import IntegrityError
+from rtbuild.formats.compression import GZIP, MAGIC_SIZE, ZSTD, Compression, compression_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 FRAME_SIZE = 4 << 20
-"""Uncompressed bytes per frame. Measured on layers: 0.3 % larger than one frame for all, and all cores are busy."""
+"""Uncompressed bytes per frame. Measured: layers are 0.3 % larger than as a single frame, and all cores are busy."""
 
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
 
-LAYER_PLAIN = "application/vnd.oci.image.layer.v1.tar"
-LAYER_ZSTD = LAYER_PLAIN + "+zstd"
-LAYER_GZIP = LAYER_PLAIN + "+gzip"
-
-# Small, because a decoder returns all that a slice holds at once, and zeros compress by a factor of 30,000. Measured:
-# a tenth slower than large slices.
+# Small, because a decoder returns the whole content of a slice at once, and zeros compress by a factor of 30,000.
+# Measured: a tenth slower than large slices.
 _SLICE = 1024
-_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressor:
-    """How to compress: `name` tells everything that the bytes depend on; `frame` compresses up to `FRAME_SIZE` bytes.
+    """A compression with its library and level.
 
-    `frame` may be called from many threads; `magic` is what its frames begin with.
+    `name` says everything that the compressed bytes depend on. `frame` turns up to `FRAME_SIZE` bytes into one frame;
+    it may be called from many threads.
     """
 
     name: str
-    media_type: str
-    magic: bytes
+    compression: Compression
     frame: Callable[[bytes], bytes]
 
 
 def zstd(level: int = ZSTD_LEVEL) -> Compressor:
-    """Zstandard, as every engine since Docker 23 and containerd 1.5 reads it; `level` 1 to 19."""
+    """Return a Zstandard compressor, `level` 1 to 19. Docker 23 and containerd 1.5 are the first to read its layers."""
     version = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
 
     def frame(content: bytes) -> bytes:
-        # threads=0 compresses in the calling thread: libzstd's own workers would cut the content in another way.
+        # threads=0 compresses in the calling thread: libzstd's own workers would cut the content elsewhere.
         return zstandard.ZstdCompressor(level=level, threads=0, write_checksum=True).compress(content)
 
     name = f"zstandard {zstandard.__version__} (libzstd {version}) level {level} frames {FRAME_SIZE >> 20} MiB"
-    return Compressor(name=name, media_type=LAYER_ZSTD, magic=zstandard.FRAME_HEADER, frame=frame)
+    return Compressor(name=name, compression=ZSTD, frame=frame)
 
 
 def gzip(level: int = GZIP_LEVEL) -> Compressor:
-    """Gzip, for registries and engines too old for zstd: a tenth of the speed, and other zlibs give other bytes."""
+    """Return a gzip compressor, `level` 1 to 9, for registries and engines that are too old for zstd.
+
+    It has a tenth of the speed, and its bytes depend on the version of zlib.
+    """
 
     def frame(content: bytes) -> bytes:
-        # The header by hand: no time, no name, and "unknown" (255) for the operating system, which zlib would fill in.
+        # The header is written here: no time, no name, and 255 ("unknown") as the system, which zlib would fill in.
         state = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
         body = state.compress(content) + state.flush()
-        return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + body + struct.pack("<II", zlib.crc32(content), len(content))
+        return GZIP.magic + b"\x08\0\0\0\0\0\0\xff" + body + struct.pack("<II", zlib.crc32(content), len(content))
 
     name = f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level} frames {FRAME_SIZE >> 20} MiB"
-    return Compressor(name=name, media_type=LAYER_GZIP, magic=_GZIP_MAGIC, frame=frame)
+    return Compressor(name=name, compression=GZIP, frame=frame)
 
 
 DEFAULT = zstd()
-COMPRESSORS: dict[str, Callable[[], Compressor]] = {"zstd": zstd, "gzip": gzip}
-"""The choices that a user has, by name."""
+COMPRESSORS: dict[str, Callable[[], Compressor]] = {ZSTD.name: zstd, GZIP.name: gzip}
+"""Makes the compressor of each of `compression.COMPRESSIONS`, by its name."""
 
 
 class _Readable(Protocol):
@@ -89,9 +89,9 @@ class _Readable(Protocol):
 
 
 class Cutter:
-    """Cuts what is written into the pieces that become frames and hands each to `sink`.
+    """Cuts a stream into the pieces that become frames and passes each to `sink`.
 
-    Where it cuts depends on the bytes and on where `flush` was called, not on how the bytes were split into writes.
+    Where it cuts depends on the bytes and on calls of `flush`, not on how the bytes were split into writes.
     """
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
@@ -101,7 +101,7 @@ class Cutter:
     def write(self, content: bytes) -> None:
         """Take `content`; raises what `sink` raises."""
         rest = memoryview(content)
-        # Never more than a frame in the buffer: several threads would hold as many large libraries here as well.
+        # At most one frame in the buffer: with several streams at once, whole large libraries would add up.
         while (missing := FRAME_SIZE - len(self._buffer)) <= len(rest):
             self._buffer += rest[:missing]
             rest = rest[missing:]
@@ -117,7 +117,7 @@ class Cutter:
 
 
 class FrameStream:
-    """Hands what is written to `sink` in frames (see `Cutter`), in order, compressed on `workers` threads.
+    """Compresses a stream into frames (see `Cutter`) on `workers` threads and passes them to `sink` in order.
 
     At most `workers + 2` frames are in memory.
     """
@@ -135,13 +135,13 @@ class FrameStream:
         self._cutter.write(content)
 
     def flush(self) -> None:
-        """End the current frame and wait until `sink` has all of them."""
+        """End the current frame and wait until `sink` has every frame."""
         self._cutter.flush()
         while self._waiting:
             self._sink(self._waiting.popleft().result())
 
     def close(self) -> None:
-        """Stop the threads; what was not flushed is lost."""
+        """Stop the threads and drop what was not flushed."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, piece: bytes) -> None:
@@ -151,38 +151,42 @@ class FrameStream:
 
 
 def open_uncompressed(source: Path | BinaryIO) -> BinaryIO:
-    """A reader of what `source` (zstd frames, gzip members or plain, told by its first bytes) holds uncompressed.
+    """Return a reader of the uncompressed content of `source`: zstd frames, gzip members or plain bytes.
 
-    It seeks forward only. Reading raises `IntegrityError` for truncated or damaged frames. Closing it closes a `source`
-    that was given as a path, and no other.
+    It can only seek forward. Closing it closes `source` if that is a path, and leaves a file open.
+
+    Raises:
+        IntegrityError: while it is read, if compressed data is truncated or damaged.
     """
     file = source.open("rb") if isinstance(source, Path) else source
-    return io.BufferedReader(_Pieces(decompress(file), file if isinstance(source, Path) else None), 1 << 18)
+    return io.BufferedReader(_Pieces(decompress(file), file if isinstance(source, Path) else None), _CHUNK)
 
 
-def decompress(file: _Readable, magic: bytes | None = None) -> Iterator[bytes]:
-    """What `file` holds from its position on, uncompressed, in pieces; raises as `open_uncompressed` does.
+def decompress(file: _Readable, expected: Compression | None = None) -> Iterator[bytes]:
+    """Yield the uncompressed content of `file` from its position on, in pieces.
 
-    With `magic`, raises `IntegrityError` where it begins with anything else.
+    Raises:
+        IntegrityError: if compressed data is truncated or damaged, or not compressed as `expected`.
     """
-    start = file.read(4)
-    if magic and start and not start.startswith(magic):
-        raise IntegrityError("compressed in another way than expected")
-    if start == zstandard.FRAME_HEADER:
-        yield from _frames(_slices(start, file), lambda: zstandard.ZstdDecompressor().decompressobj())
-    elif start[:2] == _GZIP_MAGIC:
-        yield from _frames(_slices(start, file), lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
+    head = file.read(MAGIC_SIZE)
+    compression = compression_of(head)
+    if expected and head and compression is not expected:
+        raise IntegrityError(f"compression is {compression.name}, expected {expected.name}")
+    if compression is ZSTD:
+        yield from _frames(_slices(head, file), lambda: zstandard.ZstdDecompressor().decompressobj())
+    elif compression is GZIP:
+        yield from _frames(_slices(head, file), lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
     else:
-        yield start
-        while piece := file.read(1 << 18):
+        yield head
+        while piece := file.read(_CHUNK):
             yield piece
 
 
-def _slices(start: bytes, file: _Readable) -> Iterator[bytes]:
-    yield start
-    while chunk := file.read(1 << 18):
-        for at in range(0, len(chunk), _SLICE):
-            yield chunk[at : at + _SLICE]
+def _slices(head: bytes, file: _Readable) -> Iterator[bytes]:
+    yield head
+    while chunk := file.read(_CHUNK):
+        for start in range(0, len(chunk), _SLICE):
+            yield chunk[start : start + _SLICE]
 
 
 def _frames(
@@ -208,7 +212,7 @@ def _frames(
 
 
 class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a file that can be read and sought forward."""
+    """A file of an iterator's bytes that can be read and only seeks forward; closing it closes `owned`."""
 
     def __init__(self, pieces: Iterator[bytes], owned: BinaryIO | None) -> None:
         self._pieces = pieces
@@ -239,7 +243,7 @@ class _Pieces(io.RawIOBase):
         if whence == 1:
             offset += self._position
         if whence == 2 or offset < self._position:
-            raise io.UnsupportedOperation("compressed data can only be sought forward")
+            raise io.UnsupportedOperation("compressed data can only be read forward")
         while self._position < offset and self._next():
             count = min(offset - self._position, len(self._piece))
             self._piece = self._piece[count:]

@@ -1,9 +1,9 @@
-"""Tar members to bytes and back, by hand: `tarfile` is several times slower, and an Airflow image has 60,000 members.
+"""Read and write tar members. `tarfile` is several times slower, and an Airflow image has 60,000 members.
 
-Written is the one spelling that canonical layers have: POSIX ustar, a PAX record only for what ustar cannot say,
-numeric owners, no names of owners, no atime, ctime or fractions of a second, device numbers zero without a device.
-Read is what BuildKit, Go, GNU tar and Python write (POSIX.1-2001, `pax`, "ustar Interchange Format"; GNU tar manual,
-"Basic Tar Format").
+The writer has a single spelling, that of canonical layers: POSIX ustar, a PAX record only for what ustar cannot
+express, numeric owners without names, no atime, ctime or fractions of a second, device numbers 0 except for devices.
+The reader accepts what BuildKit, Go, GNU tar and Python write (POSIX.1-2001, `pax`, "ustar Interchange Format"; GNU tar
+manual, "Basic Tar Format").
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rtbuild.formats.tar_entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLIN
 
 BLOCK_SIZE = 512
 END = bytes(2 * BLOCK_SIZE)
-"""What ends an archive: two blocks of zeros."""
+"""The end of an archive: two blocks of zeros."""
 
 _NAME_LIMIT, _PREFIX_LIMIT, _LINK_LIMIT = 100, 155, 100
 _MAX_SEVEN_DIGITS = 0o7777777
 _MAX_ELEVEN_DIGITS = 0o77777777777
 _XATTR = "SCHILY.xattr."
-# The longest extension header that is believed: Linux has paths of 4 KiB and attributes of 64 KiB each.
+# The longest extension header that is accepted: Linux has paths of 4 KiB and attributes of 64 KiB each.
 _EXTENSION_LIMIT = 1 << 20
 
 _FLAGS = {REGULAR: b"0", HARDLINK: b"1", SYMLINK: b"2", CHARACTER: b"3", BLOCK: b"4", DIRECTORY: b"5", FIFO: b"6"}
@@ -39,19 +39,20 @@ _FILLERS = tuple(bytes(length) for length in range(BLOCK_SIZE))
 
 
 def member_header(entry: Entry) -> bytes:
-    """The blocks that come before `entry`'s content: one, or three and more where a PAX header is needed.
+    """Return the header of `entry`: one block, or three and more if it needs a PAX header.
 
-    Raises `ValueError` for an entry that no tar can hold: an empty path, a NUL in a name, a device number over 21 bits.
+    Raises:
+        ValueError: if no tar can hold the entry: an empty path, a NUL in a name, a device number over 21 bits.
     """
     kind = entry.type
     name = entry.path.encode("utf-8", "surrogateescape")
     if not name or b"\0" in name:
-        raise ValueError(f"not a path for a tar member: {entry.path!r}")
+        raise ValueError(f"not a valid path for a tar member: {entry.path!r}")
     if kind == DIRECTORY:
         name += b"/"
     prefix = b""
     extension: dict[str, bytes] = {}
-    # ASCII-ness also makes the checksum by adler32 below exact, so nothing else may get into the block.
+    # The checksum by adler32 in `_block` is exact for ASCII only, so nothing else may get into the block.
     if len(name) > _NAME_LIMIT or not name.isascii():
         split = _split(name)
         if split is None:
@@ -63,7 +64,7 @@ def member_header(entry: Entry) -> bytes:
     if entry.link:
         link = entry.link.encode("utf-8", "surrogateescape")
         if b"\0" in link:
-            raise ValueError(f"not a link target for a tar member: {entry.link!r}")
+            raise ValueError(f"not a valid link target for a tar member: {entry.link!r}")
         if len(link) > _LINK_LIMIT or not link.isascii():
             extension["linkpath"] = link
             link = _ascii(link)[:_LINK_LIMIT]
@@ -81,7 +82,7 @@ def member_header(entry: Entry) -> bytes:
     if entry.xattrs:
         for key, value in entry.xattrs.items():
             if "=" in key or "\0" in key:
-                raise ValueError(f"{entry.path}: not a name that a PAX record can hold: {key!r}")
+                raise ValueError(f"{entry.path}: not a valid name for a PAX record: {key!r}")
             extension[_XATTR + key] = value
     devices = _NO_DEVICE
     if kind in (CHARACTER, BLOCK):
@@ -94,17 +95,25 @@ def member_header(entry: Entry) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """The zeros that fill the last block of a content of `size` bytes."""
+    """Return the zeros that fill the last block after `size` bytes of content."""
     return _FILLERS[-size % BLOCK_SIZE]
 
 
 def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
-    """Every member of the tar that starts at `file`'s position, in order, with the position of its content in `file`.
+    """Yield the members of the tar that starts at the position of `file`, in order.
 
-    `file` needs `read`, `tell` and a `seek` that goes at least forward; the caller may read content between members.
-    Paths come relative and tidy (`./a//b/` is `a/b`, the root folder is the empty path), so do targets of hard links;
-    bytes that are no UTF-8 come as surrogate escapes. Only regular files have content.
-    Raises `IntegrityError` for a truncated or malformed archive, a path with `..`, sparse files and unknown types.
+    Paths and targets of hard links are relative and normalised (`./a//b/` becomes `a/b`, the root folder is the empty
+    path); bytes that are not UTF-8 become surrogate escapes. Only regular files have content.
+
+    Args:
+        file: Needs `read`, `tell` and a `seek` that goes forward at least. The caller may read content between members.
+
+    Yields:
+        The member, and the position of its content in `file`.
+
+    Raises:
+        IntegrityError: if the archive is truncated or malformed, or has a path with `..`, a sparse file or a member of
+            an unknown type.
     """
     read, seek = file.read, file.seek
     position = file.tell()
@@ -115,7 +124,7 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
         here = position
         position += BLOCK_SIZE
         if len(block) != BLOCK_SIZE:
-            raise _malformed(here, "ends without its two blocks of zeros" if not block else "ends within a header")
+            raise _malformed(here, "ends without two blocks of zeros" if not block else "ends within a header")
         if not block[0] and not any(block):
             if any(read(BLOCK_SIZE)):
                 raise _malformed(here, "has a block of zeros between members")
@@ -123,7 +132,7 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
                 raise _malformed(here, "ends with an extension header without a member")
             return
         flag = block[156]
-        # adler32's lower half is one plus the sum of the bytes, modulo 65521: ten times as fast as sum().
+        # The lower half of adler32 is one plus the sum of the bytes, modulo 65521: ten times as fast as sum().
         stored = _number(block[148:156], here)
         if adler32(block[156:], adler32(_NO_CHECKSUM, adler32(block[:148]))) & 0xFFFF != (stored + 1) % 65521:
             _check_sum(block, stored, here)
@@ -148,7 +157,7 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
             _apply(entry, shared | own, here)
             own = {}
         if entry.type == REGULAR and entry.path.endswith("/"):
-            entry.type = DIRECTORY  # before POSIX there was no type for it
+            entry.type = DIRECTORY  # tars from before POSIX have no type for it
         entry.path = _tidy(entry.path, here)
         if entry.type == HARDLINK:
             entry.link = _tidy(entry.link, here)
@@ -175,13 +184,13 @@ def _block(name: bytes, numbers: bytes, flag: bytes, link: bytes, devices: bytes
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:
-    """`name` as ustar's prefix and name, the prefix as long as it can be; None where ustar cannot say it."""
+    """Split `name` into ustar's prefix and name, with the longest prefix; None if ustar cannot express it."""
     if not name.isascii():
         return None
-    at = name.rfind(b"/", 0, min(_PREFIX_LIMIT + 1, len(name) - 1))
-    if at <= 0 or len(name) - at - 1 > _NAME_LIMIT:
+    slash = name.rfind(b"/", 0, min(_PREFIX_LIMIT + 1, len(name) - 1))
+    if slash <= 0 or len(name) - slash - 1 > _NAME_LIMIT:
         return None
-    return name[:at], name[at + 1 :]
+    return name[:slash], name[slash + 1 :]
 
 
 def _ascii(name: bytes) -> bytes:
@@ -218,7 +227,7 @@ def _entry(block: bytes, flag: int, size: int, position: int) -> Entry:
         what = "a sparse file" if flag == 0x53 else f"a member of unknown type {bytes((flag,))!r}"
         raise _malformed(position, f"has {what}") from None
     name = block[:100].partition(b"\0")[0]
-    # GNU's old format has no prefix there but times; its magic is `ustar` and two spaces.
+    # GNU's old format has times in place of the prefix; its magic is `ustar` and two spaces.
     if block[345] and block[257:263] == b"ustar\0":
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     entry = Entry(
@@ -247,36 +256,36 @@ def _number(field: bytes, position: int) -> int:
     try:
         return int(field.partition(b"\0")[0].strip() or b"0", 8)
     except ValueError:
-        raise _malformed(position, f"has a header with {field!r} for a number") from None
+        raise _malformed(position, f"has a header with {field!r} instead of a number") from None
 
 
 def _check_sum(block: bytes, stored: int, position: int) -> None:
     bare = block[:148] + _NO_CHECKSUM + block[156:]
-    signed = sum(byte - 256 if byte > 127 else byte for byte in bare)  # as some old tars do
+    signed = sum(byte - 256 if byte > 127 else byte for byte in bare)  # as some old tars compute it
     if stored not in (sum(bare), signed):
         raise _malformed(position, "has a header whose checksum is wrong")
 
 
 def _records(content: bytes, position: int) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    at = 0
-    while at < len(content):
-        space = content.find(b" ", at, at + 12)
-        digits = content[at:space]
+    records: dict[str, bytes] = {}
+    start = 0
+    while start < len(content):
+        space = content.find(b" ", start, start + 12)
+        digits = content[start:space]
         length = int(digits) if space > 0 and digits.isdigit() else 0
-        record = content[space + 1 : at + length]
+        record = content[space + 1 : start + length]
         key, equals, value = record.partition(b"=")
-        if at + length > len(content) or not key or not equals or not value.endswith(b"\n"):
+        if start + length > len(content) or not key or not equals or not value.endswith(b"\n"):
             raise _malformed(position, "has a malformed PAX record")
-        found[key.decode("utf-8", "surrogateescape")] = value[:-1]
-        at += length
-    return found
+        records[key.decode("utf-8", "surrogateescape")] = value[:-1]
+        start += length
+    return records
 
 
 def _apply(entry: Entry, records: dict[str, bytes], position: int) -> None:
     for key, value in records.items():
         if not value and not key.startswith(_XATTR):
-            continue  # an empty value takes back what a global header said
+            continue  # an empty value cancels the one of a global header
         try:
             if key == "path":
                 entry.path = _text(value)
@@ -297,7 +306,7 @@ def _apply(entry: Entry, records: dict[str, bytes], position: int) -> None:
             elif key.startswith("GNU.sparse."):
                 raise _malformed(position, "has a sparse file")
         except ValueError:
-            raise _malformed(position, f"has {value!r} as PAX {key}") from None
+            raise _malformed(position, f"has an invalid PAX {key}: {value!r}") from None
 
 
 def _text(value: bytes) -> str:
@@ -313,7 +322,7 @@ def _natural(value: bytes) -> int:
 
 
 def _whole_seconds(value: bytes) -> int:
-    """Seconds rounded down, as the kernel does before 1970 too; floats are too coarse to compare."""
+    """Round a time down, as the kernel does before 1970 too; floats are too coarse for it."""
     whole, _, fraction = value.partition(b".")
     if fraction and not fraction.isdigit():
         raise ValueError("not a time")
@@ -327,7 +336,7 @@ def _tidy(path: str, position: int) -> str:
         return path
     parts = [part for part in path.split("/") if part and part != "."]
     if ".." in parts:
-        raise _malformed(position, f"has a path that leaves it: {path!r}")
+        raise _malformed(position, f"has a path outside of its root: {path!r}")
     return "/".join(parts)
 
 

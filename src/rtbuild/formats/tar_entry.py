@@ -1,4 +1,4 @@
-"""One member of a layer's tar, as rtbuild sees it."""
+"""A member of a layer's tar: its kind, its attributes and where it links to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,21 @@ FIFO = "fifo"
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """A tar member. `path` is relative without `./` and without a trailing slash; `mode` holds the 12 permission bits;
-    `mtime` is whole seconds since 1970; `link` is the target of a symbolic or hard link; `xattrs` are name -> bytes.
+    """A tar member without its content.
 
-    Not frozen: layers have tens of thousands of them.
+    Not frozen: reading fills it step by step, and layers have tens of thousands of members.
+
+    Attributes:
+        path: Relative, without `./` and without a trailing slash.
+        type: One of the constants above.
+        mode: The 12 permission bits.
+        uid: The numeric owner.
+        gid: The numeric group.
+        size: Bytes of content; 0 unless it is a regular file.
+        mtime: Whole seconds since 1970.
+        link: The target of a symbolic or hard link.
+        device: Major and minor number of a device.
+        xattrs: Extended attributes by name.
     """
 
     path: str

@@ -91,7 +91,7 @@ class LayerWriter:
             return
         self._frames.flush()
         start = self._size
-        for piece in decompress(_Tee(frames, self._blob.write), self._compressor.magic):
+        for piece in decompress(_Tee(frames, self._blob.write), self._compressor.compression):
             self._state.update(piece)
             self._size += len(piece)
         if (self._size - start) % BLOCK_SIZE:
@@ -103,7 +103,7 @@ class LayerWriter:
             raise ValueError("the last member of the layer is not whole")
         self.write(END)
         self._frames.flush()
-        blob = self._blob.commit(self._compressor.media_type)
+        blob = self._blob.commit(self._compressor.compression.media_type)
         return LayerDigest(
             diff_id=DiffId(digest_of(Sha256(self._state.hexdigest()))),
             size=self._size,

@@ -13,6 +13,7 @@ from pathlib import Path
 from rtbuild.digest import DiffId, Digest
 from rtbuild.errors import LockError, StoreError, UsageError
 from rtbuild.files import link_file
+from rtbuild.formats.compression import MAGIC_SIZE, compression_of
 from rtbuild.lockfile.model import Artifact, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
@@ -337,8 +338,8 @@ def write_report(report: VerifyReport, folder: Path, blobs: Mapping[str, Path]) 
         (folder / "report.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
         for name, blob in blobs.items():
             with blob.open("rb") as stream:
-                suffix = "gz" if stream.read(2) == b"\x1f\x8b" else "zst"
-            shutil.copyfile(blob, folder / f"{name}.tar.{suffix}")
+                compression = compression_of(stream.read(MAGIC_SIZE))
+            shutil.copyfile(blob, folder / f"{name}{compression.suffix}")
     except OSError as error:
         raise StoreError(f"cannot write the report into {folder}", details=str(error)) from None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from rtbuild.digest import DiffId, Digest
-from rtbuild.formats.frames import LAYER_ZSTD
+from rtbuild.formats.compression import ZSTD
 from rtbuild.oci.descriptor import CONFIG, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
 from rtbuild.platform import PLATFORMS
@@ -65,7 +65,7 @@ def test_the_order_of_labels_does_not_matter_but_that_of_layers_does() -> None:
 
 def test_a_manifest_byte_for_byte() -> None:
     config = Descriptor(media_type=CONFIG, digest=Digest("sha256:" + "3" * 64), size=7)
-    layer = Descriptor(media_type=LAYER_ZSTD, digest=Digest("sha256:" + "4" * 64), size=8)
+    layer = Descriptor(media_type=ZSTD.media_type, digest=Digest("sha256:" + "4" * 64), size=8)
     assert manifest(config, [layer]) == (
         b'{"config":{"digest":"sha256:' + b"3" * 64 + b'","mediaType":"application/vnd.oci.image.config.v1+json",'
         b'"size":7},"layers":[{"digest":"sha256:'

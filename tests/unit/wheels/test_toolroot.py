@@ -74,7 +74,7 @@ def test_no_packages_are_an_empty_tar(tmp_path: Path) -> None:
         (b"<html>", "not a Debian package"),
         (START, "it has no data.tar"),
         (START + ar_member("data.tar.xz", b"this is no xz at all"), "cannot be decompressed"),
-        (START + ar_member("data.tar.gz", b"\x1f\x8b\x08"), "cut short"),
+        (START + ar_member("data.tar.gz", b"\x1f\x8b\x08"), "truncated"),
         (START + ar_member("data.tar.lz4", b"x"), r"\.lz4"),
         (START + b"x" * 60, "damaged"),
         (START + ar_member("data.tar", b"x" * 1024), "damaged header"),

@@ -142,7 +142,7 @@ def test_folded_fields_and_the_last_stanza_are_read_whole() -> None:
         ("Package: a\nVersion: 1\nArchitecture: all\nFilename: a/../../b\nSize: 1\nSHA256: " + "0" * 64, "leaves the"),
         ("Package: a\nVersion: 1\nArchitecture: all\nFilename: a\nSize: x\nSHA256: " + "0" * 64, "invalid literal"),
         ("Package: a\nVersion: 1\nArchitecture: all\nFilename: a\nSize: 1\nSHA256: 0", "not a sha256"),
-        ("Package: a\nVersion: 1\nnonsense\n", "'nonsense' is no field"),
+        ("Package: a\nVersion: 1\nnonsense\n", "'nonsense' is not a field"),
     ],
 )
 def test_a_stanza_that_makes_no_sense_names_file_and_package(stanza: str, problem: str) -> None:

@@ -134,7 +134,7 @@ def test_backports_rank_as_apt_ranks_them(world: World, fields: dict[str, str], 
         (b"Suite: stable\nSHA256:\n", "its field Date is missing or no date"),
         (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n abc 1 x\n", "not a sha256"),
         (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n nonsense\n", "it lists a file as 'nonsense'"),
-        (b"Suite: stable\nnonsense\n", "'nonsense' is no field"),
+        (b"Suite: stable\nnonsense\n", "'nonsense' is not a field"),
         (b"Suite: st\xffable\n", "its signed text is not UTF-8"),
     ],
 )
