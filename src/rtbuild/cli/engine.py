@@ -46,12 +46,10 @@ def start(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine start --name testing
     """
-    from rtbuild.verbs.engine import start_private_engine
+    from rtbuild.verbs.engine import start_engine
 
     with invocation.progress() as progress:
-        status = start_private_engine(
-            invocation.workspace(), invocation.settings(), invocation.store(), progress, name=name
-        )
+        status = start_engine(invocation.workspace(), name, settings=invocation.settings(), progress=progress)
     invocation.answer(as_document(status), status_text(status))
 
 
@@ -66,9 +64,9 @@ def status(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine status --json | jq -r .host
     """
-    from rtbuild.engine.private import engine_status
+    from rtbuild.verbs.engine import engine_status
 
-    found = engine_status(invocation.settings().engine_dir, name)
+    found = engine_status(None, name, settings=invocation.settings())
     require_known(invocation, found)
     invocation.answer(as_document(found), status_text(found))
 
@@ -84,11 +82,11 @@ def stop(invocation: Invocation, name: str) -> None:
     Example:
       rtbuild engine stop
     """
-    from rtbuild.engine.private import engine_status, stop_engine
+    from rtbuild.verbs.engine import engine_status, stop_engine
 
-    folder = invocation.settings().engine_dir
-    require_known(invocation, engine_status(folder, name))
-    stopped = stop_engine(folder, name)
+    settings = invocation.settings()
+    require_known(invocation, engine_status(None, name, settings=settings))
+    stopped = stop_engine(None, name, settings=settings)
     invocation.answer(as_document(stopped), status_text(stopped))
 
 

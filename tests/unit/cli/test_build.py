@@ -9,18 +9,19 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rtbuild.cli.build_commands import build_text
+from rtbuild.cli.build import build_text
 from rtbuild.cli.document import as_document
-from rtbuild.cli.group import Group, shared_options
+from rtbuild.cli.group import Root, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.digest import DiffId, Digest, Key
-from rtbuild.verbs.build_result import BuildResult, BuiltLayer
+from rtbuild.verbs.build import BuildResult, BuiltLayer
 
 RESULT = BuildResult(
     release="8.0.0",
     platform="linux/amd64",
     image_id=Digest("sha256:" + "1" * 64),
     manifest_digest=Digest("sha256:" + "2" * 64),
+    manifest_size=1200,
     compressor="zstd",
     image_base=None,
     matches_lock=True,
@@ -37,6 +38,8 @@ RESULT = BuildResult(
             name="airflow", key=Key("5" * 64), diff_id=DiffId(Digest("sha256:" + "6" * 64)), size=1, state="cached"
         ),
     ),
+    images=("astro-runtime:8.0.0", "astro-runtime:8.0.0-base"),
+    location="/store/layout",
     seconds=61.26,
 )
 
@@ -49,18 +52,26 @@ def test_text() -> None:
         "airflow  555555555555  cached  1 B      666666666666",
         f"image ID         sha256:{'1' * 64}",
         f"manifest digest  sha256:{'2' * 64}",
-        "equal to the lock",
+        "matches the lock",
+        "images           astro-runtime:8.0.0, astro-runtime:8.0.0-base",
+        "OCI layout       /store/layout",
+        "load into Docker with: rtbuild build 8.0.0 --platform linux/amd64 --load",
     ]
 
 
+def test_text_of_a_loaded_image_ends_with_the_command_that_runs_it() -> None:
+    run = "docker run --rm -it -p 8080:8080 astro-runtime:8.0.0 airflow standalone"
+    assert build_text(replace(RESULT, loaded=True, run=run)).splitlines()[-1] == f"run              {run}"
+
+
 def test_text_of_a_mismatch() -> None:
-    text = build_text(replace(RESULT, matches_lock=False, mismatches=("layer airflow: a, the lock says b",)))
-    assert text.splitlines()[-2:] == ["NOT what the lock says:", "  layer airflow: a, the lock says b"]
+    lines = build_text(replace(RESULT, matches_lock=False, mismatches=("layer airflow: a, the lock records b",)))
+    assert "\ndoes not match the lock:\n  layer airflow: a, the lock records b\n" in lines
 
 
-def test_text_where_there_is_nothing_to_compare_with() -> None:
+def test_text_if_the_lock_records_nothing() -> None:
     text = build_text(replace(RESULT, matches_lock=None))
-    assert text.splitlines()[-1] == "the lock records no digests to compare with; --record writes these into it"
+    assert "\nthe lock records no digests; record these with: --record\n" in text
 
 
 def test_json_has_every_promised_field() -> None:
@@ -79,7 +90,7 @@ def test_json_has_every_promised_field() -> None:
 
 @pytest.mark.parametrize("arguments", [["go"], ["go", "--json"]])
 def test_an_answer_and_an_exit_code(arguments: list[str]) -> None:
-    @click.group(cls=Group)
+    @click.group(cls=Root)
     @shared_options
     def root() -> None: ...
 
@@ -88,7 +99,7 @@ def test_an_answer_and_an_exit_code(arguments: list[str]) -> None:
     @click.pass_obj
     @click.pass_context
     def go(context: click.Context, invocation: Invocation) -> None:
-        invocation.answer({"matches_lock": False}, "NOT what the lock says")
+        invocation.answer({"matches_lock": False}, "does not match the lock")
         context.exit(3)
 
     result = CliRunner().invoke(root, arguments)

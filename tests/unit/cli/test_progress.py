@@ -47,7 +47,7 @@ def test_plain_lines_of_many_threads_stay_whole() -> None:
 
 
 def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(quiet=True) as progress:
+    with shown("quiet") as progress:
         assert isinstance(progress, Silent)
         progress.begin("fetch")
         progress.end("fetch")
@@ -55,7 +55,7 @@ def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(quiet=False) as progress:
+    with shown("auto") as progress:
         progress.note("[red]not markup[/red]")
     assert capsys.readouterr() == ("", "[red]not markup[/red]\n")
 
@@ -73,7 +73,7 @@ def test_an_error_ends_what_had_begun(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
 
     def work() -> None:
-        with shown(quiet=False) as progress:
+        with shown("auto") as progress:
             progress.begin("layer python")
             progress.begin("fetch", total=3, unit="files")
             progress.begin("layer base-os")
@@ -88,7 +88,7 @@ def test_an_error_ends_what_had_begun(
 
 
 def test_what_has_not_ended_without_an_error_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(quiet=False) as progress:
+    with shown("auto") as progress:
         progress.begin("fetch")
     assert capsys.readouterr().err == "fetch ...\n"
 
@@ -99,7 +99,7 @@ def test_the_error_counts_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "stderr", stream)
 
     def work() -> None:
-        with shown(quiet=False) as progress:
+        with shown("auto") as progress:
             progress.begin("layer python")
             os.close(reading)
             raise BuildError("no")

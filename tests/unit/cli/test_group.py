@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import rtbuild.cli.group
-from rtbuild.cli.group import Group, shared_options
+from rtbuild.cli.group import Root, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.errors import BuildError, IntegrityError, MirrorError, NotReproducibleError, RtbuildError, UsageError
 from rtbuild.workspace import Workspace
@@ -24,10 +24,10 @@ from tests.fakes.command_line import Run, answer
 SRC = Path(rtbuild.cli.group.__file__).parents[2]
 
 
-def failing(error: BaseException) -> Group:
+def failing(error: BaseException) -> click.Group:
     """A command line whose only command raises `error`."""
 
-    @click.group(cls=Group)
+    @click.group(cls=Root)
     @shared_options
     def root() -> None: ...
 
@@ -94,25 +94,29 @@ def test_an_error_is_one_json_object(arguments: list[str]) -> None:
     assert result.stderr == ""
 
 
-def test_a_fault_of_rtbuild_shows_its_traceback() -> None:
+def test_a_bug_of_rtbuild_shows_its_traceback() -> None:
     result = CliRunner().invoke(failing(ZeroDivisionError("by nought")), ["go"])
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
     assert "error: ZeroDivisionError: by nought" in result.stderr
-    assert "fault of rtbuild" in result.stderr
+    assert "bug in rtbuild" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("plan",), "Missing argument 'RELEASE'"),
-        (("plan", "8.0", "--wrong"), "No such option"),
-        (("bild", "8.0"), "No such command 'bild'"),
+        (("plan",), "missing argument 'RELEASE'"),
+        (("plan", "8.0", "--wrong"), "no such option"),
+        (("bild", "8.0"), "no such command 'bild'"),
         (("plan", "8.0", "--platform", "linux/riscv64"), "unknown platform 'linux/riscv64'"),
+        (("plan", "8.0", "--platform", "riscv64"), "unknown platform 'riscv64'"),
+        (("why", "8.0", "pip", "--platform", "amd64,arm64"), "takes one platform"),
+        (("build", "8.0", "--platform", "amd64,arm64", "--iidfile", "id"), "--iidfile takes one image ID"),
+        (("plan", "8.0", "--progress", "loud"), "'loud' is not one of"),
         (("build", "8.0", "--jobs", "0"), "0 is not in the range"),
         (("build", "8.0", "--jobs", "many"), "'many' is not a valid integer"),
         (("lock", "8.0", "--check", "--refresh"), "--check writes nothing"),
-        (("lock", "8.0", "--refresh", "--upgrade-package", "x"), "--refresh moves everything"),
+        (("lock", "8.0", "--refresh", "--upgrade-package", "x"), "--refresh upgrades everything"),
         (("lock", "8.0", "--upgrade-package", "celery>=5"), "'celery>=5' is neither NAME nor NAME==VERSION"),
         (("lock", "8.0", "--upgrade-package", "celery=="), "'celery==' is neither NAME nor NAME==VERSION"),
     ],
@@ -202,7 +206,7 @@ def test_start_up_loads_no_room() -> None:
 def test_an_option_counts_wherever_it_stands() -> None:
     seen: list[Invocation] = []
 
-    @click.group(cls=Group)
+    @click.group(cls=Root)
     @shared_options
     def root() -> None: ...
 
@@ -214,7 +218,7 @@ def test_an_option_counts_wherever_it_stands() -> None:
 
     for arguments in (["--store", "here", "-q", "--json", "go"], ["go", "--store", "here", "-q", "--json"]):
         assert CliRunner().invoke(root, arguments).exit_code == 0
-    assert seen[0] == seen[1] == Invocation(json=True, quiet=True, store_folder=Path("here"))
+    assert seen[0] == seen[1] == Invocation(json=True, progress_mode="quiet", store_folder=Path("here"))
 
 
 def test_json_stays_json_when_the_text_is_not_ascii(run: Run) -> None:
