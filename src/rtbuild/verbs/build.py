@@ -11,10 +11,11 @@ from typing import Literal
 
 from rtbuild.digest import DiffId, Digest, Key
 from rtbuild.engine.engine import Engine
-from rtbuild.errors import StaleLockError
+from rtbuild.errors import LockError, StaleLockError
 from rtbuild.layers.build import RealisedLayer, realise_layers
 from rtbuild.layers.compose import Image, compose_images, list_in_store
 from rtbuild.lockfile.check import stale_parts
+from rtbuild.lockfile.compressor import compressor_mismatch
 from rtbuild.lockfile.model import ImageResult, LayerResult, Lock
 from rtbuild.lockfile.read import record_results
 from rtbuild.platform import Platform, host_platform
@@ -114,7 +115,8 @@ def build(
 
     Raises:
         RecipeError: if a recipe is missing or malformed.
-        LockError: if the lock is missing or malformed; `StaleLockError` if recipes changed since it was made.
+        LockError: if the lock is missing or malformed, or was recorded with another version of the compressor;
+            `StaleLockError` if recipes changed since it was made.
         MirrorError: if no mirror serves an artifact.
         IntegrityError: if an artifact or a layer is damaged.
         EngineError: if there is no usable engine.
@@ -138,6 +140,8 @@ def build(
         open_engine=lambda: open_engine(workspace, settings, store, progress),
         progress=progress,
     )
+    if not record:
+        require_compressor(lock, lock_name, environment.compressor.name)
     # One build at a time makes each layer once; a second one finds it in the store.
     with store.exclusive(f"build {recipe.version} {target}", progress):
         layers = realise_layers(recipe, lock, environment, lock_name=lock_name)
@@ -232,6 +236,16 @@ def _require_fresh(release: Release, lock: Lock, lock_name: str) -> None:
             details="\n".join(stale),
             hint=f"update it with: rtbuild lock {release.version} --platform {lock.platform}",
         )
+
+
+def require_compressor(lock: Lock, lock_name: str, compressor: str) -> None:
+    """The manifest digest is a function of the compressor's version too, so another one cannot prove the lock."""
+    problem = compressor_mismatch(lock, compressor)
+    if problem is None:
+        return
+    method, version, *_ = lock.image.compressor.split() if lock.image else ("", "")
+    install = f"install {method}=={version}" if method == "zstandard" else f"use a Python with {method} {version}"
+    raise LockError(f"{lock_name}: {problem}", hint=f"{install}, or record the digests of this one with --record")
 
 
 def _result(

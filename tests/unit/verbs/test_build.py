@@ -1,12 +1,16 @@
-"""Comparing what came out with what a lock records."""
+"""Comparing what was built with what a lock records."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.errors import LockError
+from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.lockfile.model import ImageResult
-from rtbuild.verbs.build import BuiltLayer, compare_with_lock
+from rtbuild.verbs.build import BuiltLayer, compare_with_lock, require_compressor
 from tests.fakes import locks
 
 IMAGE = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
@@ -85,3 +89,19 @@ def test_the_image_without_triggers_counts_as_much() -> None:
         False,
         ("base image: not recorded in the lock",),
     )
+
+
+def test_another_version_of_the_compressor_is_refused() -> None:
+    ours = COMPRESSORS["zstd"]().name
+    other = ours.replace(ours.split()[1], "0.0.1", 1)
+    lock = replace(LOCK, image=replace(IMAGE, compressor=other))
+    with pytest.raises(LockError) as caught:
+        require_compressor(lock, "lock.toml", ours)
+    assert caught.value.brief == f"lock.toml: recorded with {other}, this environment has {ours}"
+    assert caught.value.hint == "install zstandard==0.0.1, or record the digests of this one with --record"
+
+
+@pytest.mark.parametrize("name", ["zstd", "gzip"])
+def test_the_same_compressor_and_another_method_are_not_refused(name: str) -> None:
+    lock = replace(LOCK, image=replace(IMAGE, compressor=COMPRESSORS["zstd"]().name), image_base=None)
+    require_compressor(lock, "lock.toml", COMPRESSORS[name]().name)
