@@ -1,4 +1,4 @@
-"""Fetching a real lock's files from the mirrors that this machine really has."""
+"""Fetch a real lock's files from the mirrors that this machine really has."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.lockfile.read import read_lock
 from rtbuild.mirror.download import fetch
-from rtbuild.recipe.model import Suite
+from rtbuild.platform import PLATFORMS
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
-from rtbuild.verbs.mirrors import describe_mirrors
+from rtbuild.verbs.mirrors import mirrors
+from rtbuild.workspace import Workspace
 
-LOCK = Path(__file__).parents[2] / "runtime.lock" / "8.0.0" / "linux-amd64.toml"
+WORKSPACE = Workspace(root=Path(__file__).parents[2])
 
 pytestmark = pytest.mark.integration
 
@@ -25,11 +25,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_the_smallest_files_of_each_kind_arrive(settings: Settings) -> None:
-    lock = read_lock(LOCK)
+    lock = WORKSPACE.read_lock("8.0.0", PLATFORMS["linux/amd64"])
     store = Store.open(settings.store)
+    wheels = [artifact for artifact in lock.pythons if not artifact.local]
     wanted = [
         *sorted(lock.debs, key=lambda artifact: artifact.size)[:10],
-        *sorted((one for one in lock.pythons if not one.local), key=lambda artifact: artifact.size)[:10],
+        *sorted(wheels, key=lambda artifact: artifact.size)[:10],
         *lock.build_pythons,
     ]
     report = fetch(wanted, store, settings)
@@ -38,10 +39,9 @@ def test_the_smallest_files_of_each_kind_arrive(settings: Settings) -> None:
     assert all(store.verify_artifact(artifact) for artifact in wanted)
 
 
-def test_some_mirror_serves_each_suite_of_the_lock_and_an_index(settings: Settings) -> None:
-    lock = read_lock(LOCK)
-    suites = {(deb.archive, deb.suite) for deb in lock.debs}
-    found = describe_mirrors(settings, [Suite(archive=archive, suite=suite) for archive, suite in sorted(suites)])
-    served = {name for one in found if one.kind == "debian" for name in one.serves}
-    assert {suite for _, suite in suites} <= served
-    assert any("index with upload times" in one.serves for one in found if one.kind == "python")
+def test_the_mirrors_serve_every_suite_of_the_release_and_an_index(settings: Settings) -> None:
+    suites = {suite.suite for suite in WORKSPACE.release("8.0.0").suites}
+    reports = mirrors(WORKSPACE, "8.0.0", settings=settings)
+    served = {name for report in reports if report.kind == "debian" for name in report.serves}
+    assert suites <= served
+    assert any("index with upload times" in report.serves for report in reports if report.kind == "python")

@@ -20,8 +20,6 @@ from rtbuild.mirror.remote import MirrorSources
 from rtbuild.mirror.sources import Wanted
 from rtbuild.progress import Silent
 from rtbuild.recipe.model import Suite
-from rtbuild.settings import Settings
-from rtbuild.verbs.mirrors import describe_mirrors
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, Fault, serve_folder
 from tests.fakes.package_index import PackageIndex, make_wheel
 from tests.fakes.serving import serving
@@ -225,36 +223,6 @@ def test_a_damaged_cache_is_asked_for_again(tmp_path: Path) -> None:
         kept.write_bytes(kept.read_bytes()[:-3])
         assert sources(tmp_path, python=(url,)).python_project("spam")["files"] == []
     assert statuses == [200, 200]
-
-
-def test_what_mirrors_can_serve_is_described(tmp_path: Path, archive: DebianArchive) -> None:
-    (tmp_path / "usb").mkdir()
-    settings = Settings(store=tmp_path, engine_dir=tmp_path, retries=0)
-    with archive.serve() as debian, archive.serve() as login, PackageIndex() as index, PackageIndex() as old:
-        login.misbehave("*", Fault.HTML)
-        for one in (index, old):
-            one.publish(make_wheel("pip", "26.0"))
-        old.without_upload_times = True
-        places = (debian.url, login.url, "http://127.0.0.1:9", str(tmp_path / "usb"))
-        mirrors = Mirrors(
-            debian=tuple(Mirror(address=place, origin="/etc/apt/sources.list") for place in places),
-            python=tuple(Mirror(address=one.url, origin="pip's default") for one in (index, old)),
-        )
-        suites = [SUITE, Suite(archive="debian-security", suite="stable-security")]
-        found = describe_mirrors(settings, suites, mirrors=mirrors)
-    assert [(one.kind, one.serves) for one in found] == [
-        ("debian", ("stable",)),
-        ("debian", ()),
-        ("debian", ()),
-        ("debian", ("files by name",)),
-        ("python", ("index with upload times", "files")),
-        ("python", ("files",)),
-    ]
-    problems = [one.problem or "" for one in found]
-    assert problems[0] == problems[3] == problems[4] == ""
-    assert "an InRelease without a signature" in problems[1]
-    assert "cannot be reached" in problems[2]
-    assert "no upload times" in problems[5]
 
 
 def test_a_host_that_asks_for_a_pause_gets_it(tmp_path: Path) -> None:
