@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from rtbuild.digest import Sha256
 from rtbuild.lockfile.read import write_lock
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
@@ -65,7 +66,8 @@ def test_build_and_list_catches_errors(
 
 def test_compare_locks(tmp_path: Path) -> None:
     before = locks.lock()
-    after = replace(before, pythons=(*before.pythons[:-1], locks.wheel("pip", "2.0", layer="airflow")))
+    pip = replace(locks.wheel("pip", "2.0", layer="airflow"), sha256=Sha256("d" * 64))
+    after = replace(before, pythons=(*before.pythons[:-1], pip))
     for name, lock in (("before", before), ("after", after)):
         write_lock(tmp_path / f"{name}.toml", lock)
 

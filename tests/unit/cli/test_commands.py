@@ -14,7 +14,7 @@ from tests.fakes.help_pages import PAGE, commands, help_text, page
 
 
 def test_the_reference_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: python -m tests.fakes.help_pages"
+    assert PAGE.read_text(encoding="utf-8") == page(), "regenerate it with: python -m tests.fakes.help_pages"
 
 
 @pytest.mark.parametrize(("path", "command"), commands())

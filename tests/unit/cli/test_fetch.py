@@ -61,8 +61,8 @@ def test_fetch_refuses_other_source_than_the_locked_one(run: Run, lock: Lock, wo
     result = run("fetch", "8.0", *HERE)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"error: gate-keeper: its source in {FOLDER} is not what the lock of 8.0.0 was made from",
-        "hint: make the lock again with: rtbuild lock 8.0.0 --platform linux/amd64",
+        f"error: gate-keeper: its source in {FOLDER} has changed since the lock of 8.0.0 was made",
+        "hint: update it with: rtbuild lock 8.0.0 --platform linux/amd64",
     ]
 
 

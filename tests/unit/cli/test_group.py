@@ -142,7 +142,7 @@ def test_a_folder_that_is_not_a_workspace(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = run("list", "--workspace", str(tmp_path / "empty"))
     assert result.exit_code == 1
-    assert "hint: run it in a workspace, or name one with --workspace" in result.stderr
+    assert "hint: change into a workspace, or name one with --workspace" in result.stderr
 
 
 def test_no_command_is_answered_with_help(run: Run) -> None:

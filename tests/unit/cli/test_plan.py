@@ -69,7 +69,7 @@ def test_a_release_without_a_lock(run: Run) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "runtime.lock/8.0.0/linux-amd64.toml" in result.stderr
-    assert "hint: make it with: rtbuild lock 8.0.0 --platform linux/amd64" in result.stderr
+    assert "hint: create it with: rtbuild lock 8.0.0 --platform linux/amd64" in result.stderr
 
 
 def test_a_platform_that_the_release_is_not_made_for(run: Run, lock: Lock) -> None:
