@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rtbuild import engine as engine
     from rtbuild.conformance.report import CheckReport as CheckReport
     from rtbuild.conformance.report import CheckResult as CheckResult
     from rtbuild.derivations.plan import Plan as Plan

@@ -327,7 +327,7 @@ LOCK = f"runtime.lock/{VERSION}/linux-amd64.toml"
     ("file", "pattern", "text", "error", "hint"),
     [
         (LOCK, r"^version = 1$", "version = 2", f"{LOCK}: version: unknown version 2", "use a newer one"),
-        (LOCK, r"^version = 1$", "", f"{LOCK}: version: is missing", "hint: take the file from version control"),
+        (LOCK, r"^version = 1$", "", f"{LOCK}: version: is missing", "hint: restore the lockfile from version control"),
         (LOCK, r"^\[inputs\].*?\n\n", "", f"{LOCK}: inputs", "rtbuild lock"),
         (LOCK, r"^built = \d+$", "build = 5", f"{LOCK}: deb[0].buil", "rtbuild lock"),
         (LOCK, r'^sha256 = "[0-9a-f]', 'sha256 = "x', f"{LOCK}: deb[0].sha256", "rtbuild lock"),
@@ -451,12 +451,12 @@ def as_nobody(command: CommandLine) -> CommandLine:
 
 def test_no_docker_and_not_root(alone: CommandLine) -> None:
     answer = as_nobody(alone).run("build", VERSION)
-    assert answer.error() == "there is no engine to build with"
-    assert "cause: there is no command 'docker' on the PATH\n" in answer.stderr
-    assert "hint: install Docker (BuildKit 0.13 or newer, and buildx); or run the command as root" in answer.stderr
+    assert answer.error() == "no usable engine found"
+    assert "cause: no `docker` command on the PATH\n" in answer.stderr
+    assert "hint: install Docker (BuildKit 0.13 or newer, and buildx), or run the command as root" in answer.stderr
     answer = as_nobody(alone).run("engine", "start")
-    assert answer.error() == "a private engine needs root, for it mounts file systems and starts containers"
-    assert "hint: run `sudo rtbuild engine start`" in answer.stderr
+    assert answer.error() == "a private engine needs root to mount file systems and to start containers"
+    assert "hint: run the command with sudo" in answer.stderr
 
 
 def docker_first(folder: Path, docker: FakeDocker) -> str:
@@ -469,9 +469,9 @@ def docker_first(folder: Path, docker: FakeDocker) -> str:
 def test_a_docker_that_is_too_old(alone: CommandLine, programs: Path) -> None:
     path = docker_first(programs, FakeDocker(folder=programs, server="20.10.24", buildkit="v0.8.2"))
     answer = as_nobody(alone.with_environment(PATH=path)).run("build", VERSION)
-    assert answer.error() == "there is no engine to build with"
-    assert "cause: the machine's Docker is too old: Docker 20.10.24, and 26.0 is the least\n" in answer.stderr
-    assert "hint: upgrade Docker to 26.0 or newer; or run the command as root" in answer.stderr
+    assert answer.error() == "no usable engine found"
+    assert "cause: the machine's Docker: Docker 20.10.24 is too old; 26.0 or newer is required\n" in answer.stderr
+    assert "hint: upgrade Docker, or run the command as root" in answer.stderr
 
 
 def test_an_engine_that_does_not_answer(alone: CommandLine, programs: Path) -> None:
@@ -480,7 +480,7 @@ def test_an_engine_that_does_not_answer(alone: CommandLine, programs: Path) -> N
     answer = alone.with_environment(DOCKER_HOST=host, PATH=path).run("build", VERSION, "--json")
     assert answer.code == 1
     assert answer.document["error"] == f"Docker at {host} does not answer"
-    assert answer.document["hint"] == "start its daemon"
+    assert answer.document["hint"] == "start the Docker daemon"
 
 
 # --- a package that fails ---------------------------------------------------------------------------------------------
@@ -516,7 +516,7 @@ def test_a_package_whose_script_fails(small: SmallRelease, room: Path) -> None:
     assert answer.error().startswith("layer python: ")
     assert re.search(r"^       #\d+ [\d.]+ the flux is not aligned$", answer.stderr, re.MULTILINE)
     assert "installed fluxd package post-installation script subprocess returned error exit status 7" in answer.stderr
-    (where,) = re.findall(r"^hint: the full log is (.+)$", answer.stderr, re.MULTILINE)
+    (where,) = re.findall(r"^hint: see the full log in (.+)$", answer.stderr, re.MULTILINE)
     assert "the flux is not aligned" in Path(where).read_text()
     assert left_in(mine) == []
 

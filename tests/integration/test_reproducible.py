@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
+from rtbuild.engine import private, select
 from rtbuild.engine.build import layout_reference
 from rtbuild.engine.engine import Engine
-from rtbuild.engine.private import start_engine, stop_engine
-from rtbuild.engine.select import private_engine
 from rtbuild.errors import MirrorError
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.mirror.download import fetch
@@ -68,12 +67,12 @@ class Engines:
     def start(self, lock: EngineLock, name: str, clock: FalseClock | None = None) -> Engine:
         fetch(lock.debs, self.store, self.settings, progress=Told())
         folder = self.settings.engine_dir
-        status = start_engine(lock, self.store.artifact_path, folder, name=name, progress=Told())
+        status = private.start(lock, self.store.artifact_path, folder, name=name, progress=Told())
         if clock is not None:
-            stop_engine(folder, name)
+            private.stop(folder, name)
             clock.put_into(status)
-            status = start_engine(lock, self.store.artifact_path, folder, name=name, progress=Told())
-        return private_engine(status, store=self.store.root)
+            status = private.start(lock, self.store.artifact_path, folder, name=name, progress=Told())
+        return select.private_engine(status, store=self.store.root)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def engines(settings: Settings, artifacts: Store) -> Iterator[Engines]:
     folder.chmod(0o755)
     yield Engines(settings=replace(settings, engine_dir=folder), store=artifacts)
     for home in folder.iterdir():
-        stop_engine(folder, home.name)
+        private.stop(folder, home.name)
     shutil.rmtree(folder)
 
 

@@ -1,4 +1,4 @@
-"""One `buildx build`, the same way every time: no network, no cache, nothing that a version's defaults decide."""
+"""Run `buildx build` in the same way each time: no network, no cache, nothing left to a version's defaults."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import python_on_whales
 
 TAIL_LINES = 200
-"""How many of a failed build's last lines its error shows."""
+"""How many of the last lines of its log the error of a failed build shows."""
 
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
-"""What a shell ends with for a program that it cannot run."""
+"""Exit codes of a shell that cannot run a program."""
 _LOST = ("Cannot connect to the Docker daemon", "error reading from server: EOF", "error reading preface from server")
 _BECOME_DOCKER = """
 own=${1:-${BUILDX_CONFIG:-${DOCKER_CONFIG:-$HOME/.docker}/buildx}}; shift
@@ -42,27 +42,27 @@ if [ -e "$0/ended" ]; then exit 1; fi
 export BUILDX_CONFIG="$0/buildx"
 exec "$@"
 """
-"""python-on-whales does not tell its child's pid: this shell notes its own, brings the user's builders (if any) into
-the buildx folder of this call, and becomes docker, unless the build was ended before it could know the pid."""
+"""python-on-whales does not report the pid of its child. This shell writes down its own, links the user's builders into
+the buildx folder of this call, and becomes docker, unless the build was ended before its pid was known."""
 
 
 class BuildOptions(TypedDict, total=False):
-    """How something is built; one of `output` and `output_local` must be given. None is as what is left out."""
+    """How to build. Either `output` or `output_local` must be given; None is the same as leaving an option out."""
 
     title: str
-    """What errors call the build."""
+    """The name of the build in errors."""
     dockerfile: Path | None
-    """The context's own Dockerfile, where nothing is said."""
+    """The Dockerfile; the context's own by default."""
     contexts: Mapping[str, Path | str] | None
     """Named build contexts: folders, or references from `layout_reference`."""
     output: Path | None
-    """The folder of an OCI layout that gets the image."""
+    """The folder of the OCI layout to write the image to."""
     output_local: Path | None
-    """The folder that gets the last stage's files."""
+    """The folder to write the last stage's files to."""
     target: str | None
     platform: Platform | None
     build_args: Mapping[str, str] | None
-    """They appear in logs: no secrets there."""
+    """They appear in logs, so they must not hold secrets."""
     timeout: float | None
     """In seconds."""
     on_line: Callable[[str], None] | None
@@ -71,18 +71,19 @@ class BuildOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOutcome:
-    """What a build gave. `manifest` and `manifest_size` are from the layout's `index.json`; None and 0 where the output
-    is plain files. `seconds` is how long it took."""
+    """The result of a build that succeeded."""
 
     manifest: Digest | None
+    """The manifest in the layout's `index.json`; None if the output is plain files."""
     manifest_size: int
+    """In bytes; 0 if the output is plain files."""
     seconds: float
     log: Path
 
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A build in progress: `pid_file` holds the docker command's pid once it runs, `ended` says who ended it early."""
+    """A build in progress. `pid_file` holds the docker command's pid once it runs; `ended` is why it was ended."""
 
     pid_file: Path
     ended: str | None = None
@@ -98,7 +99,7 @@ class _Running:
 
 
 class Builds:
-    """The builds that belong together, running and to come: those of one engine. May be used from many threads."""
+    """The running and future builds of one engine. Any thread may use it."""
 
     def __init__(self) -> None:
         self._running: set[_Running] = set()
@@ -106,18 +107,21 @@ class Builds:
         self._lock = threading.Lock()
 
     def interrupt(self) -> int:
-        """End every build that is running, and return how many there were. Each then raises `BuildError`, and so does
-        whatever would begin later."""
+        """End all running builds and return their number. They raise `BuildError`, and so does every later build."""
         with self._lock:
             self._interrupted = True
             builds = tuple(self._running)
-        for one in builds:
-            one.end("interrupted")
+        for build in builds:
+            build.end("interrupted")
         return len(builds)
 
     @contextlib.contextmanager
     def registered(self, pid_file: Path, title: str) -> Iterator[_Running]:
-        """A build that `interrupt` ends until the block does; raises `BuildError` after an interrupt."""
+        """Register a build until the block ends, so that `interrupt` can end it.
+
+        Raises:
+            BuildError: if the builds were interrupted.
+        """
         running = _Running(pid_file)
         with self._lock:
             if self._interrupted:
@@ -139,18 +143,26 @@ def build(
     log: Path,
     **options: Unpack[BuildOptions],
 ) -> BuildOutcome:
-    """Build `context`, all of which is sent to the engine anew, whatever it was sent before. `log` gets the whole log,
-    and `builds` can end it.
+    """Build the folder `context`. All of it is sent to the engine, even if an earlier build sent the same files.
 
-    In `scratch`, where a store has its temporary folders, the build has one of its own; the next who opens the store
-    removes what a killed process left.
+    Args:
+        endpoint: The engine.
+        context: The build context.
+        builds: The builds that this one is interrupted with.
+        scratch: The store's folder for temporary folders, where the build creates one. If the process is killed, the
+            next one that opens the store removes it.
+        log: The file to write the whole log to.
+        options: How to build.
 
-    Raises `BuildError` with the log's end when the build fails, `EngineError` when the engine does, `StoreError`.
+    Raises:
+        BuildError: if the build fails; the details are the end of its log.
+        EngineError: if the engine fails.
+        StoreError: if `scratch` is not writable.
     """
     output, output_local = options.get("output"), options.get("output_local")
     platform, title = options.get("platform"), options.get("title", "build")
     if (output is None) == (output_local is None):
-        raise ValueError("one of output and output_local must be given")
+        raise ValueError("either output or output_local must be given")
     destination = output or output_local
     assert destination is not None
     if "," in str(destination):
@@ -163,7 +175,7 @@ def build(
         client = _client(endpoint, own)
         arguments: dict[str, Any] = {
             "builder": endpoint.builder,
-            "build_contexts": {name: str(where) for name, where in (options.get("contexts") or {}).items()},
+            "build_contexts": {name: str(source) for name, source in (options.get("contexts") or {}).items()},
             "build_args": dict(options.get("build_args") or {}),
             "file": options.get("dockerfile"),
             "target": options.get("target"),
@@ -176,25 +188,25 @@ def build(
             "stream_logs": True,
             "output": _layout_output(output) if output else {"type": "local", "dest": str(output_local)},
         }
-        _follow(
-            endpoint,
-            lambda: client.buildx.build(context, **arguments),
-            running,
-            log,
-            title,
-            options.get("timeout"),
-            options.get("on_line"),
-        )
+        command = _Command(endpoint=endpoint, running=running, title=title, log=log, on_line=options.get("on_line"))
+        command.follow(lambda: client.buildx.build(context, **arguments), timeout=options.get("timeout"))
     manifest, size = _exported(output, title) if output else (None, 0)
     return BuildOutcome(manifest=manifest, manifest_size=size, seconds=time.monotonic() - begun, log=log)
 
 
 def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int) -> str:
-    """Make `folder` an OCI layout with the one image `manifest` (of `size` bytes) and return the reference that
-    `contexts` of `build` takes.
+    """Make `folder` an OCI layout with one image, and return the reference to it for the `contexts` of `build`.
 
-    `blobs` is the `blobs` folder of the layout that holds the bytes; it is linked, not copied. The image gets a tag
-    because a reference by digest alone breaks in buildx 0.33 and newer.
+    The image has a tag, because a reference by digest alone breaks in buildx 0.33 and newer.
+
+    Args:
+        folder: The folder; it is created if it is missing.
+        blobs: The `blobs` folder of the layout that holds the image. It is linked, not copied.
+        manifest: The image's manifest.
+        size: The manifest's size in bytes.
+
+    Raises:
+        EngineError: if the path contains a colon.
     """
     if ":" in str(folder):
         raise EngineError(f"{folder}: a layout's path must not contain a colon", hint="choose another folder")
@@ -220,10 +232,11 @@ def _layout_output(folder: Path) -> dict[str, str]:
 
 
 def _client(endpoint: Endpoint, scratch: Path) -> python_on_whales.DockerClient:
-    """A client whose buildx has a folder of its own for this one call.
+    """Return a client whose buildx has a folder of its own for this one call.
 
-    BuildKit keeps what a context's *name* last held per node name (`.buildNodeID`) and asks only for files whose size
-    or mtime differ, from whatever folder: without a new name, another derivation's file could be built in.
+    BuildKit remembers, per node name (`.buildNodeID`), what a context of a *name* last held, and asks only for files
+    whose size or mtime differ, whatever folder they come from. Without a new node name, another derivation's file could
+    be built in.
     """
     import python_on_whales
 
@@ -235,87 +248,89 @@ def _client(endpoint: Endpoint, scratch: Path) -> python_on_whales.DockerClient:
     return python_on_whales.DockerClient(client_call=call)
 
 
-def _follow(
-    endpoint: Endpoint,
-    call: Callable[[], Iterator[str]],
-    running: _Running,
-    log: Path,
-    title: str,
-    timeout: float | None,
-    on_line: Callable[[str], None] | None,
-) -> None:
-    """Run the build, copy its lines to `log`, and turn its failure into ours."""
-    from python_on_whales.client_config import ClientNotFoundError
-    from python_on_whales.exceptions import DockerException
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """The docker command of one build: whom it talks to, what ends it, and who gets its output."""
 
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
-    timer = threading.Timer(timeout, running.end, args=(f"gave up after {timeout:g} s",)) if timeout else None
-    lines: Iterator[str] = iter(())
-    try:
-        with log.open("w", encoding="utf-8", errors="replace", buffering=1) as file:
+    endpoint: Endpoint
+    running: _Running
+    title: str
+    log: Path
+    on_line: Callable[[str], None] | None
+
+    def follow(self, start: Callable[[], Iterator[str]], *, timeout: float | None) -> None:
+        """Run the command that `start` starts, copy its output to the log, and convert its failures."""
+        from python_on_whales.client_config import ClientNotFoundError
+        from python_on_whales.exceptions import DockerException
+
+        running = self.running
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        timer = threading.Timer(timeout, running.end, args=(f"timed out after {timeout:g} s",)) if timeout else None
+        lines: Iterator[str] = iter(())
+        try:
+            with self.log.open("w", encoding="utf-8", errors="replace", buffering=1) as file:
+                if timer:
+                    timer.daemon = True
+                    timer.start()
+                lines = start()
+                for line in lines:
+                    file.write(line)
+                    tail.append(line.rstrip("\n"))
+                    if self.on_line:
+                        self.on_line(line.rstrip("\n"))
+        except ClientNotFoundError as error:
+            raise EngineError(f"{self.title}: no `env` command on the PATH", details=str(error)) from error
+        except DockerException as error:
+            raise self._failure(error.return_code, tail) from None
+        except UnicodeDecodeError:
+            # How python-on-whales fails to report a failed build whose log is not all UTF-8
+            raise self._failure(1, tail) from None
+        except BaseException:
+            # Ctrl-C, or a listener that raised: dropping the generator would leave buildx running
+            running.end("interrupted")
+            with contextlib.suppress(DockerException, UnicodeDecodeError):
+                deque(lines, maxlen=0)
+            raise
+        finally:
             if timer:
-                timer.daemon = True
-                timer.start()
-            lines = call()
-            for line in lines:
-                file.write(line)
-                tail.append(line.rstrip("\n"))
-                if on_line:
-                    on_line(line.rstrip("\n"))
-    except ClientNotFoundError as error:
-        raise EngineError(f"{title}: `env` is not on the PATH", details=str(error)) from error
-    except DockerException as error:
-        raise _failure(endpoint, error.return_code, running, tail, log, title) from None
-    except UnicodeDecodeError:
-        # How python-on-whales fails to report a failed build whose log is not all UTF-8
-        raise _failure(endpoint, 1, running, tail, log, title) from None
-    except BaseException:
-        # Ctrl-C, or a listener that raised: dropping the generator would leave buildx running
-        running.end("interrupted")
-        with contextlib.suppress(DockerException, UnicodeDecodeError):
-            deque(lines, maxlen=0)
-        raise
-    finally:
-        if timer:
-            timer.cancel()
-    if running.ended:
-        raise _failure(endpoint, 0, running, tail, log, title)
+                timer.cancel()
+        if running.ended:
+            raise self._failure(0, tail)
 
-
-def _failure(
-    endpoint: Endpoint, code: int, running: _Running, tail: deque[str], log: Path, title: str
-) -> BuildError | EngineError:
-    details = "\n".join(tail)
-    where = f"the full log is {log}"
-    if running.ended:
-        return BuildError(f"{title}: {running.ended}", details=details, hint=where)
-    if code in (_NOT_EXECUTABLE, _NOT_FOUND):
-        return EngineError(f"{title}: {endpoint.docker} cannot be run", details=details)
-    if any(mark in line for line in tail for mark in _LOST):
-        return EngineError(f"{title}: {endpoint.title} went away during the build", details=details, hint=where)
-    if "no space left on device" in details:
-        return BuildError(f"{title}: no space left on device", details=details, hint=f"free some space; {where}")
-    reasons = (line.removeprefix("ERROR: ") for line in reversed(tail) if line.startswith("ERROR: "))
-    reason = next(reasons, f"docker ended with exit code {code}")
-    return BuildError(f"{title}: {reason}", details=details, hint=where)
+    def _failure(self, code: int, tail: deque[str]) -> BuildError | EngineError:
+        title, endpoint = self.title, self.endpoint
+        details = "\n".join(tail)
+        hint = f"see the full log in {self.log}"
+        if self.running.ended:
+            return BuildError(f"{title}: {self.running.ended}", details=details, hint=hint)
+        if code in (_NOT_EXECUTABLE, _NOT_FOUND):
+            return EngineError(f"{title}: cannot run {endpoint.docker}", details=details)
+        if any(mark in line for line in tail for mark in _LOST):
+            return EngineError(f"{title}: lost the connection to {endpoint.title}", details=details, hint=hint)
+        if "no space left on device" in details:
+            hint = f"free disk space on the engine's machine; the full log is {self.log}"
+            return BuildError(f"{title}: no space left on device", details=details, hint=hint)
+        reasons = (line.removeprefix("ERROR: ") for line in reversed(tail) if line.startswith("ERROR: "))
+        reason = next(reasons, f"docker exited with code {code}")
+        return BuildError(f"{title}: {reason}", details=details, hint=hint)
 
 
 def _exported(layout: Path, title: str) -> tuple[Digest, int]:
-    """The image that the build has just put into `layout`'s index."""
+    """Return the digest and size of the manifest that the build has put into the index of `layout`."""
     try:
         manifests = json.loads((layout / "index.json").read_bytes())["manifests"]
         (descriptor,) = manifests
         return parse_digest(descriptor["digest"]), int(descriptor["size"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildError(
-            f"{title}: the engine left no image in {layout}",
+            f"{title}: the engine wrote no image to {layout}",
             details=f"{type(error).__name__}: {error}",
-            hint="the builder must be able to export OCI layouts (containerd image store on)",
+            hint="use a builder that can export OCI layouts, such as Docker with the containerd image store",
         ) from error
 
 
 def _read_pid(file: Path) -> int | None:
-    """The pid in `file`, waiting shortly for a child that is just starting."""
+    """Return the pid in `file`; wait up to 1 s for a child that is starting."""
     deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):

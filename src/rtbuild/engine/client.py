@@ -1,4 +1,4 @@
-"""Talking to a daemon through the Docker SDK, with its failures turned into errors of the engine."""
+"""Connections to a daemon through the Docker SDK, whose failures become errors of the engine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from rtbuild.errors import EngineError
 
 
 @contextlib.contextmanager
-def talk(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
-    """A client, with every failure of the SDK turned into an `EngineError`. `patience` is how many seconds the daemon
-    may be silent."""
+def connect(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
+    """Provide an SDK client until the block ends. `patience` is how many seconds the daemon may be silent.
+
+    Raises:
+        EngineError: if the daemon cannot be reached, refuses a request, or the connection breaks.
+    """
     import requests
 
     client = endpoint.client(timeout=patience)
@@ -23,13 +26,15 @@ def talk(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
         text = error.explanation or str(error)
         raise EngineError(f"{endpoint.title} refused: {str(text).strip()}", details=str(error)) from error
     except (sdk_errors().DockerException, requests.exceptions.RequestException) as error:
-        raise EngineError(f"{endpoint.title} went away", details=str(error)) from error
+        raise EngineError(
+            f"lost the connection to {endpoint.title}", details=str(error), hint="check that its daemon is running"
+        ) from error
     finally:
         client.close()
 
 
 def sdk_errors() -> Any:
-    """The SDK's module of errors, loaded where it is needed first."""
+    """Return the SDK's module of errors, imported on first use because it loads slowly."""
     import docker.errors
 
     return docker.errors

@@ -1,4 +1,4 @@
-"""Containers of an engine, through the Docker SDK: one that runs to its end, and one that runs on while it is used."""
+"""Containers of an engine, through the Docker SDK: run a command to its end, or keep one running while it is used."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from rtbuild.engine.client import sdk_errors, talk
+from rtbuild.engine.client import connect, sdk_errors
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError
 
 _LONGEST_RUN = 86_400.0
-"""Seconds that a command without a timeout may be silent for."""
-_GLANCE = 0.1
+"""Seconds that a command without a timeout may be silent."""
+_POLL_SECONDS = 0.1
 """Seconds between two looks at whether a container still runs."""
-_TOLD = 4000
-"""Characters of its output that an error about a command tells."""
+_OUTPUT_SHOWN = 4000
+"""Characters of a command's output in an error about it."""
 _HEADER = struct.Struct(">BxxxL")
-"""What stands before each piece of output: which stream it is of, and its size."""
+"""The header of each piece of output: its stream, and its size."""
 _STDOUT, _STDERR = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A folder or file of the engine's machine that a container sees at `target`."""
+    """A folder or file of the engine's machine, or a volume, that a container sees at `target`."""
 
     source: Path | str
-    """A text names a volume of the engine, which it makes where there is none, of what the image has at `target`."""
+    """A string names a volume; a missing one is created, with what the image has at `target`."""
     target: str
     read_only: bool = True
 
 
 class ContainerOptions(TypedDict, total=False):
-    """How a container is made; what is left out, or None, is as the image has it."""
+    """How a container is created; an option that is left out or None is as in the image."""
 
     user: str | None
     env: Mapping[str, str] | None
@@ -47,18 +47,18 @@ class ContainerOptions(TypedDict, total=False):
     tmpfs: Mapping[str, str]
     """Empty folders in memory, with their mount options (`{"/tmp": "mode=1777"}`)."""
     network: str
-    """`none`, where nothing is said, or `host`: a private engine has no bridge."""
+    """`none`, the default, or `host`: a private engine has no bridge."""
     workdir: str | None
     entrypoint: Sequence[str] | None
-    """An empty one takes the image's away."""
+    """An empty one removes the image's."""
     read_only: bool
-    """Nothing but mounts can be written to."""
+    """Only mounts are writable."""
     platform: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """How a command ended; the bytes are exactly what it wrote."""
+    """The outcome of a command: its exit code, and exactly the bytes it wrote."""
 
     exit_code: int
     stdout: bytes
@@ -66,30 +66,32 @@ class RunOutcome:
 
     @property
     def text(self) -> str:
-        """Its standard output as text, without the white space at its ends."""
+        """Its standard output as text, without whitespace at the ends."""
         return self.stdout.decode(errors="replace").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container that was started, until `running` removes it. Every method raises `EngineError` where the engine
-    refuses or is gone."""
+    """A started container, until `running` removes it.
+
+    Every method raises `EngineError` if the engine refuses or cannot be reached.
+    """
 
     endpoint: Endpoint
     id: str
     reference: str
-    """The image, as whoever started the container named it."""
+    """The image, as named when the container was started."""
 
     @property
     def exit_code(self) -> int | None:
-        """How its command ended; None while it runs."""
-        with talk(self.endpoint) as client:
+        """The exit code of its command; None while it runs."""
+        with connect(self.endpoint) as client:
             state = client.api.inspect_container(self.id)["State"]
         return None if state["Running"] else int(state["ExitCode"])
 
     def logs(self) -> str:
-        """What its command wrote so far to standard output and standard error, in the order in which it arrived."""
-        with talk(self.endpoint) as client:
+        """Return what its command has written to standard output and standard error, in the order of arrival."""
+        with connect(self.endpoint) as client:
             written: bytes = client.api.logs(self.id, stdout=True, stderr=True)
         return written.decode(errors="replace")
 
@@ -102,13 +104,15 @@ class Container:
         workdir: str | None = None,
         timeout: float | None = None,
     ) -> RunOutcome:
-        """Run a second command in it and wait for its end; user, environment and folder are the container's where they
-        are not given.
+        """Run a second command in it and wait for its end; user, environment and folder are the container's by default.
 
-        A command that takes longer than `timeout` seconds is an `EngineError`, raised when it next writes or has been
-        silent for as long; the engine has no way to end it, so it runs on until the container ends.
+        The engine cannot end a command that takes longer than `timeout` seconds: it runs on until the container ends.
+
+        Raises:
+            EngineError: if the command takes longer than `timeout` seconds, once it writes again or was silent for as
+                long; or if it cannot start.
         """
-        with talk(self.endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
+        with connect(self.endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
             process = client.api.exec_create(
                 self.id, list(command), user=user or "", environment=dict(env or {}), workdir=workdir
             )["Id"]
@@ -117,30 +121,37 @@ class Container:
         return RunOutcome(exit_code=exit_code, stdout=stdout, stderr=stderr)
 
     def start(self) -> None:
-        """Run its command once more, after it ended, with the files that it left."""
-        with talk(self.endpoint) as client:
+        """Run its command again after it ended, with the files that it left."""
+        with connect(self.endpoint) as client:
             client.api.start(self.id)
 
     def signal(self, name: str) -> None:
-        """Send its first process a signal, such as `SIGTERM`."""
-        with talk(self.endpoint) as client:
+        """Send a signal, such as `SIGTERM`, to its first process."""
+        with connect(self.endpoint) as client:
             client.api.kill(self.id, name)
 
     def wait(self, timeout: float) -> int:
-        """Wait for its end and return its exit code; `EngineError` where it still runs after `timeout` seconds."""
+        """Wait for its end and return its exit code.
+
+        Raises:
+            EngineError: if it still runs after `timeout` seconds.
+        """
         deadline = time.monotonic() + timeout
         while (code := self.exit_code) is None:
             if time.monotonic() >= deadline:
                 raise EngineError(
-                    f"{self.reference}: the container did not end within {timeout:g} s", details=self.logs()[-_TOLD:]
+                    f"{self.reference}: the container did not end within {timeout:g} s",
+                    details=self.logs()[-_OUTPUT_SHOWN:],
                 )
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_SECONDS)
         return code
 
     def stop(self, grace: float = 10.0) -> int:
-        """End it as `docker stop` does, with the image's stop signal and, `grace` seconds later, SIGKILL; returns its
-        exit code. One that ended already stays as it is."""
-        with talk(self.endpoint) as client:
+        """Stop it as `docker stop` does: the image's stop signal and, after `grace` seconds, SIGKILL.
+
+        Return its exit code. A container that has ended stays as it is.
+        """
+        with connect(self.endpoint) as client:
             # The engine counts in whole seconds
             client.api.stop(self.id, timeout=math.ceil(grace))
         return self.wait(grace + 10)
@@ -154,13 +165,15 @@ def run(
     timeout: float | None = None,
     **options: Unpack[ContainerOptions],
 ) -> RunOutcome:
-    """Run `command` in a container of an image the engine has, wait for its end, and remove it.
+    """Run `command` in a new container of an image that the engine has, wait for its end, and remove the container.
 
-    `timeout` is in seconds. Nothing is pulled. Raises `EngineError` where the image is missing, the container cannot
-    start, or it takes longer than `timeout`; a command that fails is an outcome, not an error.
+    Nothing is pulled. A command that fails is an outcome, not an error.
+
+    Raises:
+        EngineError: if the image is missing, the container cannot start, or it takes longer than `timeout` seconds.
     """
-    with talk(endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
-        # What it writes is read from the stream; a log on disk would only be a second copy
+    with connect(endpoint, patience=(timeout or _LONGEST_RUN) + 60) as client:
+        # The output is read from the stream; a log on disk would only be a second copy
         container = _create(client, endpoint, reference, command, log="none", **options)
         try:
             return _run_to_end(client, container, timeout, reference)
@@ -172,13 +185,14 @@ def run(
 def running(
     endpoint: Endpoint, reference: str, command: Sequence[str] = (), **options: Unpack[ContainerOptions]
 ) -> Iterator[Container]:
-    """Start `command` in a container of an image the engine has; leaving the block kills and removes it. Whoever wants
-    it to end in order calls `Container.stop` first.
+    """Start `command` in a new container of an image that the engine has; kill and remove it when the block ends.
 
-    Nothing is pulled. Raises `EngineError` where the image is missing or the container cannot start; how the command
-    fares is the caller's to look at.
+    Nothing is pulled. Call `Container.stop` in the block to let the command end in order.
+
+    Raises:
+        EngineError: if the image is missing or the container cannot start.
     """
-    with talk(endpoint) as client:
+    with connect(endpoint) as client:
         container = _create(client, endpoint, reference, command, log="json-file", **options)
         try:
             client.api.start(container)
@@ -188,7 +202,7 @@ def running(
     try:
         yield Container(endpoint=endpoint, id=container, reference=reference)
     finally:
-        with talk(endpoint) as client:
+        with connect(endpoint) as client:
             _remove(client, container)
 
 
@@ -201,7 +215,7 @@ def _create(
     log: str,
     **options: Unpack[ContainerOptions],
 ) -> str:
-    """The id of a new container that is not started yet; `log` is the engine's driver for what it writes."""
+    """Create a container and return its ID; `log` is the engine's log driver."""
     import docker.types
 
     entrypoint = options.get("entrypoint")
@@ -230,12 +244,12 @@ def _create(
             platform=options.get("platform"),
         )
     except sdk_errors().ImageNotFound as error:
-        raise EngineError(f"{endpoint.title} has no image {reference}", hint="load it first") from error
+        raise EngineError(f"{endpoint.title} has no image {reference}", hint="load it there first") from error
     return str(answer["Id"])
 
 
 def _remove(client: Any, container: str) -> None:
-    """Remove a container in whatever state, with its anonymous volumes."""
+    """Remove a container in any state, with its anonymous volumes."""
     with contextlib.suppress(sdk_errors().APIError):
         client.api.remove_container(container, force=True, v=True)
 
@@ -249,7 +263,7 @@ def _run_to_end(client: Any, container: str, timeout: float | None, reference: s
         with contextlib.suppress(sdk_errors().APIError):
             client.api.kill(container)
 
-    # Attached before it starts, so that nothing it writes is missed
+    # Attach before it starts, to miss no output
     streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
     timer = threading.Timer(timeout, kill) if timeout else None
     try:
@@ -264,7 +278,7 @@ def _run_to_end(client: Any, container: str, timeout: float | None, reference: s
     finally:
         if timer:
             timer.cancel()
-        # Its own close() only shuts the connection down, and leaves it open
+        # Its own close() shuts the connection down, but does not close it
         streams._response.close()
     if late.is_set():
         raise _took_too_long(reference, timeout, stdout + stderr)
@@ -272,10 +286,10 @@ def _run_to_end(client: Any, container: str, timeout: float | None, reference: s
 
 
 def _exec(client: Any, process: str, timeout: float | None, reference: str) -> tuple[bytes, bytes]:
-    """Start a second command in a container, and return what it writes until it ends.
+    """Start a second command in a container and return what it writes until it ends.
 
-    The SDK's own way takes the connection over with the answer's headers, and loses what the command wrote before they
-    were read; a plain answer that ends with the connection has no such gap.
+    The SDK's own function upgrades the connection, and loses what the command wrote before the headers were read. A
+    plain answer that ends with the connection has no such gap.
     """
     import urllib3.exceptions
 
@@ -287,7 +301,7 @@ def _exec(client: Any, process: str, timeout: float | None, reference: str) -> t
         address, json={"Detach": False, "Tty": False}, stream=True, timeout=timeout or _LONGEST_RUN
     ) as answer:
         if not answer.ok:
-            raise EngineError(f"{reference}: the command cannot be started", details=answer.text)
+            raise EngineError(f"{reference}: cannot start the command", details=answer.text)
         try:
             while not late and (header := answer.raw.read(_HEADER.size)):
                 stream, size = _HEADER.unpack(header)
@@ -304,5 +318,5 @@ def _exec(client: Any, process: str, timeout: float | None, reference: str) -> t
 def _took_too_long(reference: str, timeout: float | None, written: bytes | bytearray) -> EngineError:
     return EngineError(
         f"{reference}: the command did not end within {timeout:g} s",
-        details=written.decode(errors="replace")[-_TOLD:],
+        details=written.decode(errors="replace")[-_OUTPUT_SHOWN:],
     )

@@ -1,4 +1,4 @@
-"""Unpacking .debs without dpkg."""
+"""Unpack .debs without dpkg."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from rtbuild.formats.deb import data_tar
 
 
 def unpack_deb(deb: Path, root: Path) -> None:
-    """Unpack the files of `deb` below `root`, owned by the caller's user, without running any of its scripts.
+    """Unpack the files of `deb` into `root`, owned by the current user, without running any of its scripts.
 
-    Raises `IntegrityError` where the file is no .deb or holds a path outside of its root, `OSError` where it cannot be
-    written.
+    Raises:
+        IntegrityError: if the file is not a .deb, or holds a path outside its root.
+        OSError: if a file cannot be written.
     """
     try:
         with deb.open("rb") as stream:
-            pieces = data_tar(stream)
-            with tarfile.open(fileobj=cast(IO[bytes], _Reader(pieces)), mode="r|") as tar:
+            chunks = data_tar(stream)
+            with tarfile.open(fileobj=cast(IO[bytes], _ChunkReader(chunks)), mode="r|") as tar:
                 tar.extractall(root, filter="tar")
-            # What follows the end of the tar: is the member whole?
-            deque(pieces, maxlen=0)
+            # Read on after the end of the tar, to find out whether the member is complete
+            deque(chunks, maxlen=0)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise IntegrityError(f"{deb.name} is not a Debian package that can be unpacked: {error}") from error
+        raise IntegrityError(f"{deb.name}: cannot be unpacked as a Debian package: {error}") from error
 
 
-class _Reader:
-    """Pieces of bytes as a file, as far as `tarfile` needs one."""
+class _ChunkReader:
+    """Chunks of bytes as a file, as far as `tarfile` needs one."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._held = bytearray()
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._buffer = bytearray()
 
     def read(self, size: int) -> bytes:
-        while len(self._held) < size and (piece := next(self._pieces, None)) is not None:
-            self._held += piece
-        content = bytes(self._held[:size])
-        del self._held[:size]
+        while len(self._buffer) < size and (chunk := next(self._chunks, None)) is not None:
+            self._buffer += chunk
+        content = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return content

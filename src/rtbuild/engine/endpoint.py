@@ -1,4 +1,4 @@
-"""Where an engine answers and how its command line is called."""
+"""The address of an engine, and how its command line is called."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 CLEARED = (
-    "SOURCE_DATE_EPOCH",  # buildx forwards it by itself; a layer's time comes from the lock
+    "SOURCE_DATE_EPOCH",  # buildx forwards it; a layer's time comes from the lock
     "BUILDX_BUILDER",
-    "BUILDX_GIT_LABELS",  # would put labels about the caller's checkout into the image config
+    "BUILDX_GIT_LABELS",  # would put labels about the user's checkout into the image config
     "DOCKER_CONTEXT",
     "DOCKER_HOST",
     "DOCKER_DEFAULT_PLATFORM",
 )
-"""Variables of the caller that must not reach docker: what they say is given as options, or must not count."""
+"""Variables of the user that must not reach docker: options replace them, or they must not count."""
 
-_PROBE_SECONDS = 60
+_ASK_SECONDS = 60
+_START = "start the Docker daemon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A docker command line and the daemon it speaks to.
-
-    `host` is the daemon's address as `docker --host` takes it, None for docker's own default. `tls` is a folder with
-    `ca.pem`, `cert.pem` and `key.pem`. `config` is the folder that DOCKER_CONFIG would name, None for the user's own.
-    `builder` is a buildx builder, None for the current one. `title` names the engine in messages.
-    """
+    """A docker command and the daemon that it talks to."""
 
     docker: Path
+    """The docker command."""
     host: str | None = None
+    """The daemon's address as for `docker --host`; None for docker's own default."""
     tls: Path | None = None
+    """A folder with `ca.pem`, `cert.pem` and `key.pem`."""
     config: Path | None = None
+    """The folder for DOCKER_CONFIG; None for the user's own."""
     builder: str | None = None
+    """A buildx builder; None for the current one."""
     title: str = "Docker"
+    """The engine's name in messages."""
 
     def command(self) -> list[str]:
-        """The docker command with everything that says where the daemon is."""
+        """Return the docker command with the options that select the daemon."""
         options = ["--config", str(self.config)] if self.config else []
         if self.host:
             options += ["--host", self.host]
@@ -55,17 +57,21 @@ class Endpoint:
         return [str(self.docker), *options]
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a short docker command and return what it said, whatever its exit code. Raises `EngineError`."""
+        """Run a short docker command and return what it wrote, whatever its exit code; see `ask`."""
         return ask([*self.command(), *arguments], title=self.title)
 
     def client(self, *, timeout: float = 600) -> DockerClient:
-        """A Docker SDK client of the daemon; raises `EngineError` where it does not answer. `timeout` is in seconds."""
+        """Return a Docker SDK client of the daemon. `timeout` is in seconds.
+
+        Raises:
+            EngineError: if the daemon does not answer.
+        """
         import docker
         from docker.errors import DockerException
 
         socket = Path((self.host or "").removeprefix("unix://"))
         if self.host and self.host.startswith("unix://") and not answers(socket):
-            raise EngineError(f"{self.title} does not answer", details=f"nobody answers at {socket}")
+            raise EngineError(f"{self.title} does not answer", details=f"no answer at {socket}", hint=_START)
         tls = None
         if self.tls:
             pair = (str(self.tls / "cert.pem"), str(self.tls / "key.pem"))
@@ -74,11 +80,11 @@ class Endpoint:
         try:
             return docker.DockerClient(base_url=self.host, tls=tls, use_ssh_client=ssh, timeout=timeout, version="auto")
         except DockerException as error:
-            raise EngineError(f"{self.title} does not answer", details=str(error)) from error
+            raise EngineError(f"{self.title} does not answer", details=str(error), hint=_START) from error
 
 
 def environment() -> list[str]:
-    """The `env` call that keeps the caller's variables away from docker."""
+    """Return the `env` command that keeps the user's variables away from docker."""
     words = ["env"]
     for name in CLEARED:
         words += ["-u", name]
@@ -87,7 +93,11 @@ def environment() -> list[str]:
 
 
 def ask(command: list[str], *, title: str) -> subprocess.CompletedProcess[str]:
-    """Run a short command of docker's; raises `EngineError` where it cannot run or takes too long."""
+    """Run a short docker command and return what it wrote, whatever its exit code. `title` is the engine's name.
+
+    Raises:
+        EngineError: if the command cannot run or takes too long.
+    """
     try:
         return subprocess.run(
             [*environment(), *command],
@@ -95,19 +105,21 @@ def ask(command: list[str], *, title: str) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PROBE_SECONDS,
+            timeout=_ASK_SECONDS,
             check=False,
         )
     except OSError as error:
-        raise EngineError(f"{title}: {command[0]} cannot be run", details=str(error)) from error
+        raise EngineError(f"{title}: cannot run {command[0]}", details=str(error)) from error
     except subprocess.TimeoutExpired as error:
         raise EngineError(
-            f"{title} gave no answer in {_PROBE_SECONDS} s", details=" ".join(command), hint="restart the Docker daemon"
+            f"{title} did not answer within {_ASK_SECONDS} s",
+            details=" ".join(command),
+            hint="restart the Docker daemon",
         ) from error
 
 
 def as_mapping(text: str) -> dict[str, Any]:
-    """The JSON object in what a docker command said; empty where it is none."""
+    """Return the JSON object in the output of a docker command; empty if it holds none."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A usable engine: one that was looked at and found new enough."""
+"""A usable engine: probed, and found new enough."""
 
 from __future__ import annotations
 
@@ -21,53 +21,65 @@ from rtbuild.platform import Platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A daemon whose BuildKit rtbuild drives. `platforms` are those it can run programs of, as OCI spells them."""
+    """A daemon with a BuildKit to build with, images, and containers of them."""
 
     endpoint: Endpoint
     versions: EngineVersions
     driver: str
     """buildx's driver of the builder: `docker` for the daemon's own BuildKit."""
     platforms: tuple[str, ...]
+    """The platforms whose programs it can run, as OCI spells them."""
     scratch: Path
-    """Where builds have folders of their own while they run."""
+    """Where builds have their temporary folders."""
     private: bool = False
+    """It is a private engine of rtbuild."""
     builds: Builds = field(default_factory=Builds, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.endpoint.title} ({self.versions})"
 
     def require_platform(self, platform: Platform) -> None:
-        """Raises `EngineError` with the command that mends it where the engine cannot run programs of `platform`."""
+        """Check that the engine can run programs for `platform`.
+
+        Raises:
+            EngineError: if it cannot; the hint has the commands that install an emulator.
+        """
         if platform.name in self.platforms:
             return
+        supported = ", ".join(self.platforms)
         raise EngineError(
-            f"{self.endpoint.title} cannot run programs of {platform}",
-            details=f"it can run {', '.join(self.platforms) or 'nothing it tells of'}",
-            hint="give the engine's machine an emulator: `apt-get install qemu-user-static binfmt-support`; where no "
-            "systemd runs, also `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` and "
+            f"{self.endpoint.title} cannot run programs for {platform}",
+            details=f"it supports {supported}" if supported else "it reports no supported platforms",
+            hint="install an emulator on the engine's machine: `apt-get install qemu-user-static binfmt-support`; "
+            "without systemd, also `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` and "
             f"`cat /usr/lib/binfmt.d/qemu-{platform.machine}.conf > /proc/sys/fs/binfmt_misc/register`",
         )
 
     def build(self, context: Path, *, log: Path, **options: Unpack[BuildOptions]) -> BuildOutcome:
-        """See `rtbuild.engine.build.build`; raises `EngineError` for a platform that the engine cannot run."""
+        """Build the folder `context`; see `rtbuild.engine.build.build`.
+
+        Raises:
+            EngineError: if the engine cannot run programs for the platform, or fails.
+            BuildError: if the build fails.
+        """
         if (platform := options.get("platform")) is not None:
             self.require_platform(platform)
         return build(self.endpoint, context, builds=self.builds, scratch=self.scratch, log=log, **options)
 
     def interrupt(self) -> int:
-        """End the builds of this value, from any thread; it begins no more. See `rtbuild.engine.build.Builds`."""
+        """End the running builds and refuse new ones; return how many were running. Any thread may call it."""
         return self.builds.interrupt()
 
     def load(self, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
-        """See `rtbuild.engine.images.load`."""
+        """Load an image of an OCI layout and return the engine's ID of it; see `rtbuild.engine.images.load`."""
         return images.load(self.endpoint, layout, names, manifest=manifest)
 
     def inspect(self, reference: str) -> ImageFacts | None:
-        """See `rtbuild.engine.images.inspect`."""
+        """Return what the engine reports about an image by name or ID; None if it does not have it."""
         return images.inspect(self.endpoint, reference)
 
     def remove_image(self, reference: str) -> None:
-        """See `rtbuild.engine.images.remove_image`."""
+        """Remove an image by name or ID; do nothing if the engine does not have it."""
         images.remove_image(self.endpoint, reference)
 
     def run(
@@ -78,11 +90,11 @@ class Engine:
         timeout: float | None = None,
         **options: Unpack[ContainerOptions],
     ) -> RunOutcome:
-        """See `rtbuild.engine.containers.run`."""
+        """Run `command` in a container of an image until it ends; see `rtbuild.engine.containers.run`."""
         return containers.run(self.endpoint, reference, command, timeout=timeout, **options)
 
     def running(
         self, reference: str, command: Sequence[str] = (), **options: Unpack[ContainerOptions]
     ) -> AbstractContextManager[Container]:
-        """See `rtbuild.engine.containers.running`."""
+        """Run `command` in a container of an image until the block ends; see `rtbuild.engine.containers.running`."""
         return containers.running(self.endpoint, reference, command, **options)

@@ -1,4 +1,4 @@
-"""Images inside an engine, through the Docker SDK: load, inspect, remove."""
+"""Images of an engine, through the Docker SDK: load, inspect, remove."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Digest, parse_digest
-from rtbuild.engine.client import sdk_errors, talk
+from rtbuild.engine.client import connect, sdk_errors
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError
 from rtbuild.oci.layout import Layout, read_stored_image
@@ -18,44 +18,59 @@ from rtbuild.oci.transfer import image_tar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What an engine knows of an image. `id` is the engine's own id: with the containerd image store, the digest of the
-    manifest (or index) that was loaded, not of the config. `layers` are the uncompressed digests, bottom first."""
+    """What an engine reports about an image."""
 
     id: Digest
+    """The engine's ID. With the containerd image store it is the digest of the loaded manifest (or index)."""
     names: tuple[str, ...]
     platform: str
     layers: tuple[Digest, ...]
+    """The uncompressed digests, bottom first."""
     config: Mapping[str, Any]
     size: int
 
 
 def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
-    """Load the image `manifest` of the OCI layout `layout` under `names`, and return the engine's id of it.
+    """Load an image of the OCI layout `layout` and return the engine's ID of it.
 
-    `manifest` may be left out where the layout's index lists one image. The bytes go to the engine as they are read: no
-    copy is made, and each blob is checked. Names are what `docker tag` takes. Raises `StoreError`, `IntegrityError`,
-    `EngineError`."""
+    The blobs are checked while they are read and sent; no copy is made.
+
+    Args:
+        endpoint: The engine.
+        layout: The folder of the layout.
+        names: The names of the image in the engine, as for `docker tag`.
+        manifest: The image; by default the only one in the layout's index.
+
+    Raises:
+        StoreError: if the layout cannot be read.
+        IntegrityError: if a blob is damaged.
+        EngineError: if the engine cannot load the image.
+    """
     if not names:
         raise ValueError("an image must be loaded under a name")
     stored = Layout.open(layout)
     image = read_stored_image(stored, manifest)
-    with talk(endpoint) as client:
+    with connect(endpoint) as client:
         answers = list(client.api.load_image(image_tar(stored, image.manifest, names)))
-        if faults := [str(answer["error"]) for answer in answers if "error" in answer]:
-            raise EngineError(f"{endpoint.title} cannot load {names[0]}", details="\n".join(faults))
+        if errors := [str(answer["error"]) for answer in answers if "error" in answer]:
+            raise EngineError(f"{endpoint.title} cannot load {names[0]}", details="\n".join(errors))
         try:
             return parse_digest(client.api.inspect_image(full_reference(names[0]))["Id"])
         except sdk_errors().ImageNotFound as error:
             raise EngineError(
-                f"{endpoint.title} loaded {names[0]}, but does not know it",
+                f"{endpoint.title} loaded {names[0]}, but does not have it",
                 details="\n".join(map(str, answers)),
                 hint="turn the containerd image store on",
             ) from error
 
 
 def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:
-    """What the engine knows of an image by name or id; None where it has none. Raises `EngineError`."""
-    with talk(endpoint) as client:
+    """Return what the engine reports about an image by name or ID; None if it does not have it.
+
+    Raises:
+        EngineError: if the engine cannot be reached.
+    """
+    with connect(endpoint) as client:
         try:
             facts = client.api.inspect_image(reference)
         except sdk_errors().ImageNotFound:
@@ -71,9 +86,12 @@ def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:
 
 
 def remove_image(endpoint: Endpoint, reference: str) -> None:
-    """Remove an image by name or id, even one that has other names; no error where there is none. Raises
-    `EngineError`."""
-    with talk(endpoint) as client:
+    """Remove an image by name or ID, even if it has other names; do nothing if the engine does not have it.
+
+    Raises:
+        EngineError: if the engine cannot be reached.
+    """
+    with connect(endpoint) as client:
         try:
             client.api.remove_image(reference, force=True)
         except sdk_errors().ImageNotFound:

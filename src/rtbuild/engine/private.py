@@ -1,9 +1,17 @@
-"""A private Docker daemon from locked Debian packages, unpacked into a folder with its own socket, data and
-configuration.
+"""A private Docker daemon from locked Debian packages, which are unpacked into a folder and not installed.
 
-Nothing is installed: removing the folder of a stopped engine removes the engine. Inside `<folder>/<name>/`:
-`root/` the unpacked packages, `config/` what DOCKER_CONFIG names, `data/` images and build cache, `exec/` the running
-daemon's state, `docker.sock`, `dockerd.pid`, `dockerd.log`, `unpacked` (the digest of the packages in `root/`).
+Removing the folder of a stopped engine removes the engine. `<engine_dir>/<name>/` holds:
+
+| path                         | content                                           |
+|------------------------------|---------------------------------------------------|
+| `root/`                      | the unpacked packages                             |
+| `unpacked`                   | the digest of the packages in `root/`             |
+| `config/`                    | the folder for DOCKER_CONFIG                      |
+| `daemon.json`, `dockerd.log` | the daemon's settings and its log                 |
+| `data/`                      | images and build cache                            |
+| `exec/`                      | state of the running daemon                       |
+| `docker.sock`, `dockerd.pid` | the daemon's socket and pid                       |
+| `lock`                       | held by the process that starts or stops it       |
 """
 
 from __future__ import annotations
@@ -15,13 +23,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Sha256, canonical_json, sha256_bytes
-from rtbuild.engine import daemon
+from rtbuild.engine.daemon import Daemon
 from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.ping import answers
@@ -36,67 +44,76 @@ _PLUGIN = "usr/libexec/docker/cli-plugins/docker-buildx"
 _PROGRAMS = ("usr/sbin/dockerd", "usr/bin/docker", "usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", _PLUGIN)
 _RUNC = ("usr/sbin/runc", "usr/bin/runc")
 _LONGEST_SOCKET = 107
-"""Bytes that a Unix socket's path may have (unix(7), without the final zero)."""
-
-Packages = Mapping[Sha256, Path] | Callable[[Sha256], Path]
-"""Where the verified bytes of each locked package are."""
+"""Maximum length of a Unix socket's path in bytes (unix(7), without the final zero)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """What is known of a private engine. `pid` is None unless it runs; `packages` is the digest of the locked packages
-    in it, None where nothing is unpacked. `host` and `config` are for DOCKER_HOST and DOCKER_CONFIG, to use it by
-    hand."""
+    """The state of a private engine. To use it by hand, set DOCKER_HOST to `host` and DOCKER_CONFIG to `config`."""
 
     name: str
     folder: Path
     running: bool
     pid: int | None
+    """The daemon's process; None unless it runs."""
     host: str
     config: Path
     docker: Path
+    """The engine's own docker command."""
     log: Path
     packages: Sha256 | None
+    """The digest of the packages that are unpacked; None if there are none. See `packages_digest`."""
 
     def endpoint(self) -> Endpoint:
-        """How to speak to it."""
+        """Return how to talk to the engine."""
         title = f"the private engine {self.name!r}"
         return Endpoint(docker=self.docker, host=self.host, config=self.config, builder="default", title=title)
 
 
-def start_engine(
+def start(
     lock: EngineLock,
-    packages: Packages,
+    find_package: Callable[[Sha256], Path],
     folder: Path,
     *,
     name: str = DEFAULT_NAME,
     progress: Progress | None = None,
     timeout: float = 60.0,
 ) -> EngineStatus:
-    """Have the engine `name` of `folder` running from the packages of `lock`, and return once it answers.
+    """Start a private engine from the packages of its lock, and return once it answers.
 
-    One that runs from them already is left alone; one from other packages is stopped and unpacked anew (its images and
-    cache stay). Leftovers of a killed one are cleaned away. `timeout` is in seconds.
+    An engine that runs from these packages is left alone. One that runs from other packages is stopped, unpacked again
+    and started; its images and cache stay. What a killed engine left behind is cleaned up.
 
-    Raises `EngineError`, with the end of the daemon's log where it would not start; `IntegrityError` for a broken
-    package.
+    Args:
+        lock: The engine's lock.
+        find_package: Returns the verified file of a locked package.
+        folder: The folder of the private engines, `Settings.engine_dir`.
+        name: The engine's name.
+        progress: Who is told about the work; nobody by default.
+        timeout: How many seconds the daemon may take until it answers.
+
+    Raises:
+        EngineError: if this machine or user cannot run the engine, or it does not start; the details are the end of
+            the daemon's log.
+        IntegrityError: if a package is damaged.
     """
     progress = progress or Silent()
     require_host(lock)
     home = _home(folder, name)
+    daemon = _daemon(home)
     with _locked(home):
-        wanted = packages_digest(lock.debs)
-        status = _status(home, name)
-        if status.packages == wanted and status.running and answers(_places(home).socket):
-            return status
+        digest = packages_digest(lock.debs)
+        before = _status(home, name)
+        if before.packages == digest and before.running and answers(daemon.socket):
+            return before
         task = f"engine {name}"
         progress.begin(task)
         try:
-            _places(home).clean()
-            if status.packages != wanted:
-                _unpack(lock, packages, home, wanted, progress)
+            daemon.clean()
+            if before.packages != digest:
+                _unpack(lock, find_package, home, progress)
             _configure(home)
-            _places(home).launch(timeout=timeout)
+            daemon.launch(timeout=timeout)
         except BaseException:
             progress.end(task, "failed")
             raise
@@ -104,53 +121,65 @@ def start_engine(
         return _status(home, name)
 
 
-def engine_status(folder: Path, name: str = DEFAULT_NAME) -> EngineStatus:
-    """What is known of the engine `name` of `folder`, whether it exists or not. Quick, and changes nothing."""
+def status(folder: Path, name: str = DEFAULT_NAME) -> EngineStatus:
+    """Return the state of the private engine `name` in `folder`, whether it exists or not. Changes nothing.
+
+    Raises:
+        EngineError: if the name is not valid.
+    """
     return _status(_home(folder, name), name)
 
 
-def stop_engine(folder: Path, name: str = DEFAULT_NAME) -> EngineStatus:
-    """End the engine `name` of `folder` and everything it started; its images and cache stay. Raises `EngineError`."""
+def stop(folder: Path, name: str = DEFAULT_NAME) -> EngineStatus:
+    """Stop the private engine `name` in `folder` and everything that it started. Its images and cache stay.
+
+    Raises:
+        EngineError: if the user is not root, the name is not valid, or a process does not end.
+    """
     home = _home(folder, name)
     if not home.is_dir():
         return _status(home, name)
     if os.geteuid() != 0:
-        raise EngineError("only root can stop a private engine", hint=f"run `sudo rtbuild engine stop` for {home}")
+        raise EngineError("only root can stop a private engine", hint="run the command with sudo")
     with _locked(home):
-        _places(home).clean()
+        _daemon(home).clean()
         return _status(home, name)
 
 
 def packages_digest(packages: Iterable[DebArtifact]) -> Sha256:
-    """The identity of what an engine is unpacked from: the packages of its lock, whatever else that says."""
+    """Return the identity of the packages of an engine, whatever else its lock says."""
     return sha256_bytes(canonical_json(sorted([deb.name, deb.version, deb.sha256] for deb in packages)))
+
+
+def require_host(lock: EngineLock) -> None:
+    """Check that this machine and this user can run the engine of `lock`.
+
+    Raises:
+        EngineError: if not.
+    """
+    if sys.platform != "linux":
+        raise EngineError("a private engine needs Linux", hint="install Docker, or use another machine's (DOCKER_HOST)")
+    if lock.platform != host_platform():
+        raise EngineError(
+            f"the lock of engine {lock.engine!r} is for {lock.platform}, but this machine is {host_platform()}",
+            hint=f"lock the engine for this machine: rtbuild engine lock --name {lock.engine}",
+        )
+    if os.geteuid() != 0:
+        raise EngineError(
+            "a private engine needs root to mount file systems and to start containers",
+            hint="run the command with sudo, or choose an existing Docker (DOCKER_HOST, DOCKER_CONTEXT, --builder)",
+        )
 
 
 def _home(folder: Path, name: str) -> Path:
     if not name or name.startswith(".") or "/" in name:
-        raise EngineError(f"an engine cannot be called {name!r}", hint="use letters, digits and dashes")
+        raise EngineError(f"invalid engine name {name!r}", hint="use letters, digits and dashes")
     return folder.resolve() / name
 
 
-def require_host(lock: EngineLock) -> None:
-    """Raise `EngineError` where this machine and this user cannot start an engine from `lock`."""
-    if sys.platform != "linux":
-        raise EngineError("a private engine needs Linux", hint="install Docker, and give its address in DOCKER_HOST")
-    if lock.platform != host_platform():
-        raise EngineError(
-            f"the engine lock {lock.engine} is for {lock.platform}, this machine is {host_platform()}",
-            hint="lock the engine for this machine's platform",
-        )
-    if os.geteuid() != 0:
-        raise EngineError(
-            "a private engine needs root, for it mounts file systems and starts containers",
-            hint="run `sudo rtbuild engine start`, or name an existing Docker (DOCKER_HOST, DOCKER_CONTEXT, --builder)",
-        )
-
-
 def _status(home: Path, name: str) -> EngineStatus:
-    places = _places(home)
-    pid = places.daemon_pid()
+    daemon = _daemon(home)
+    pid = daemon.daemon_pid()
     try:
         digest: Sha256 | None = Sha256((home / "unpacked").read_text().strip())
     except OSError:
@@ -160,20 +189,20 @@ def _status(home: Path, name: str) -> EngineStatus:
         folder=home,
         running=pid is not None,
         pid=pid,
-        host=f"unix://{places.socket}",
-        config=home / "config",
+        host=f"unix://{daemon.socket}",
+        config=daemon.config,
         docker=home / "root/usr/bin/docker",
-        log=places.log,
+        log=daemon.log,
         packages=digest,
     )
 
 
-def _places(home: Path) -> daemon.DaemonPaths:
-    """Where the daemon of `home` has its things. A folder too deep for names of sockets gets a short one below /run."""
+def _daemon(home: Path) -> Daemon:
+    """Return the daemon of the folder `home`. A path that is too long for sockets is replaced by one below /run."""
     runtime = home
     if len(os.fsencode(home / "exec/containerd/containerd-debug.sock.ttrpc")) > _LONGEST_SOCKET:
         runtime = Path("/run/rtbuild") / hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return daemon.DaemonPaths(
+    return Daemon(
         root=home / "root",
         config=home / "config",
         data=home / "data",
@@ -187,46 +216,50 @@ def _places(home: Path) -> daemon.DaemonPaths:
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Let one process at a time start or stop an engine."""
+    """Let one process at a time start or stop the engine."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         file = (home / "lock").open("a")
     except OSError as error:
-        raise EngineError(f"{home} cannot be used for an engine", details=str(error)) from error
+        raise EngineError(
+            f"cannot write to the engine's folder {home}", details=str(error), hint="check the folder's permissions"
+        ) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _unpack(lock: EngineLock, packages: Packages, home: Path, digest: Sha256, progress: Progress) -> None:
-    """Unpack into a new root, then put it in the place of the old one."""
-    find = packages if callable(packages) else packages.__getitem__
-    fresh = home / "root.new"
+def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path, progress: Progress) -> None:
+    """Unpack the packages into a new root, then replace the old one."""
+    new_root = home / "root.new"
     (home / "unpacked").unlink(missing_ok=True)
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
+    shutil.rmtree(new_root, ignore_errors=True)
+    new_root.mkdir()
     task = f"unpack engine {lock.engine}"
     progress.begin(task, total=len(lock.debs), unit="packages")
 
-    def unpack_one(sha256: Sha256) -> None:
-        unpack_deb(find(sha256), fresh)
+    def unpack(deb: DebArtifact) -> None:
+        file = find_package(deb.sha256)
+        if not file.is_file():
+            raise EngineError(f"engine {lock.engine!r}: {deb.filename} is missing", hint="fetch the engine's packages")
+        unpack_deb(file, new_root)
         progress.advance(task)
 
     try:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            list(pool.map(unpack_one, (deb.sha256 for deb in lock.debs)))
-        _require_programs(fresh, lock)
+            list(pool.map(unpack, lock.debs))
+        _require_programs(new_root, lock)
     except BaseException as error:
         progress.end(task, "failed")
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new_root, ignore_errors=True)
         if isinstance(error, OSError):
-            raise EngineError(f"the engine cannot be unpacked into {home}", details=str(error)) from error
-        if isinstance(error, KeyError):
-            raise EngineError(f"engine {lock.engine}: a package was not fetched", details=str(error)) from error
+            raise EngineError(
+                f"cannot unpack the engine into {home}", details=str(error), hint="check its space and permissions"
+            ) from error
         raise
     shutil.rmtree(home / "root", ignore_errors=True)
-    fresh.rename(home / "root")
-    (home / "unpacked").write_text(f"{digest}\n")
+    new_root.rename(home / "root")
+    (home / "unpacked").write_text(f"{packages_digest(lock.debs)}\n")
     progress.end(task, "unpacked")
 
 
@@ -236,17 +269,17 @@ def _require_programs(root: Path, lock: EngineLock) -> None:
         missing.append(_RUNC[0])
     if missing:
         raise EngineError(
-            f"the engine lock {lock.engine} lacks programs that an engine needs",
+            f"engine {lock.engine!r}: its packages lack programs that an engine needs",
             details="\n".join(missing),
-            hint="its recipe must name docker.io, docker-cli, containerd, docker-buildx, runc and libseccomp2",
+            hint="name docker.io, docker-cli, containerd, docker-buildx, runc and libseccomp2 in its recipe",
         )
 
 
 def _configure(home: Path) -> None:
-    """Write the daemon's settings and a DOCKER_CONFIG folder in which buildx is the only plugin."""
+    """Write the daemon's settings, and a DOCKER_CONFIG folder with buildx as its only plugin."""
     settings = {
         "features": {"containerd-snapshotter": True},
-        # Contexts are sent anew with every build, so what a former one left is of no use
+        # Each build sends its contexts again, so those of earlier builds are of no use
         "builder": {
             "gc": {
                 "enabled": True,
@@ -265,4 +298,6 @@ def _configure(home: Path) -> None:
         plugin.unlink(missing_ok=True)
         plugin.symlink_to(home / "root" / _PLUGIN)
     except OSError as error:
-        raise EngineError(f"the engine in {home} cannot be configured", details=str(error)) from error
+        raise EngineError(
+            f"cannot configure the engine in {home}", details=str(error), hint="check the folder's permissions"
+        ) from error

@@ -1,4 +1,4 @@
-"""Processes and mounts of Linux, read from /proc: whose they are, and ending them by pid."""
+"""Linux processes and mounts, read from /proc: find those of an engine, and end them by pid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DELETED = " (deleted)"
 
 
 def executable(pid: int) -> Path | None:
-    """The program that `pid` runs; None where there is no such process, it is a zombie, or it is another user's."""
+    """Return the program that `pid` runs; None if the process is gone, a zombie, or owned by another user."""
     try:
         target = (_PROC / str(pid) / "exe").readlink()
     except OSError:
@@ -25,8 +25,10 @@ def executable(pid: int) -> Path | None:
 
 
 def runs(pid: int, program: Path) -> bool:
-    """Whether `pid` is a living process of exactly this program file. Of another user's process only the command line
-    can be seen, which is then believed."""
+    """Return whether `pid` is a living process of exactly this program file.
+
+    For a process of another user only the command line is visible; then that decides.
+    """
     try:
         (_PROC / str(pid) / "exe").readlink()
     except PermissionError:
@@ -38,8 +40,10 @@ def runs(pid: int, program: Path) -> bool:
 
 
 def start_time(pid: int) -> int | None:
-    """When `pid` started, in clock ticks since boot; None where there is no such process or it is a zombie. With the
-    pid it names a process for good, whatever program it becomes."""
+    """Return when `pid` started, in clock ticks since boot; None if the process is gone or a zombie.
+
+    Pid and start time together identify a process, whatever program it runs later.
+    """
     try:
         fields = _stat(pid)
         return None if fields[0] == "Z" else int(fields[19])
@@ -48,25 +52,27 @@ def start_time(pid: int) -> int | None:
 
 
 def processes_below(folder: Path) -> tuple[int, ...]:
-    """Processes whose program file lies in `folder`."""
+    """Return the processes whose program file is in `folder`."""
     return tuple(pid for pid in _pids() if (program := executable(pid)) and program.is_relative_to(folder))
 
 
 def processes_rooted_in(folder: Path) -> tuple[int, ...]:
-    """Processes in containers whose root file system is stored in `folder` (an overlay's upper directory)."""
-    found = []
+    """Return the processes in containers whose root file system (the overlay's upper directory) is in `folder`."""
+    rooted = []
     for pid in _pids():
         with contextlib.suppress(OSError):
             for line in (_PROC / str(pid) / "mountinfo").read_text(errors="surrogateescape").splitlines():
                 fields = line.split(" ")
                 if fields[4] == "/" and f"upperdir={folder}/" in _unescape(line):
-                    found.append(pid)
-    return tuple(found)
+                    rooted.append(pid)
+    return tuple(rooted)
 
 
 def end_processes(pids: Iterable[int], *, grace: float) -> None:
-    """Ask processes to end, wait up to `grace` seconds, then kill the rest. A pid that passes to another process
-    meanwhile is left alone."""
+    """Send SIGTERM, wait up to `grace` seconds, then send SIGKILL to the rest.
+
+    A pid that another process gets in the meantime is left alone.
+    """
     started = {pid: start_time(pid) for pid in pids}
     remaining = [pid for pid, start in started.items() if start is not None]
     for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
@@ -83,9 +89,9 @@ def end_processes(pids: Iterable[int], *, grace: float) -> None:
 
 
 def end_family(pid: int, *, grace: float) -> None:
-    """Ask `pid`, a child of ours, and everything below it to end; after `grace` seconds kill what is left."""
+    """End `pid`, a child of this process, and all its descendants; after `grace` seconds kill the rest."""
     if not (_PROC / "self").exists():
-        # Not Linux: docker passes the signal on to its plugin
+        # Not Linux: docker forwards the signal to its plugin
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         return
@@ -93,43 +99,51 @@ def end_family(pid: int, *, grace: float) -> None:
 
 
 def descendants(pid: int) -> tuple[int, ...]:
-    """The children of `pid`, their children, and so on; empty where there is no /proc."""
+    """Return the children of `pid`, their children, and so on; empty if there is no /proc."""
     children: dict[int, list[int]] = {}
-    for one in _pids():
+    for child in _pids():
         with contextlib.suppress(OSError, ValueError, IndexError):
-            children.setdefault(int(_stat(one)[1]), []).append(one)
-    found: list[int] = []
+            children.setdefault(int(_stat(child)[1]), []).append(child)
+    family: list[int] = []
     queue = [pid]
     while queue:
         below = children.get(queue.pop(), [])
-        found += below
+        family += below
         queue += below
-    return tuple(found)
+    return tuple(family)
 
 
 def reap(pid: int) -> None:
-    """Take the exit code of `pid` if it is a child of ours that has ended, so that no zombie stays."""
+    """Collect the exit code of `pid`, if it is a child that has ended, so that no zombie stays."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def mounts_below(folder: Path) -> tuple[Path, ...]:
-    """Mount points in `folder`, deepest first."""
-    found = []
+    """Return the mount points in `folder`, deepest first."""
+    points = []
     for line in (_PROC / "self/mountinfo").read_text(errors="surrogateescape").splitlines():
         point = Path(_unescape(line.split(" ")[4]))
         if point.is_relative_to(folder):
-            found.append(point)
-    return tuple(sorted(found, key=lambda point: len(point.parts), reverse=True))
+            points.append(point)
+    return tuple(sorted(points, key=lambda point: len(point.parts), reverse=True))
 
 
 def unmount(point: Path) -> None:
-    """Detach a mount at once, even where something still uses it (umount2(2), MNT_DETACH). Raises `OSError`."""
+    """Detach a mount, even if it is in use: umount2(2) with MNT_DETACH.
+
+    Raises:
+        OSError: if the kernel refuses.
+    """
     _call("umount2", os.fsencode(point), _MNT_DETACH)
 
 
 def mount(kind: str, source: str, point: Path, options: str) -> None:
-    """mount(2). Raises `OSError`."""
+    """Mount a file system: mount(2).
+
+    Raises:
+        OSError: if the kernel refuses.
+    """
     _call("mount", source.encode(), os.fsencode(point), kind.encode(), ctypes.c_ulong(0), os.fsencode(options))
 
 
@@ -141,7 +155,7 @@ def _call(name: str, *arguments: object) -> None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on (proc(5)): the second may hold spaces and parentheses."""
+    """Return the fields of /proc/<pid>/stat from the third on (proc(5)): the second may hold spaces and parentheses."""
     return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
@@ -153,7 +167,7 @@ def _pids() -> list[int]:
 
 
 def _unescape(text: str) -> str:
-    """A path of mountinfo, where space, tab, newline and backslash are octal (proc(5))."""
+    """Decode a path of mountinfo, where space, tab, newline and backslash are octal (proc(5))."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text

@@ -9,7 +9,7 @@ from pathlib import Path
 from rtbuild.conformance.report import CheckReport
 from rtbuild.conformance.subject import Subject
 from rtbuild.conformance.suite import run_checks, select_checks
-from rtbuild.engine.select import find_engine
+from rtbuild.engine import select
 from rtbuild.errors import EngineError
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
@@ -33,16 +33,16 @@ def check(
     """Build the image of `release`, load it into the engine, and check it in containers.
 
     Layers that the store has are not built again, and an image that the engine has is not loaded again. A check that
-    fails is a result, not an error. The function has one keyword per option of the command.
+    fails is a result, not an error. Like every public verb, it takes one keyword for each option of its command.
 
     Args:
-        workspace: the workspace with the recipes and the locks.
-        release: a version, such as `8.0.0`, or a series, such as `8.0`.
-        platform: the platform of the image; this machine's by default.
-        settings: the workspace's by default, without environment variables.
-        only: the names of the checks to run; all by default.
-        grace: seconds that Airflow has to stop, 10 as for `docker stop`.
-        progress: receives what happens.
+        workspace: The folder with recipes and locks.
+        release: A version (`8.0.0`) or a series (`8.0`, its newest release).
+        platform: The platform of the image; this machine's by default.
+        settings: Where files and engines are; by default those of `rtbuild.toml` in the workspace.
+        only: The names of the checks to run; all by default.
+        grace: How many seconds Airflow has to stop; 10 by default, as for `docker stop`.
+        progress: Who is told about the work; nobody by default.
 
     Raises:
         UsageError: if `only` names an unknown check.
@@ -93,11 +93,11 @@ def check_image(
     machine's Docker, or a private engine that is running. A check that fails is a result, not an error.
 
     Args:
-        image: its name or ID, as `docker run` takes it.
-        settings: the current folder's by default, without environment variables.
-        only: the names of the checks to run; all by default.
-        grace: seconds that Airflow has to stop, 10 as for `docker stop`.
-        progress: receives what happens.
+        image: Its name or ID, as for `docker run`.
+        settings: Which engine to use; by default the settings of `rtbuild.toml` in the current folder or above it.
+        only: The names of the checks to run; all by default.
+        grace: How many seconds Airflow has to stop; 10 by default, as for `docker stop`.
+        progress: Who is told about the work; nobody by default.
 
     Raises:
         UsageError: if `only` names an unknown check.
@@ -105,7 +105,7 @@ def check_image(
     """
     settings = settings or load_settings({}, Path.cwd())
     checks = select_checks(only)
-    engine = find_engine(settings)
+    engine = select.find(settings)
     facts = engine.inspect(image)
     if facts is None:
         raise EngineError(f"{engine} has no image {image}", hint="load, pull or build it there first")

@@ -1,72 +1,158 @@
-"""An engine for the build: what the machine has, or else a private one from the workspace's engine lock."""
+"""The `engine` verbs: find the engine to build with; start, stop and inspect a workspace's private engines."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from rtbuild.engine import private, select
 from rtbuild.engine.engine import Engine
-from rtbuild.engine.private import (
-    DEFAULT_NAME,
-    EngineStatus,
-    engine_status,
-    packages_digest,
-    require_host,
-    start_engine,
-)
-from rtbuild.engine.select import find_engine
+from rtbuild.engine.private import DEFAULT_NAME, EngineStatus
 from rtbuild.errors import StaleLockError
 from rtbuild.lockfile.check import stale_engine_parts
 from rtbuild.lockfile.model import EngineLock
+from rtbuild.lockfile.remedy import engine_lock_remedy
 from rtbuild.platform import Platform, host_platform
-from rtbuild.progress import Progress
-from rtbuild.settings import Settings
+from rtbuild.progress import Progress, Silent
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
 
-if TYPE_CHECKING:
-    pass  # its HTTP client loads slowly, and most builds need none
+
+def find_engine(workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None) -> Engine:
+    """Return the engine that a build would use; none is started.
+
+    That is the builder, host or context that the settings name; else the machine's Docker, if it is new enough; else
+    the private engine `name`, if it runs.
+
+    Args:
+        workspace: The folder with recipes and locks; None for none.
+        name: The private engine.
+        settings: Where engines are; by default those of `rtbuild.toml` in the workspace, or in the current folder.
+
+    Raises:
+        RecipeError: if the private engine is unknown.
+        EngineError: if the named engine is not usable, or none is; the details say why.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return select.find(settings, name=name)
+
+
+def start_engine(
+    workspace: Workspace,
+    name: str = DEFAULT_NAME,
+    *,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> EngineStatus:
+    """Start a private engine, unless it runs, and return once it answers. Needs root.
+
+    Its packages are fetched if they are not unpacked yet.
+
+    Args:
+        workspace: The folder with recipes and locks.
+        name: The engine; its recipe is `recipes/engines/<name>.toml`.
+        settings: Where engines and files are; by default those of `rtbuild.toml` in the workspace.
+        progress: Who is told about the work; nobody by default.
+
+    Raises:
+        RecipeError: if the engine is unknown or its recipe is malformed.
+        LockError: if its lock is missing or malformed; `StaleLockError` if the recipe changed since it was made.
+        MirrorError: if no mirror serves a package.
+        IntegrityError: if a package is damaged.
+        StoreError: if the store cannot be read or written.
+        EngineError: if this machine or user cannot run the engine, or it does not start.
+    """
+    progress = progress or Silent()
+    settings = settings or _default_settings(workspace)
+    return _start(workspace, name, settings, Store.open(settings.store, progress), progress)
+
+
+def stop_engine(
+    workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None
+) -> EngineStatus:
+    """Stop a private engine and everything that it started; do nothing if it does not run. Needs root.
+
+    Its images and its cache stay. The arguments are those of `engine_status`.
+
+    Raises:
+        RecipeError: if the engine is unknown.
+        EngineError: if the user is not root, or a process does not end.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return private.stop(settings.engine_dir, name)
+
+
+def engine_status(
+    workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None
+) -> EngineStatus:
+    """Return the state of a private engine, whether it was ever started or not.
+
+    Args:
+        workspace: The folder with recipes and locks; None for none, then any name is accepted.
+        name: The engine.
+        settings: Where engines are; by default those of `rtbuild.toml` in the workspace, or in the current folder.
+
+    Raises:
+        RecipeError: if the engine is unknown: it has no recipe and was never started.
+        EngineError: if the name is not valid.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return private.status(settings.engine_dir, name)
 
 
 def open_engine(workspace: Workspace, settings: Settings, store: Store, progress: Progress) -> Engine:
-    """The engine that `settings` name, the machine's Docker, or the private one, started where it does not run yet.
+    """Return the engine to build with; start the private engine if it is needed and the user is root.
 
-    Raises `EngineError` where none of them will do; only root can start a private engine.
+    Raises:
+        EngineError: if the named engine is not usable, or none is; the details say why.
+        RtbuildError: if the private engine cannot be started; see `start_engine`.
     """
 
     def start() -> EngineStatus:
-        progress.note("no usable Docker on this machine: starting a private engine (`rtbuild engine stop` ends it)")
-        return start_private_engine(workspace, settings, store, progress)
+        progress.note("no usable Docker found: starting a private engine (stop it with `rtbuild engine stop`)")
+        return _start(workspace, DEFAULT_NAME, settings, store, progress)
 
-    return find_engine(settings, start=start if os.geteuid() == 0 else None)
-
-
-def start_private_engine(
-    workspace: Workspace, settings: Settings, store: Store, progress: Progress, *, name: str = DEFAULT_NAME
-) -> EngineStatus:
-    """Have the engine of a lock running; its packages are fetched where they are not unpacked yet.
-
-    Raises `RecipeError` for an engine without a recipe, `LockError` (`StaleLockError`), what `fetch` raises, and
-    `EngineError`; see `rtbuild.engine.start_engine`.
-    """
-    lock = fresh_engine_lock(workspace, name, host_platform())
-    require_host(lock)
-    if engine_status(settings.engine_dir, name).packages != packages_digest(lock.debs):
-        from rtbuild.mirror.download import fetch
-
-        fetch(lock.debs, store, settings, suites=workspace.engine(name).suites, progress=progress)
-    return start_engine(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)
+    return select.find(settings, start=start if os.geteuid() == 0 else None)
 
 
 def fresh_engine_lock(workspace: Workspace, name: str, platform: Platform) -> EngineLock:
-    """The lock of the private engine `name`; raises `StaleLockError` where its recipe has changed since."""
+    """Return the lock of a private engine.
+
+    Raises:
+        StaleLockError: if the recipe changed since the lock was made.
+    """
     recipe = workspace.engine(name)
     lock = workspace.read_engine_lock(name, platform)
     stale = stale_engine_parts(recipe, lock)
     if stale:
+        path = workspace.relative(workspace.engine_lock_path(name, platform))
         raise StaleLockError(
-            f"{workspace.relative(workspace.engine_lock_path(name, platform))}: made from another recipe",
+            f"{path}: stale, its recipe changed since it was made",
             details="\n".join(stale),
-            hint=f"make it again with: rtbuild engine lock --name {name} --platform {platform}",
+            hint=engine_lock_remedy(name, platform).stale,
         )
     return lock
+
+
+def _start(workspace: Workspace, name: str, settings: Settings, store: Store, progress: Progress) -> EngineStatus:
+    lock = fresh_engine_lock(workspace, name, host_platform())
+    private.require_host(lock)
+    if private.status(settings.engine_dir, name).packages != private.packages_digest(lock.debs):
+        from rtbuild.mirror.download import fetch  # its HTTP client loads slowly, and most calls need none
+
+        fetch(lock.debs, store, settings, suites=workspace.engine(name).suites, progress=progress)
+    return private.start(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)
+
+
+def _default_settings(workspace: Workspace | None) -> Settings:
+    return load_settings({}, workspace.root if workspace else Path.cwd())
+
+
+def _require_known(workspace: Workspace | None, name: str, settings: Settings) -> None:
+    """Raise `RecipeError` for an engine that the workspace has no recipe of, unless it was started before."""
+    if workspace and name != DEFAULT_NAME and not private.status(settings.engine_dir, name).folder.exists():
+        workspace.engine(name)

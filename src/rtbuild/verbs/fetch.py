@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtbuild.engine.private import DEFAULT_NAME, engine_status, packages_digest
-from rtbuild.engine.select import find_engine
+from rtbuild.engine import private, select
+from rtbuild.engine.private import DEFAULT_NAME
 from rtbuild.errors import EngineError
 from rtbuild.lockfile.model import Artifact, DebArtifact
 from rtbuild.mirror.download import FetchReport
@@ -74,7 +74,7 @@ def _lacks_engine(settings: Settings, packages: Sequence[DebArtifact]) -> bool:
     if settings.builder or settings.docker_host or settings.docker_context:
         return False
     try:
-        find_engine(settings)
+        select.find(settings)
     except EngineError:
-        return engine_status(settings.engine_dir).packages != packages_digest(packages)
+        return private.status(settings.engine_dir).packages != private.packages_digest(packages)
     return False

@@ -13,7 +13,7 @@ import pytest
 from rtbuild.digest import DiffId, digest_of, sha256_file
 from rtbuild.engine.build import layout_reference
 from rtbuild.engine.engine import Engine
-from rtbuild.engine.select import find_engine
+from rtbuild.engine.select import find
 from rtbuild.errors import EngineError
 from rtbuild.formats.frames import DEFAULT, Compressor, gzip
 from rtbuild.oci.compare import compare_layers
@@ -69,7 +69,7 @@ done
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     try:
-        return find_engine(load_settings(os.environ, tmp_path_factory.mktemp("settings")))
+        return find(load_settings(os.environ, tmp_path_factory.mktemp("settings")))
     except EngineError as error:
         pytest.skip(f"no engine: {error.brief}")
 

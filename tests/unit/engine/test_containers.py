@@ -1,3 +1,5 @@
+"""Running commands in containers, with a fake daemon."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,17 +26,19 @@ def endpoint(daemon: ContainerDaemon) -> Endpoint:
     return Endpoint(docker=Path("docker"), host=daemon.host, title="the fake")
 
 
-def test_what_a_command_writes_is_kept_apart_and_its_container_removed(
+def test_both_streams_of_a_command_are_returned_and_its_container_is_removed(
     daemon: ContainerDaemon, endpoint: Endpoint
 ) -> None:
-    daemon.script = Script(output=[(1, b"one "), (2, b"fault"), (1, b"two\n")], exit_code=3)
+    daemon.script = Script(output=[(1, b"one "), (2, b"warning"), (1, b"two\n")], exit_code=3)
     outcome = run(endpoint, "one", ["work"])
-    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, b"one two\n", b"fault")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, b"one two\n", b"warning")
     assert outcome.text == "one two"
     assert daemon.calls == ["create", "start", "remove"]
 
 
-def test_a_container_is_made_as_it_was_asked_for(daemon: ContainerDaemon, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_every_option_of_a_container_reaches_the_daemon(
+    daemon: ContainerDaemon, endpoint: Endpoint, tmp_path: Path
+) -> None:
     run(
         endpoint,
         "one",
@@ -47,9 +51,9 @@ def test_a_container_is_made_as_it_was_asked_for(daemon: ContainerDaemon, endpoi
         entrypoint=[],
         read_only=True,
     )
-    made, host = daemon.created, daemon.created["HostConfig"]
-    assert (made["Cmd"], made["User"], made["Env"]) == (["work", "hard"], "50000:0", ["A=b"])
-    assert (made["WorkingDir"], made["Entrypoint"]) == ("/work", [""])
+    created, host = daemon.created, daemon.created["HostConfig"]
+    assert (created["Cmd"], created["User"], created["Env"]) == (["work", "hard"], "50000:0", ["A=b"])
+    assert (created["WorkingDir"], created["Entrypoint"]) == ("/work", [""])
     assert (host["NetworkMode"], host["ReadonlyRootfs"]) == ("host", True)
     assert host["Mounts"] == [
         {"Type": "bind", "Source": str(tmp_path), "Target": "/in", "ReadOnly": True},
@@ -57,7 +61,7 @@ def test_a_container_is_made_as_it_was_asked_for(daemon: ContainerDaemon, endpoi
     ]
 
 
-def test_what_is_not_said_is_as_the_image_has_it_and_without_network(
+def test_by_default_a_container_is_as_in_the_image_and_has_no_network(
     daemon: ContainerDaemon, endpoint: Endpoint
 ) -> None:
     run(endpoint, "one")
@@ -70,7 +74,7 @@ def test_what_is_not_said_is_as_the_image_has_it_and_without_network(
     }
 
 
-def test_an_image_that_is_not_there_is_named(endpoint: Endpoint) -> None:
+def test_a_missing_image_is_an_error_that_names_it(endpoint: Endpoint) -> None:
     with pytest.raises(EngineError, match="the fake has no image two"):
         run(endpoint, "two")
     with pytest.raises(EngineError, match="the fake has no image two"), running(endpoint, "two"):
@@ -86,17 +90,17 @@ def test_a_container_that_cannot_start_is_removed(daemon: ContainerDaemon, endpo
     assert daemon.calls == ["create", "start", "remove"] * 2
 
 
-def test_a_command_that_takes_too_long_is_killed_and_what_it_wrote_is_told(
+def test_a_command_that_takes_too_long_is_killed_and_its_output_shown(
     daemon: ContainerDaemon, endpoint: Endpoint
 ) -> None:
     daemon.script = Script(output=[(2, b"still waiting")], hangs=True)
-    with pytest.raises(EngineError, match=r"one: the command did not end within 1 s") as caught:
-        run(endpoint, "one", timeout=1)
+    with pytest.raises(EngineError, match=r"one: the command did not end within 0.2 s") as caught:
+        run(endpoint, "one", timeout=0.2)
     assert caught.value.details == "still waiting"
     assert daemon.calls == ["create", "start", "kill", "remove"]
 
 
-def test_a_running_container_is_looked_at_used_and_stopped(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
+def test_a_running_container_is_inspected_used_and_stopped(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     daemon.script = Script(output=[(1, b"up\n"), (2, b"warning\n")], hangs=True)
     with running(endpoint, "one", ["serve"], network="host") as container:
         assert container.exit_code is None
@@ -110,18 +114,18 @@ def test_a_running_container_is_looked_at_used_and_stopped(daemon: ContainerDaem
     assert daemon.calls == ["create", "start", "exec ask it", "kill SIGHUP", "stop 3", "remove"]
 
 
-def test_leaving_the_block_by_an_error_removes_the_container_too(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
+def test_an_error_in_the_block_removes_the_container_too(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     daemon.script = Script(hangs=True)
     with pytest.raises(ZeroDivisionError), running(endpoint, "one"):
         print(1 / 0)
     assert daemon.calls == ["create", "start", "remove"]
 
 
-def test_waiting_for_a_container_has_an_end(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
+def test_waiting_for_a_container_ends_at_its_timeout(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     daemon.script = Script(output=[(1, b"busy")], hangs=True)
     with running(endpoint, "one") as container:
-        with pytest.raises(EngineError, match=r"one: the container did not end within 1 s") as caught:
-            container.wait(1)
+        with pytest.raises(EngineError, match=r"one: the container did not end within 0.2 s") as caught:
+            container.wait(0.2)
         assert caught.value.details == "busy"
         daemon.end(7)
         assert container.wait(60) == 7
@@ -132,13 +136,13 @@ def test_a_second_command_that_takes_too_long_leaves_the_container_running(
 ) -> None:
     daemon.script = Script(output=[(1, b"thinking")], hangs=True)
     with running(endpoint, "one") as container:
-        with pytest.raises(EngineError, match=r"did not end within 1 s") as caught:
-            container.exec(["think"], timeout=1)
+        with pytest.raises(EngineError, match=r"did not end within 0.2 s") as caught:
+            container.exec(["think"], timeout=0.2)
         assert caught.value.details == "thinking"
         assert container.exit_code is None
 
 
-def test_what_ended_can_be_started_again(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
+def test_a_container_that_ended_can_be_started_again(daemon: ContainerDaemon, endpoint: Endpoint) -> None:
     with running(endpoint, "one") as container:
         assert container.wait(60) == 0
         container.start()

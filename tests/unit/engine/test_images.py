@@ -1,3 +1,5 @@
+"""Loading, inspecting and removing images, with a fake daemon."""
+
 from __future__ import annotations
 
 import io
@@ -73,17 +75,18 @@ def layout(tmp_path: Path) -> LayoutFolder:
 
 
 def members(content: bytes) -> dict[str, bytes]:
-    found = {}
+    """Return the files of a tar."""
+    files = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         for member in tar:
             stream = tar.extractfile(member)
             if stream is None:  # a folder
                 continue
-            found[member.name] = stream.read()
-    return found
+            files[member.name] = stream.read()
+    return files
 
 
-def test_an_image_is_loaded_with_what_belongs_to_it_and_nothing_else(
+def test_an_image_is_loaded_with_its_blobs_and_no_others(
     daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder
 ) -> None:
     layers = (b"a" * 1000, b"b" * 3_000_000, b"a" * 1000)
@@ -91,25 +94,27 @@ def test_an_image_is_loaded_with_what_belongs_to_it_and_nothing_else(
     layout.list(image, other)
     daemon.images[NAME] = {"Id": image["digest"]}
     assert load(endpoint, layout.folder, ["one:1", "team/two"], manifest=image["digest"]) == image["digest"]
-    found = members(daemon.loaded)
-    assert found.pop("oci-layout") == b'{"imageLayoutVersion":"1.0.0"}'
-    listed = json.loads(found.pop("index.json"))["manifests"]
-    assert [one["annotations"]["io.containerd.image.name"] for one in listed] == [NAME, "docker.io/team/two:latest"]
-    assert [(one["digest"], one["size"]) for one in listed] == [(image["digest"], image["size"])] * 2
-    found = {name: content for name, content in found.items() if name.startswith("blobs/sha256/")}
-    assert len(found) == 4
-    for name, content in found.items():
+    files = members(daemon.loaded)
+    assert files.pop("oci-layout") == b'{"imageLayoutVersion":"1.0.0"}'
+    manifests = json.loads(files.pop("index.json"))["manifests"]
+    names = [manifest["annotations"]["io.containerd.image.name"] for manifest in manifests]
+    assert names == [NAME, "docker.io/team/two:latest"]
+    descriptor = (image["digest"], image["size"])
+    assert [(manifest["digest"], manifest["size"]) for manifest in manifests] == [descriptor] * 2
+    blobs = {name: content for name, content in files.items() if name.startswith("blobs/sha256/")}
+    assert len(blobs) == 4
+    for name, content in blobs.items():
         assert name == f"blobs/sha256/{sha256_bytes(content)}"
-    assert {len(content) for content in found.values()} >= {1000, 3_000_000}
+    assert {len(content) for content in blobs.values()} >= {1000, 3_000_000}
 
 
-def test_a_layout_of_two_images_asks_which(endpoint: Endpoint, layout: LayoutFolder) -> None:
+def test_the_image_of_a_layout_with_two_must_be_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"1"), layout.image(b"2"))
     with pytest.raises(StoreError, match="more than one image"):
         load(endpoint, layout.folder, ["one:1"])
 
 
-def test_a_layer_that_is_not_there_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
+def test_a_missing_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"layer"))
     missing = digest_of(sha256_bytes(b"layer"))
     layout.path(missing).unlink()
@@ -117,7 +122,7 @@ def test_a_layer_that_is_not_there_is_named(endpoint: Endpoint, layout: LayoutFo
         load(endpoint, layout.folder, ["one:1"])
 
 
-def test_a_layer_of_other_bytes_is_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
+def test_a_damaged_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"layer"))
     wrong = digest_of(sha256_bytes(b"layer"))
     layout.path(wrong).write_bytes(b"Layer")
@@ -125,12 +130,12 @@ def test_a_layer_of_other_bytes_is_named(endpoint: Endpoint, layout: LayoutFolde
         load(endpoint, layout.folder, ["one:1"])
 
 
-def test_a_folder_that_is_no_layout_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_layout_is_an_error(endpoint: Endpoint, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no OCI image layout"):
         load(endpoint, tmp_path, ["one:1"])
 
 
-def test_what_the_daemon_says_against_an_image_is_shown(
+def test_a_failed_load_shows_the_message_of_the_daemon(
     daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder
 ) -> None:
     layout.list(layout.image(b"layer"))
@@ -140,15 +145,13 @@ def test_what_the_daemon_says_against_an_image_is_shown(
     assert caught.value.details == "unpigz: corrupted"
 
 
-def test_a_daemon_that_says_loaded_and_does_not_know_it_is_not_believed(
-    endpoint: Endpoint, layout: LayoutFolder
-) -> None:
+def test_an_image_that_the_daemon_lacks_after_loading_is_an_error(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"layer"))
-    with pytest.raises(EngineError, match="does not know it"):
+    with pytest.raises(EngineError, match="loaded one:1, but does not have it"):
         load(endpoint, layout.folder, ["one:1"])
 
 
-def test_an_image_is_described_or_absent(daemon: DockerDaemon, endpoint: Endpoint) -> None:
+def test_an_image_is_inspected_and_removed(daemon: DockerDaemon, endpoint: Endpoint) -> None:
     digest = "sha256:" + "1" * 64
     daemon.images["one"] = {
         "Id": digest,
@@ -174,7 +177,7 @@ def test_an_image_is_described_or_absent(daemon: DockerDaemon, endpoint: Endpoin
     remove_image(endpoint, "one")
 
 
-def test_a_daemon_that_is_not_there_is_an_error_of_the_engine(tmp_path: Path) -> None:
+def test_a_missing_daemon_is_an_engine_error(tmp_path: Path) -> None:
     endpoint = Endpoint(docker=Path("docker"), host=f"unix://{tmp_path}/none.sock", title="the fake")
     with pytest.raises(EngineError, match="the fake does not answer"):
         inspect(endpoint, "one")

@@ -1,3 +1,5 @@
+"""Which engine is chosen, and why one is not usable."""
+
 from __future__ import annotations
 
 import os
@@ -6,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine.private import EngineStatus, engine_status
-from rtbuild.engine.select import find_engine
+from rtbuild.engine import private
+from rtbuild.engine.private import EngineStatus
+from rtbuild.engine.select import find
 from rtbuild.errors import EngineError
 from rtbuild.platform import PLATFORMS
 from rtbuild.settings import Settings
@@ -22,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH without docker; returns where a test may put one."""
+    """Provide a PATH without docker, and the folder where a test may put one."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("env", "sh", "cat"):
@@ -37,7 +40,7 @@ def never() -> EngineStatus:
 
 def test_a_machine_with_a_new_docker_uses_it(bare: Path, settings: Settings) -> None:
     FakeDocker(bare).install()
-    engine = find_engine(settings, start=never)
+    engine = find(settings, start=never)
     assert engine.endpoint.docker == bare / "bin/docker"
     assert engine.endpoint.host == "unix:///var/run/docker.sock"
     assert (engine.versions.docker, engine.versions.buildkit, engine.versions.buildx) == (
@@ -49,127 +52,130 @@ def test_a_machine_with_a_new_docker_uses_it(bare: Path, settings: Settings) -> 
     assert not engine.private
 
 
-def test_a_bare_machine_is_told_to_start_an_engine(bare: Path, settings: Settings) -> None:
+def test_without_docker_the_hint_is_to_start_an_engine(bare: Path, settings: Settings) -> None:
     with pytest.raises(EngineError) as caught:
-        find_engine(settings)
-    assert caught.value.brief == "there is no engine to build with"
-    assert "no command 'docker'" in (caught.value.details or "")
-    assert f"'default' of {settings.engine_dir} is not running" in (caught.value.details or "")
-    assert "install Docker (BuildKit 0.13 or newer, and buildx); or" in (caught.value.hint or "")
-    assert "rtbuild engine start" in (caught.value.hint or "")
+        find(settings)
+    assert caught.value.brief == "no usable engine found"
+    assert caught.value.details == (
+        f"no `docker` command on the PATH\nthe private engine 'default' in {settings.engine_dir} is not running"
+    )
+    docker = "install Docker (BuildKit 0.13 or newer, and buildx)"
+    assert caught.value.hint == f"{docker}, or start a private engine with `rtbuild engine start`"
     with somebody(), pytest.raises(EngineError) as caught:
-        find_engine(settings)
-    assert "; or run the command as root" in (caught.value.hint or "")
+        find(settings)
+    assert caught.value.hint == f"{docker}, or run the command as root, which starts a private engine"
 
 
-def test_where_the_docker_will_not_do_the_private_engine_is_started(bare: Path, settings: Settings) -> None:
+def test_the_private_engine_is_started_if_the_docker_is_not_usable(bare: Path, settings: Settings) -> None:
     FakeDocker(bare, buildx=None).install()
-    private = FakeDocker(bare / "private", host="unix:///private.sock", buildkit="v0.13.1").install()
+    programs = FakeDocker(bare / "private", host="unix:///private.sock", buildkit="v0.13.1").install()
     started: list[bool] = []
 
     def start() -> EngineStatus:
         started.append(True)
-        status = engine_status(settings.engine_dir)
-        return replace(status, running=True, docker=private / "docker", host="unix:///private.sock")
+        status = private.status(settings.engine_dir)
+        return replace(status, running=True, docker=programs / "docker", host="unix:///private.sock")
 
-    engine = find_engine(settings, start=start)
+    engine = find(settings, start=start)
     assert started == [True]
     assert engine.private
-    assert engine.endpoint.docker == private / "docker"
+    assert engine.endpoint.docker == programs / "docker"
 
 
 @pytest.mark.parametrize(
-    ("fault", "brief", "hint"),
+    ("defect", "reason", "hint"),
     [
-        ({"server": "25.0.6", "buildkit": "v0.12.5"}, "Docker 25.0.6, and 26.0 is the least", "upgrade Docker"),
-        ({"server": "24.0.7", "buildkit": "v0.0.0+unknown"}, "Docker 24.0.7", "upgrade Docker"),
-        ({"buildkit": "v0.12.5"}, "BuildKit v0.12.5, and 0.13 is the least", "upgrade"),
-        ({"buildx": "v0.12.1"}, "buildx v0.12.1, and 0.13 is the least", "upgrade the buildx plugin"),
-        ({"buildx": None}, "has no buildx", "install the buildx plugin"),
-        ({"store": ""}, "classic store", "containerd-snapshotter"),
-        ({"server": ""}, "does not answer", "start its daemon"),
+        (
+            {"server": "25.0.6", "buildkit": "v0.12.5"},
+            "the machine's Docker: Docker 25.0.6 is too old; 26.0 or newer is required",
+            "upgrade Docker",
+        ),
+        ({"server": "24.0.7", "buildkit": "v0.0.0+unknown"}, "Docker 24.0.7 is too old", "upgrade Docker"),
+        ({"buildkit": "v0.12.5"}, "BuildKit v0.12.5 is too old; 0.13 or newer is required", "upgrade"),
+        ({"buildx": "v0.12.1"}, "buildx v0.12.1 is too old; 0.13 or newer is required", "upgrade the buildx plugin"),
+        ({"buildx": None}, "has no buildx plugin", "install docker-buildx"),
+        ({"store": ""}, "the machine's Docker uses the classic image store", "containerd-snapshotter"),
+        ({"server": ""}, "the machine's Docker does not answer", "start the Docker daemon"),
     ],
 )
-def test_an_engine_that_will_not_do_says_which_part_and_what_mends_it(
-    bare: Path, settings: Settings, fault: dict[str, str], brief: str, hint: str
+def test_the_error_names_the_part_that_is_not_usable_and_the_remedy(
+    bare: Path, settings: Settings, defect: dict[str, str], reason: str, hint: str
 ) -> None:
-    FakeDocker(bare, **fault).install()
+    FakeDocker(bare, **defect).install()
     with pytest.raises(EngineError) as caught:
-        find_engine(settings)
-    assert brief in (caught.value.details or "")
+        find(settings)
+    assert reason in (caught.value.details or "")
     assert hint in (caught.value.hint or "")
     assert "rtbuild engine start" in (caught.value.hint or "")
 
 
-def test_an_unknown_buildkit_is_judged_by_its_docker(bare: Path, settings: Settings) -> None:
+def test_docker_decides_for_a_buildkit_of_unknown_version(bare: Path, settings: Settings) -> None:
     FakeDocker(bare, server="26.1.5+dfsg1", buildkit="v0.0.0+unknown", buildx="0.13.1+ds1").install()
-    assert find_engine(settings, start=never).versions.docker == "26.1.5+dfsg1"
+    assert find(settings, start=never).versions.docker == "26.1.5+dfsg1"
 
 
-def test_a_named_host_is_taken_or_refused_but_never_passed_over(bare: Path, settings: Settings) -> None:
-    fake = FakeDocker(bare, server="25.0.6")
-    fake.install()
+def test_a_named_host_is_used_or_an_error_but_never_replaced(bare: Path, settings: Settings) -> None:
+    FakeDocker(bare, server="25.0.6").install()
     named = replace(settings, docker_host="tcp://10.0.0.1:2375")
-    with pytest.raises(EngineError, match=r"Docker at tcp://10.0.0.1:2375 is too old"):
-        find_engine(named, start=never)
-    replace_server = FakeDocker(bare, server="27.0.0")
-    replace_server.install()
-    assert find_engine(named, start=never).endpoint.host == "tcp://10.0.0.1:2375"
+    with pytest.raises(EngineError, match=r"Docker at tcp://10\.0\.0\.1:2375: Docker 25\.0\.6 is too old"):
+        find(named, start=never)
+    FakeDocker(bare, server="27.0.0").install()
+    assert find(named, start=never).endpoint.host == "tcp://10.0.0.1:2375"
 
 
 def test_a_named_builder_needs_no_docker_daemon(bare: Path, settings: Settings) -> None:
     FakeDocker(bare, server="", driver="remote", buildkit="v0.14.0").install()
-    engine = find_engine(replace(settings, builder="far"), start=never)
+    engine = find(replace(settings, builder="far"), start=never)
     assert (engine.driver, engine.endpoint.builder) == ("remote", "far")
 
 
-def test_a_named_builder_with_an_old_buildkit_is_refused(bare: Path, settings: Settings) -> None:
+def test_a_named_builder_with_an_old_buildkit_is_an_error(bare: Path, settings: Settings) -> None:
     FakeDocker(bare, driver="docker-container", buildkit="v0.11.6").install()
-    with pytest.raises(EngineError, match=r"builder 'old' is too old: BuildKit v0.11.6"):
-        find_engine(replace(settings, builder="old"), start=never)
+    with pytest.raises(EngineError, match=r"builder 'old': BuildKit v0\.11\.6 is too old"):
+        find(replace(settings, builder="old"), start=never)
 
 
-def test_a_context_that_does_not_exist_is_named(bare: Path, settings: Settings) -> None:
+def test_an_unknown_context_is_an_error_that_names_it(bare: Path, settings: Settings) -> None:
     fake = FakeDocker(bare)
     fake.install()
     (bare / "answers/context-inspect").write_text("[]")
-    with pytest.raises(EngineError, match="there is no Docker context 'nowhere'"):
-        find_engine(replace(settings, docker_context="nowhere"), start=never)
+    with pytest.raises(EngineError, match="unknown Docker context 'nowhere'"):
+        find(replace(settings, docker_context="nowhere"), start=never)
 
 
-def test_a_context_with_certificates_hands_them_on(bare: Path, settings: Settings) -> None:
+def test_the_certificates_of_a_context_are_used(bare: Path, settings: Settings) -> None:
     FakeDocker(bare).install()
     (bare / "answers/context-inspect").write_text(
         '[{"Endpoints": {"docker": {"Host": "tcp://h:2376"}}, "TLSMaterial": {"docker": ["ca.pem"]},'
         ' "Storage": {"TLSPath": "/c/tls"}}]'
     )
-    engine = find_engine(replace(settings, docker_context="far"), start=never)
+    engine = find(replace(settings, docker_context="far"), start=never)
     assert engine.endpoint.tls == Path("/c/tls/docker")
     assert "--tlsverify" in engine.endpoint.command()
 
 
-def test_variables_of_the_caller_do_not_choose_the_engine(
+def test_variables_of_the_user_do_not_choose_the_engine(
     bare: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeDocker(bare)
     fake.install()
     monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:1")
-    find_engine(settings, start=never)
+    find(settings, start=never)
     assert not [call for call in fake.calls() if "elsewhere" in call]
 
 
-def test_a_docker_that_cannot_be_run_is_an_error_of_the_engine(bare: Path, settings: Settings) -> None:
+def test_a_docker_command_that_cannot_run_is_an_engine_error(bare: Path, settings: Settings) -> None:
     (bare / "bin/docker").write_text("#!/no/such/interpreter\n")
     (bare / "bin/docker").chmod(0o755)
-    with pytest.raises(EngineError, match="there is no engine"):
-        find_engine(settings)
+    with pytest.raises(EngineError, match="no usable engine found"):
+        find(settings)
 
 
-def test_a_foreign_platform_without_an_emulator_says_what_gives_one(bare: Path, settings: Settings) -> None:
+def test_a_foreign_platform_needs_an_emulator_and_the_hint_installs_one(bare: Path, settings: Settings) -> None:
     FakeDocker(bare, platforms="linux/amd64, linux/386").install()
-    engine = find_engine(settings, start=never)
+    engine = find(settings, start=never)
     engine.require_platform(PLATFORMS["linux/amd64"])
-    with pytest.raises(EngineError, match="cannot run programs of linux/arm64") as caught:
+    with pytest.raises(EngineError, match="cannot run programs for linux/arm64") as caught:
         engine.require_platform(PLATFORMS["linux/arm64"])
     assert "apt-get install qemu-user-static" in (caught.value.hint or "")
     assert "qemu-aarch64.conf" in (caught.value.hint or "")

@@ -1,3 +1,5 @@
+"""Reading and comparing versions."""
+
 from __future__ import annotations
 
 import pytest
@@ -17,7 +19,7 @@ from rtbuild.engine.versions import EngineVersions, parse_version, spell, too_ol
         ("unknown", None),
     ],
 )
-def test_versions_are_read_as_engines_spell_them(text: str, version: tuple[int, int, int] | None) -> None:
+def test_versions_are_read_in_every_spelling(text: str, version: tuple[int, int, int] | None) -> None:
     assert parse_version(text) == version
 
 
@@ -27,11 +29,11 @@ def test_versions_compare_as_numbers() -> None:
     assert not too_old("v0.100.0", (0, 13, 0))
 
 
-def test_an_unknown_version_is_not_held_against_an_engine() -> None:
+def test_an_unknown_version_is_not_too_old() -> None:
     assert not too_old("v0.0.0+unknown", (0, 13, 0))
 
 
-def test_what_an_engine_does_not_have_is_left_out() -> None:
+def test_missing_parts_are_left_out() -> None:
     assert str(EngineVersions(docker="28.3.0", buildx="v0.25.0")) == "Docker 28.3.0, buildx v0.25.0"
     assert spell((0, 13, 0)) == "0.13"
     assert spell((0, 13, 2)) == "0.13.2"

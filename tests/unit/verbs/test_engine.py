@@ -1,147 +1,113 @@
-"""The private engine of a project: when its packages are fetched, and what is said where it cannot be had."""
+"""The private engine of a workspace: when its packages are fetched, and which errors name what to do."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rtbuild.engine.private import EngineStatus, engine_status, packages_digest
+from rtbuild.engine import private
+from rtbuild.engine.private import EngineStatus
 from rtbuild.errors import EngineError, RecipeError, StaleLockError
-from rtbuild.lockfile.model import DebArtifact
-from rtbuild.lockfile.read import write_engine_lock
 from rtbuild.platform import host_platform
 from rtbuild.progress import Silent
-from rtbuild.settings import Settings
-from rtbuild.store.store import Store
-from rtbuild.verbs.engine import start_private_engine
-from rtbuild.verbs.fetch import fetch_release
-from rtbuild.workspace import Workspace
-from tests.fakes import locks
+from rtbuild.verbs.engine import engine_status, find_engine, open_engine, start_engine, stop_engine
 from tests.fakes.docker_command import FakeDocker
-from tests.fakes.engine_packages import engine_packages
-from tests.fakes.users import open_folder, somebody
-from tests.fakes.workspaces import ENGINE, put, write_workspace
-
-MOMENT = "20230501T000000Z"
-
-as_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="a private engine needs root on Linux, even one that is a fake"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A project with the lock of an engine that ends at once; its package is in the dated archive of a mirror."""
-
-    workspace: Workspace
-    package: DebArtifact
-    settings: Settings
-    store: Store
-
-    def start(self, name: str = "default") -> EngineStatus:
-        return start_private_engine(self.workspace, self.settings, self.store, Silent(), name=name)
+from tests.fakes.machine import Machine, make_machine
+from tests.fakes.users import open_folder, require_root, somebody
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     with open_folder() as folder:
-        yield folder
+        machine = make_machine(folder)
+        monkeypatch.setenv("PATH", str(machine.programs))
+        yield machine
 
 
-@pytest.fixture
-def machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Without Docker: nothing but `env` is on the PATH."""
-    programs = folder / "programs"
-    programs.mkdir()
-    for program in ("env", "sh", "cat"):
-        (programs / program).symlink_to(shutil.which(program) or "")
-    monkeypatch.setenv("PATH", str(programs))
-    root = write_workspace(folder / "project")
-    put(
-        root / "recipes/engines/default.toml",
-        ENGINE.replace('suite = "trixie"', f'suite = "trixie"\nsnapshot = "{MOMENT}"'),
-    )
-    workspace = Workspace.find(root)
-    lock, files = engine_packages(folder / "made", "exit 1")
-    (package,) = (replace(deb, suite="trixie", layer="engine", built=1) for deb in lock.debs)
-    write_engine_lock(
-        workspace.engine_lock_path("default", host_platform()),
-        replace(lock, inputs=workspace.engine("default").inputs, debs=(package,)),
-    )
-    place = folder / "mirror" / MOMENT / package.path
-    place.parent.mkdir(parents=True)
-    files[package.sha256].rename(place)
-    settings = Settings(
-        store=folder / "store",
-        engine_dir=folder / "engines",
-        debian_mirrors=(str(folder / "mirror"),),
-        retries=0,
-    )
-    return Machine(workspace=workspace, package=package, settings=settings, store=Store.open(settings.store))
+def start(machine: Machine, name: str = "default") -> EngineStatus:
+    return start_engine(machine.workspace, name, settings=machine.settings)
 
 
-@as_root
-def test_packages_are_fetched_unless_they_are_unpacked(machine: Machine, folder: Path) -> None:
-    with pytest.raises(EngineError, match="ended as soon as it was started"):
-        machine.start()
-    assert machine.store.verify_artifact(machine.package), "from the dated archive that the recipe asks for"
-    assert engine_status(machine.settings.engine_dir).packages == packages_digest([machine.package])
-    # As `verify` does it: another store, and no mirror that has them.
+def test_packages_are_fetched_unless_they_are_unpacked(machine: Machine) -> None:
+    require_root()
+    with pytest.raises(EngineError, match="exited during startup"):
+        start(machine)
+    assert machine.store.verify_artifact(machine.package), "from the dated archive that the recipe names"
+    assert private.status(machine.settings.engine_dir).packages == private.packages_digest([machine.package])
+    # As in `verify`: another store, and no mirror that has the packages
     machine.store.artifact_path(machine.package.sha256).unlink()
-    shutil.rmtree(folder / "mirror")
-    with pytest.raises(EngineError, match="ended as soon as it was started"):
-        machine.start()
+    shutil.rmtree(machine.mirror)
+    with pytest.raises(EngineError, match="exited during startup"):
+        start(machine)
 
 
 def test_without_root_nothing_is_fetched(machine: Machine) -> None:
     with somebody(), pytest.raises(EngineError, match="needs root"):
-        machine.start()
+        start(machine)
     assert not machine.store.has_artifact(machine.package)
 
 
-def test_a_lock_that_its_recipe_has_left_behind_is_refused(machine: Machine) -> None:
+def test_a_stale_lock_is_refused(machine: Machine) -> None:
     recipe = machine.workspace.root / "recipes/engines/default.toml"
     recipe.write_text(recipe.read_text().replace('runc = "bookworm"', 'runc = "trixie"'))
     with pytest.raises(StaleLockError) as caught:
-        machine.start()
+        start(machine)
     platform = host_platform()
-    assert caught.value.brief == f"runtime.lock/engines/default/{platform.slug}.toml: made from another recipe"
+    lockfile = f"runtime.lock/engines/default/{platform.slug}.toml"
+    assert caught.value.brief == f"{lockfile}: stale, its recipe changed since it was made"
     assert caught.value.details == "recipes/engines/default.toml has changed since the lock was made"
-    assert caught.value.hint == f"make it again with: rtbuild engine lock --name default --platform {platform}"
+    assert caught.value.hint == f"update it with: rtbuild engine lock --name default --platform {platform}"
 
 
-def test_an_engine_that_there_is_not_comes_with_those_that_there_are(machine: Machine) -> None:
-    with pytest.raises(RecipeError) as caught:
-        machine.start("nope")
-    assert caught.value.hint == "known engines: default"
+def test_an_unknown_engine_is_an_error_that_names_the_known_ones(machine: Machine) -> None:
+    calls = [
+        lambda: start(machine, "nope"),
+        lambda: stop_engine(machine.workspace, "nope", settings=machine.settings),
+        lambda: engine_status(machine.workspace, "nope", settings=machine.settings),
+        lambda: find_engine(machine.workspace, "nope", settings=machine.settings),
+    ]
+    for call in calls:
+        with pytest.raises(RecipeError) as caught:
+            call()
+        assert caught.value.hint == "known engines: default"
 
 
-def test_everything_that_a_build_takes_has_an_engine_where_the_machine_has_none(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = locks.lock(debs=(), pythons=())
-
-    def fetched(settings: Settings, *, engine: bool = False) -> int:
-        report = fetch_release(machine.workspace, lock, settings, machine.store, Silent(), engine=engine)
-        return report.fetched + report.present
-
-    assert fetched(machine.settings) == 1
-    assert fetched(replace(machine.settings, docker_host="unix:///nowhere")) == 0, "the user has chosen another"
-    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path / 'docker').install()}:{os.environ['PATH']}")
-    assert fetched(machine.settings) == 0
-    assert fetched(machine.settings, engine=True) == 1, "for another machine"
+def test_an_engine_without_a_recipe_is_known_once_it_was_unpacked(machine: Machine) -> None:
+    (machine.settings.engine_dir / "former").mkdir(parents=True)
+    status = engine_status(machine.workspace, "former", settings=machine.settings)
+    assert status == engine_status(None, "former", settings=machine.settings)
+    assert not status.running
 
 
-@as_root
-def test_an_engine_that_is_unpacked_is_not_fetched(machine: Machine) -> None:
-    with pytest.raises(EngineError, match="ended as soon"):
-        machine.start()
-    lock = locks.lock(debs=(), pythons=())
-    report = fetch_release(machine.workspace, lock, machine.settings, machine.store, Silent())
-    assert report.fetched + report.present == 0
+def test_settings_are_those_of_the_workspace_by_default(machine: Machine) -> None:
+    (machine.workspace.root / "rtbuild.toml").write_text('engine_dir = "engines"\n')
+    assert engine_status(machine.workspace).folder == machine.workspace.root / "engines/default"
+    assert stop_engine(machine.workspace).folder == machine.workspace.root / "engines/default"
+
+
+def test_finding_an_engine_starts_none(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match="no usable engine found"):
+        find_engine(machine.workspace, settings=machine.settings)
+    assert not machine.settings.engine_dir.exists()
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path).install()}:{machine.programs}")
+    assert not find_engine(machine.workspace, settings=machine.settings).private
+
+
+def test_a_build_starts_the_private_engine_if_there_is_no_docker(machine: Machine) -> None:
+    require_root()
+    notes: list[str] = []
+
+    class Told(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    with pytest.raises(EngineError, match="exited during startup"):
+        open_engine(machine.workspace, machine.settings, machine.store, Told())
+    assert notes == ["no usable Docker found: starting a private engine (stop it with `rtbuild engine stop`)"]
+    named = replace(machine.settings, docker_host="unix:///nowhere")
+    with pytest.raises(EngineError, match="Docker at unix:///nowhere"):
+        open_engine(machine.workspace, named, machine.store, Silent())

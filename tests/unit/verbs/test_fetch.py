@@ -1,0 +1,61 @@
+"""When `fetch` gets the packages of a private engine beside the artifacts of the release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import EngineError
+from rtbuild.lockfile.read import write_lock
+from rtbuild.platform import parse_platform
+from rtbuild.settings import Settings
+from rtbuild.verbs.engine import start_engine
+from rtbuild.verbs.fetch import fetch
+from tests.fakes import locks
+from tests.fakes.docker_command import FakeDocker
+from tests.fakes.machine import Machine, make_machine
+from tests.fakes.users import open_folder, require_root
+
+AMD64 = parse_platform("linux/amd64")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine whose store has the artifacts of the release, one package and one wheel."""
+    content = b"content"
+    facts = {"size": len(content), "sha256": sha256_bytes(content)}
+    artifacts = replace(locks.deb("apt"), **facts), replace(locks.wheel("pip", layer="airflow"), **facts)
+    with open_folder() as folder:
+        machine = make_machine(folder)
+        monkeypatch.setenv("PATH", str(machine.programs))
+        deb, wheel = artifacts
+        write_lock(machine.workspace.lock_path("8.0.0", AMD64), locks.lock(debs=(deb,), pythons=(wheel,)))
+        machine.store.artifact_path(deb.sha256).write_bytes(content)
+        yield machine
+
+
+def fetched(machine: Machine, settings: Settings, *, engine: bool = False) -> int:
+    """Fetch, and return how many artifacts there were beside those of the release."""
+    report = fetch(machine.workspace, "8.0.0", platform=AMD64, settings=settings, engine=engine)
+    return report.fetched + report.present - 2
+
+
+def test_the_packages_of_the_engine_are_fetched_if_a_build_would_start_it(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fetched(machine, machine.settings) == 1
+    assert fetched(machine, replace(machine.settings, docker_host="unix:///nowhere")) == 0, "the user chose another"
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path / 'docker').install()}:{machine.programs}")
+    assert fetched(machine, machine.settings) == 0
+    assert fetched(machine, machine.settings, engine=True) == 1, "for another machine"
+
+
+def test_the_packages_of_an_unpacked_engine_are_not_fetched(machine: Machine) -> None:
+    require_root()
+    with pytest.raises(EngineError, match="exited during startup"):
+        start_engine(machine.workspace, settings=machine.settings)
+    assert fetched(machine, machine.settings) == 0
