@@ -1,4 +1,4 @@
-"""Build environments for tests: a store, an engine, and who hears about the work."""
+"""Build environments for tests, and a progress listener."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def environment(
     jobs: int = 2,
     progress: Progress | None = None,
 ) -> BuildEnvironment:
-    """Return an environment over `store`; asking it for an engine that was not given fails the test."""
+    """Return an environment with `store`. Without `engine`, a test that needs one fails."""
 
     def open_engine() -> Engine:
         assert engine is not None, "this test has no engine"
@@ -29,3 +29,13 @@ def environment(
         open_engine=open_engine,
         progress=progress or Silent(),
     )
+
+
+class Notes(Silent):
+    """A progress listener that collects notes in `texts`."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)

@@ -248,7 +248,7 @@ def test_a_damaged_layer_is_told(small: SmallRelease, room: Path) -> None:
     mine = small.copy(room)
     spoil(blob_of(mine, "airflow"), one_bit)
     answer = mine.command.run("build", VERSION).succeeded()
-    assert "layer airflow in the store is damaged and is built again" in answer.stderr
+    assert "layer airflow in the store is damaged and will be rebuilt" in answer.stderr
 
 
 @pytest.mark.parametrize("change", [one_bit, half])
@@ -261,7 +261,7 @@ def test_a_damaged_tree_is_made_again(
     (one, _) = sorted(mine.store.trees.glob(f"*{suffix}"))
     spoil(one, change)
     answer = mine.command.run("build", VERSION, "--json").succeeded()
-    told = re.findall("^the tree of (.*) in the store was damaged and is made again$", answer.stderr, re.MULTILINE)
+    told = re.findall("^the tree of (.*) in the store was damaged and has been rebuilt$", answer.stderr, re.MULTILINE)
     assert len(told) == 1
     assert answer.document["image_id"] == small.answer["image_id"]
 

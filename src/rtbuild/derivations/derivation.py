@@ -1,6 +1,12 @@
-"""A layer's complete inputs, hashed: same key, same layer.
+"""Derivations: the complete inputs of a layer and the key computed from them. Same key, same layer.
 
-A key holds digests of inputs and nothing of the machine: no host, path, user, time, engine or BuildKit version.
+A key covers digests of inputs and nothing about the machine: no host, path, user, time, engine or BuildKit version.
+
+| layer | inputs, besides platform, epoch, files, removals and scripts |
+|---|---|
+| Debian | the output of its parent (not the parent's key), .debs, users |
+| Python | the Python that compiles, wheels and sdists, patches, wheels that build sdists, `preferred` |
+| files | none |
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Release, Removal
 
 SCHEMA = 1
-"""Moves whenever rtbuild itself would turn the same inputs into another layer."""
+"""Increase it whenever a change to rtbuild turns the same inputs into a different layer."""
 
 _DEBIAN_SCRIPTS = ("install_packages.sh",)
 _STDLIB_SCRIPTS = ("compile_stdlib.py", "compile_wheels.py")
@@ -26,11 +32,16 @@ _SDIST_SCRIPTS = ("build_wheels.py",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """What one layer is made from.
+    """The complete inputs of one layer.
 
-    `epoch` (seconds since 1970) bounds every mtime: the newest date of the layer's artifacts or, for files, which have
-    no date of their own, the moment at which the release looks at the world (`as_of`). `inputs` are (name, digest)
-    pairs in the order in which they go in; names are for people (`deb bash`, `wheel celery`).
+    Attributes:
+        layer: The layer.
+        platform: The target platform.
+        epoch: The upper limit of every mtime, in seconds since 1970: the newest date of the layer's artifacts or, for a
+            files layer, which has none, the release's `as_of`.
+        inputs: (name, digest) pairs in the order in which they are hashed, such as `deb bash` or `wheel celery`.
+        debs: The Debian packages of a Debian layer.
+        pythons: The Python packages of a Python layer.
     """
 
     layer: Layer
@@ -42,7 +53,7 @@ class Derivation:
 
     @property
     def key(self) -> Key:
-        """The derivation's identity."""
+        """The key of the layer."""
         return Key(
             sha256_bytes(
                 canonical_json(
@@ -63,11 +74,17 @@ _KINDS: dict[type[Layer], str] = {
     PythonLayer: "PythonLayer",
     FilesLayer: "FilesLayer",
 }
-"""How keys spell a layer's kind. The stores and locks that there are know them: a class may be renamed, these not."""
+"""How keys spell the kind of a layer. Existing stores and locks contain such keys: never change these strings."""
 
 
 def derive(release: Release, lock: Lock, layer: Layer, outputs: Mapping[str, DiffId]) -> Derivation | None:
-    """The derivation of `layer`; None where its parent's output is not known: not in `outputs`, by layer name."""
+    """Return the derivation of `layer`, or None if the output of its parent is unknown.
+
+    `outputs` are the diff IDs of layers that are already built, by layer name.
+
+    Raises:
+        LockError: if the lock does not have the Python of the release.
+    """
     if isinstance(layer, PythonLayer):
         return _derive_python(release, lock, layer)
     if isinstance(layer, FilesLayer):
@@ -95,23 +112,28 @@ def _derive_debian(
 
 def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivation:
     pythons = tuple(artifact for artifact in lock.pythons if artifact.layer == layer.name)
-    # Bytecode depends on the Python that compiles it, the build platform's: hence its source version, not its .deb.
+    # The source version, not the .deb: bytecode may be compiled by the same Python of another platform.
     inputs: list[tuple[str, Sha256]] = [
         ("python", _digest([release.python_series, python_source_version(release, lock)]))
     ]
     inputs += [
-        (f"{'package' if one.local else 'wheel'} {one.name}", _digest([one.sha256, uploaded_epoch(one)]))
-        for one in pythons
+        (
+            f"{'package' if artifact.local else 'wheel'} {artifact.name}",
+            _digest([artifact.sha256, uploaded_epoch(artifact)]),
+        )
+        for artifact in pythons
     ]
-    inputs += [(f"patch {patch.id} of {one.name}", patch.sha256) for one in pythons for patch in one.patches]
+    inputs += [
+        (f"patch {patch.id} of {artifact.name}", patch.sha256) for artifact in pythons for patch in artifact.patches
+    ]
     scripts: tuple[str, ...] = _PYTHON_SCRIPTS
-    if not all(one.is_wheel for one in pythons):
-        inputs += [(f"build wheel {one.name}", one.sha256) for one in lock.build_pythons]
+    if not all(artifact.is_wheel for artifact in pythons):
+        inputs += [(f"build wheel {artifact.name}", artifact.sha256) for artifact in lock.build_pythons]
         scripts += _SDIST_SCRIPTS
     inputs.append(("preferred", _digest([list(pair) for pair in layer.preferred])))
     inputs += _recipe_inputs(layer, layer.removals)
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
-    epoch = max((uploaded_epoch(one) for one in pythons), default=0)
+    epoch = max((uploaded_epoch(artifact) for artifact in pythons), default=0)
     return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), pythons=pythons)
 
 
@@ -121,19 +143,19 @@ def _derive_files(release: Release, lock: Lock, layer: FilesLayer) -> Derivation
 
 
 def uploaded_epoch(artifact: PythonArtifact) -> int:
-    """When the index got the artifact, in whole seconds since 1970."""
+    """Return the time at which the artifact was uploaded to the index, in whole seconds since 1970."""
     return int(artifact.uploaded.timestamp())
 
 
 def removals_of(release: Release, layer: DebianLayer) -> tuple[Removal, ...]:
-    """What a Debian layer leaves out: its own rules after those of the layers below it."""
-    by_name = {one.name: one for one in release.debian_layers}
-    below = removals_of(release, by_name[layer.parent]) if layer.parent else ()
+    """Return the removals that apply to a Debian layer: those of the layers below it, then its own."""
+    layers = {debian.name: debian for debian in release.debian_layers}
+    below = removals_of(release, layers[layer.parent]) if layer.parent else ()
     return below + layer.removals
 
 
 def _recipe_inputs(layer: Layer, removals: Iterable[Removal]) -> list[tuple[str, Sha256]]:
-    """The recipe fields that reach the layer's bytes; reasons and titles do not."""
+    """Return the recipe fields that affect the layer's bytes; reasons and titles do not."""
     return [(f"file {file.path}", _digest(_file_fields(file))) for file in layer.files] + [
         ("remove", _digest([removal.pattern for removal in removals]))
     ]

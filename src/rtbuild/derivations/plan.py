@@ -1,4 +1,4 @@
-"""What a build would do, and why: a dry run that touches no engine and no network."""
+"""Plan a build: which layers it would build and why. A dry run that needs neither an engine nor a network."""
 
 from __future__ import annotations
 
@@ -19,23 +19,29 @@ _SHOWN_CHANGES = 3
 
 
 class Records(Protocol):
-    """What a plan asks of the store."""
+    """The part of the store that planning reads."""
 
     def realisation(self, key: Key) -> Realisation | None:
-        """The record of what came out of `key`."""
+        """Return the realisation recorded for `key`, if there is one."""
 
     def has_layer(self, realisation: Realisation) -> bool:
-        """Whether the store still holds the layer's blob."""
+        """Return whether the blob of the layer is in the store."""
 
     def latest(self, release: str, platform: str, layer: str) -> Realisation | None:
-        """The last recorded realisation of that layer, whatever its key."""
+        """Return the last recorded realisation of that layer, whatever its key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLayer:
-    """One layer of a plan.
+    """A layer of a plan.
 
-    `derivation` is None while its parent's output is unknown; `realisation` is set when `cached`.
+    Attributes:
+        name: The name of the layer.
+        state: `cached` or `build`.
+        reason: Why it has to be built, or that it is in the store.
+        layer: The layer.
+        derivation: Its derivation; None while the output of its parent is unknown.
+        realisation: Its record in the store, if the state is `cached`.
     """
 
     name: str
@@ -47,15 +53,15 @@ class PlannedLayer:
 
     @property
     def key(self) -> Key | None:
-        """The derivation's key, where it is known."""
+        """The key of the layer; None while the output of its parent is unknown."""
         return self.derivation.key if self.derivation else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The layers of one (release, platform), bottom first.
+    """The layers of a release for one platform, bottom first.
 
-    `stale` says, a line each, what of the lock does not fit the recipes any more: a build refuses such a lock.
+    `stale` lists how the lock no longer matches the recipes, one text each; a stale lock is not built.
     """
 
     release: str
@@ -70,10 +76,12 @@ class Plan:
 
 
 def plan_release(release: Release, lock: Lock, records: Records, *, compressor: str | None = None) -> Plan:
-    """Plan every layer of `release` from its lock and what the store holds.
+    """Plan every layer of `release` from its lock and the records of the store.
 
-    With `compressor`, a layer that the store holds in another compressor's spelling counts as missing.
-    Raises `LockError` where the lock has not the Python that the release names.
+    With `compressor`, a layer that was compressed by another compressor counts as missing.
+
+    Raises:
+        LockError: if the lock does not have the Python of the release.
     """
     outputs: dict[str, DiffId] = {}
     recorded = {result.name: result for result in lock.layers}
@@ -87,16 +95,16 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
         if derivation and realisation and not recompress:
             outputs[layer.name] = realisation.diff_id
             state: State = "cached"
-            reason = "the store holds it"
+            reason = "in the store"
         else:
             state = "build"
             reason = (
-                f"the store holds it as {realisation.compressor} wrote it"
+                f"in the store, but compressed with {realisation.compressor}"
                 if realisation and recompress
                 else _why(release, lock, layer, derivation, records)
             )
             result = recorded.get(layer.name)
-            # an upper layer's key can be told before its parent is built where the lock says what the parent gives
+            # If the lock records the parent's output, the key of the layer above is known before the parent is built.
             if derivation and result and result.key == derivation.key:
                 outputs[layer.name] = result.diff_id
             realisation = None
@@ -115,21 +123,21 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
 
 def _why(release: Release, lock: Lock, layer: Layer, derivation: Derivation | None, records: Records) -> str:
     if derivation is None:
-        return f"layer {getattr(layer, 'parent', None)} is built first"
+        return f"layer {getattr(layer, 'parent', None)} must be built first"
     before = records.latest(release.version, str(lock.platform), layer.name)
     if before is None:
-        return "never built into this store"
+        return "never built in this store"
     if before.key == derivation.key:
-        return "its blob is gone from the store"
+        return "its blob is missing from the store"
     return changed_inputs(dict(before.inputs), dict(derivation.inputs))
 
 
 def changed_inputs(before: Mapping[str, Sha256], now: Mapping[str, Sha256]) -> str:
-    """A short text that names what differs between two sets of inputs."""
+    """Return a short text that names the differences between two sets of inputs."""
     texts = [f"{name} changed" for name in now if name in before and now[name] != before[name]]
     texts += [f"{name} added" for name in now if name not in before]
     texts += [f"{name} removed" for name in before if name not in now]
     if not texts:
-        return "rtbuild's own rules or the order of inputs changed"
+        return "rtbuild's schema or the order of inputs changed"
     more = len(texts) - _SHOWN_CHANGES
     return ", ".join(texts[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")

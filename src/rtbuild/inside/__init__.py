@@ -1,6 +1,6 @@
-"""Scripts that run inside the builder or in an image. rtbuild reads them and never imports them.
+"""Scripts that run inside the builder or in an image. rtbuild only reads them; it never imports them.
 
-Their bytes are part of layer keys: any change to one of them, a comment included, rebuilds layers.
+Their bytes are part of layer keys: any change to a script, even to a comment, rebuilds layers.
 """
 
 from __future__ import annotations

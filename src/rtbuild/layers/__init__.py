@@ -1,1 +1,1 @@
-"""Building layers (Debian, Python, files) and the images over them."""
+"""Layers: building Debian, Python and files layers, and assembling images over them."""

@@ -1,4 +1,4 @@
-"""Images: config and manifest over layers that the store holds."""
+"""Assemble images: a config and a manifest over layers in the store."""
 
 from __future__ import annotations
 
@@ -22,29 +22,35 @@ from rtbuild.store.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image in the store's layout. `tag` is the release's version, with `-base` for the image without ONBUILD."""
+    """An image in the store's layout.
+
+    Attributes:
+        tag: The release's version, with the suffix `-base` for the image without ONBUILD triggers.
+        id: The digest of its config.
+        manifest: The descriptor of its manifest.
+    """
 
     tag: str
     id: Digest
     manifest: Descriptor
 
     def reference(self, repository: str) -> str:
-        """The image's full name."""
+        """Return the image's full name."""
         return f"{repository}:{self.tag}"
 
     def result(self, compressor: str) -> ImageResult:
-        """The form in which a lock records it."""
+        """Return the image as a lock records it."""
         return ImageResult(id=self.id, manifest=self.manifest.digest, compressor=compressor)
 
     def copy_to(self, layout: Layout, folder: Path, repository: str) -> None:
-        """Put the image into the OCI layout at `folder`."""
+        """Copy the image from `layout` to the OCI image layout at `folder`."""
         copy_image(layout, self.manifest, folder, [self.reference(repository)])
 
 
 def compose_images(
     release: Release, lock: Lock, realisations: Sequence[Realisation], layout: Layout
 ) -> tuple[Image, ...]:
-    """Write the image of `release` into `layout`, and as `-base` the same without ONBUILD triggers if it has any."""
+    """Write the image of `release` to `layout` and, if it has ONBUILD triggers, a `-base` image without them."""
     images = [_compose(release, lock, realisations, release.version, layout)]
     if release.image.on_build:
         plain = replace(release, image=replace(release.image, on_build=()))
@@ -55,14 +61,18 @@ def compose_images(
 def list_in_store(
     store: Store, images: Sequence[Image], repository: str, platform: Platform, progress: Progress
 ) -> None:
-    """List the images in the index of the store's layout, in place of older ones of the same name and platform."""
+    """Add the images to the index of the store's layout, replacing older ones with the same name and platform.
+
+    Raises:
+        StoreError: if the store cannot be read or written.
+    """
     described = platform_fields(platform)
     entries = [
         replace(entry, platform=described)
         for image in images
         for entry in named(image.manifest, [image.reference(repository)])
     ]
-    # Builds of other releases and platforms list theirs at the same time.
+    # Builds of other releases and platforms may update the index at the same time.
     with store.exclusive("the index of images", progress):
         Layout(store.layout).list_images(entries)
 
@@ -75,5 +85,8 @@ def _compose(release: Release, lock: Lock, realisations: Sequence[Realisation], 
         layers=[(realisation.layer, realisation.diff_id) for realisation in realisations],
     )
     config = layout.put_blob(content, CONFIG)
-    layers = [Descriptor(media_type=one.media_type, digest=one.blob, size=one.blob_size) for one in realisations]
+    layers = [
+        Descriptor(media_type=realisation.media_type, digest=realisation.blob, size=realisation.blob_size)
+        for realisation in realisations
+    ]
     return Image(tag=tag, id=config.digest, manifest=layout.put_blob(manifest(config, layers), MANIFEST))

@@ -1,6 +1,6 @@
-"""Debian layers: the real dpkg with the packages' own maintainer scripts, in BuildKit, then made canonical.
+"""Build Debian layers: the real dpkg and maintainer scripts run in BuildKit, then the result is made canonical.
 
-Measured: dpkg over 150 packages takes 14 s and leaves three files that differ from run to run; the recipe removes them.
+Measured: dpkg takes 14 s for 150 packages and leaves three files that differ from run to run; the recipe removes them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.toolroot import tool_debs, unpack_debs
 
 _FIRST = (("base-passwd", "base-files"), ("dpkg", "libc6", "perl-base", "mawk", "debconf"))
-"""What has to be configured before dpkg may unpack anything else, group by group: accounts and folders, then what the
-maintainer scripts of essential packages themselves run."""
+"""Packages to configure before dpkg can unpack any others, group by group: accounts and folders, then the programs that
+maintainer scripts of essential packages run."""
 
-_AWK = "mawk"  # essential through base-files' Pre-Depends on the virtual package awk
+_AWK = "mawk"  # essential because base-files pre-depends on the virtual package awk
 
 _SCRIPTS = ("install_packages.sh", "compile_stdlib.py", "compile_wheels.py")
 
@@ -43,9 +43,21 @@ def realise_debian(
     parent: Realisation | None,
     environment: BuildEnvironment,
 ) -> LayerDigest:
-    """Build the layer of `derivation` on `parent` (None: on nothing) and put it into the store's layout.
+    """Build the layer of `derivation` on `parent` and put it into the store's layout.
 
-    The artifacts must be in the store, verified. Raises `BuildError` with the log's end, `EngineError`.
+    The artifacts must be in the store, verified.
+
+    Args:
+        release: The release.
+        layer: The layer.
+        derivation: Its derivation.
+        parent: The layer below it; None for the lowest layer.
+        environment: The environment of the build.
+
+    Raises:
+        BuildError: if the build fails; its details are the end of the log.
+        EngineError: if the engine fails.
+        StoreError: if the store cannot be read or written.
     """
     task = f"layer {layer.name}"
     environment.progress.begin(task)
@@ -55,7 +67,7 @@ def realise_debian(
         contexts = {}
         if parent is not None:
             contexts["parent"] = _parent_reference(parent, folder / "parent", derivation.platform, environment)
-            # an export leaves out what its layout has already
+            # An export skips blobs that are in its layout already.
             exported = Layout.create(folder / "export").blob_path(parent.blob)
             link_file(environment.layout.blob_path(parent.blob), exported)
         environment.engine.build(
@@ -79,7 +91,11 @@ def realise_debian(
 
 
 def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tuple[Entry, bytes]]:
-    """The tar members of what a recipe installs, but for copies, which only the layer itself can make."""
+    """Yield the tar members of the files that a recipe installs, except copies, which are made during the build.
+
+    Raises:
+        BuildError: if a file has changed since its recipe was read.
+    """
     for file in files:
         if file.copy_of is not None:
             continue
@@ -88,7 +104,7 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
         if file.source is not None:
             content = file.source.read_bytes()
             if sha256_bytes(content) != file.sha256:
-                raise BuildError(f"{file.source} changed while it was being used", hint="run the command again")
+                raise BuildError(f"{file.source} was changed during the build", hint="run the command again")
             entry.size = len(content)
         elif file.content is not None:
             content = file.content.encode()
@@ -103,7 +119,7 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
 def _write_context(
     release: Release, layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment
 ) -> None:
-    """The folder that BuildKit gets: the packages by hard link, what to do with them, and the scripts that do it."""
+    """Write the build context: hard links to the packages, instructions for them, and the scripts that install them."""
     debs = derivation.debs
     (context / "debs").mkdir(parents=True)
     for deb in debs:
@@ -142,15 +158,15 @@ def _write_context(
 
 
 def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:
-    names = {deb.name: deb.filename for deb in debs}
+    filenames = {deb.name: deb.filename for deb in debs}
     for group in _FIRST:
-        found = tuple(names[name] for name in group if name in names)
-        if found:
-            yield found
+        present = tuple(filenames[name] for name in group if name in filenames)
+        if present:
+            yield present
 
 
 def _parent_reference(parent: Realisation, folder: Path, platform: Platform, environment: BuildEnvironment) -> str:
-    """An image of the parent layer alone, as BuildKit takes a parent."""
+    """Write an image of the parent layer alone and return its reference for BuildKit."""
     config = environment.layout.put_blob(
         image_config(ImageSettings(), platform=platform, epoch=0, layers=[(parent.layer, parent.diff_id)]), CONFIG
     )
@@ -162,10 +178,12 @@ def _parent_reference(parent: Realisation, folder: Path, platform: Platform, env
 
 
 def _exported_layers(export: Path, *, below: int) -> list[Path]:
-    """The uncompressed layers that this build made, bottom first, in the layout that BuildKit wrote."""
+    """Return the uncompressed layers that were built, bottom first, in the layout that BuildKit wrote to `export`.
+
+    `below` is the number of layers below them.
+    """
     layout = Layout.open(export)
-    image = read_stored_image(layout)
-    made = image.layers[below:]
-    if not made:
-        raise BuildError("the engine exported an image without the layer that was built")
-    return [layout.blob_path(layer.digest) for layer in made]
+    layers = read_stored_image(layout).layers[below:]
+    if not layers:
+        raise BuildError("the engine exported an image without the new layer")
+    return [layout.blob_path(layer.digest) for layer in layers]

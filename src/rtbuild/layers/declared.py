@@ -1,4 +1,4 @@
-"""Whether packages are what the lock calls them: their bytes are checked, but who edits a lock may write any name."""
+"""Check Debian packages against the lock: hashes prove their content, but names and versions may have been edited."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from rtbuild.digest import Sha256
 from rtbuild.errors import LockError
 from rtbuild.formats.deb import HEAD, build_time, control_text
 from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.recipe.table import Problems
 
 
 def require_declared(lock: Lock, wanted: Collection[Sha256], path: Callable[[Sha256], Path], *, file: str) -> None:
-    """Compare what `lock` says of its .debs that are `wanted` with what they say themselves: their name, version and
-    architecture, whether they are essential, and when they were built (which locking takes from a mirror unchecked).
+    """Check that the .debs of `lock` are what their entries say.
 
-    `path` gives a .deb by its digest, `file` is the lock's name in messages. Raises `LockError` with every entry that
-    says something else than its package. Measured: 0.2 s for 138 packages.
+    Compared are name, version and architecture, whether the package is essential, and the build time, which `rtbuild
+    lock` takes from a mirror unchecked. Measured: 0.2 s for 138 packages.
+
+    Args:
+        lock: The lock.
+        wanted: The digests of the .debs to check.
+        path: Returns the path of the .deb with a digest.
+        file: The path of the lockfile in messages.
+
+    Raises:
+        LockError: if an entry does not match its package; all such entries are listed.
     """
-    # Locking's libraries load slowly, and most builds find every layer there.
+    # Slow to import, and most builds find every layer in the store.
     from rtbuild.formats.deb822 import parse_stanza
 
-    made = f"make it anew with: rtbuild lock {lock.release} --platform {lock.platform} --refresh"
-    problems = Problems(file, LockError, hint=f"take the lock from version control again, or {made}")
+    problems = Problems(file, LockError, hint=lock_remedy(lock.release, lock.platform).malformed)
     for number, deb in enumerate(lock.debs):
         if deb.sha256 not in wanted:
             continue
@@ -33,15 +41,15 @@ def require_declared(lock: Lock, wanted: Collection[Sha256], path: Callable[[Sha
                 stream.seek(0)
                 control = parse_stanza(control_text(stream))
             except ValueError as error:
-                problems.add(f"deb[{number}]", f"{deb.filename} is no Debian package: {error}")
+                problems.add(f"deb[{number}]", f"{deb.filename} is not a Debian package: {error}")
                 continue
-        for field, locked, said in (
+        for field, locked, actual in (
             ("name", deb.name, control.get("package", "")),
             ("version", deb.version, control.get("version", "")),
             ("architecture", deb.architecture, control.get("architecture", "")),
             ("essential", deb.essential, control.get("essential") == "yes"),
             ("built", deb.built, built),
         ):
-            if locked != said:
-                problems.add(f"deb[{number}].{field}", f"is {locked!r}, but {deb.filename} says {said!r}")
+            if locked != actual:
+                problems.add(f"deb[{number}].{field}", f"is {locked!r}, but {deb.filename} says {actual!r}")
     problems.raise_if_any()

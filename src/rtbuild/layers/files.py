@@ -1,4 +1,4 @@
-"""Layers of the recipe's own files: written as they are, without an engine and without anything fetched."""
+"""Build files layers from the recipe's own files, without an engine or a network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from rtbuild.wheels.environment import BuildEnvironment
 
 
 def realise_files(derivation: Derivation, environment: BuildEnvironment) -> LayerDigest:
-    """Write the layer of `derivation` into the store.
+    """Build the layer of `derivation` and put it into the store's layout.
 
-    Raises `BuildError` for a file that changed since its recipe was read, and `StoreError`.
+    Raises:
+        BuildError: if a file has changed since its recipe was read.
+        StoreError: if the store cannot be written.
     """
     members = sorted(installed_entries(derivation.layer.files, derivation.epoch), key=lambda member: member[0].path)
     with LayerWriter(environment.layout, compressor=environment.compressor, workers=1) as writer:

@@ -1,4 +1,4 @@
-"""Python layers: the trees of their wheels, one after the other, with the folders and files that the recipe adds."""
+"""Build Python layers: folders, the files that the recipe adds, and the trees of the wheels, one after the other."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from rtbuild.wheels.scheme import Scheme, debian_scheme
 def realise_python(
     release: Release, lock: Lock, planned: Sequence[PlannedLayer], environment: BuildEnvironment
 ) -> Iterator[tuple[Derivation, LayerDigest]]:
-    """Build the planned Python layers, all their trees first, and put them into the store's layout one by one.
+    """Build the planned Python layers; yield each one after putting it into the store's layout.
 
-    The artifacts must be in the store, verified. Raises what `realise_trees` does, and `RecipeError` for a file of the
-    recipe that a wheel installs as well.
+    The trees of all layers are built first. The artifacts must be in the store, verified. Layers of other kinds are
+    ignored.
+
+    Raises:
+        RecipeError: if a wheel installs a file that the recipe also installs.
+        RtbuildError: whatever `realise_trees` raises.
     """
-    layers = [one.layer for one in planned if isinstance(one.layer, PythonLayer)]
-    for layer in layers:
+    scheme = debian_scheme(release.python_series)
+    layers = [(entry.layer, entry.derivation) for entry in planned if isinstance(entry.layer, PythonLayer)]
+    for layer, _ in layers:
         environment.progress.begin(f"layer {layer.name}")
-    trees = realise_trees(release, lock, environment, layers=layers)
+    trees = realise_trees(release, lock, environment, layers=[layer for layer, _ in layers])
     for tree in trees:
         if tree.stored.repaired:
-            environment.progress.note(f"the tree of {tree.package} in the store was damaged and is made again")
-    for one in planned:
-        if isinstance(one.layer, PythonLayer):
-            assert one.derivation is not None  # a Python layer's inputs are all in the lock
-            mine = [tree for tree in trees if tree.layer == one.name]
-            yield (
-                one.derivation,
-                _write_layer(one.layer, one.derivation, mine, debian_scheme(release.python_series), environment),
-            )
+            environment.progress.note(f"the tree of {tree.package} in the store was damaged and has been rebuilt")
+    for layer, derivation in layers:
+        assert derivation is not None  # a Python layer has no parent
+        own = [tree for tree in trees if tree.layer == layer.name]
+        yield derivation, _write_layer(layer, derivation, own, scheme, environment)
 
 
 def _write_layer(
@@ -53,7 +54,10 @@ def _write_layer(
     added = list(installed_entries(layer.files, derivation.epoch))
     for entry, _ in added:
         if entry.path in paths:
-            raise RecipeError(f"recipes/layers/{layer.name}.toml: a wheel installs /{entry.path} as well")
+            raise RecipeError(
+                f"recipes/layers/{layer.name}.toml: /{entry.path} is also installed by a wheel",
+                hint="remove it from the recipe, or list it under `removals` to drop the wheel's file",
+            )
     folders = _folders(trees, scheme) - {entry.path for entry, _ in added}
     with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
         members: Iterable[tuple[Entry, bytes]] = [
@@ -68,22 +72,22 @@ def _write_layer(
 
 
 def _folders(trees: Sequence[WheelTree], scheme: Scheme) -> set[str]:
-    """The folders that the layer brings: those of its files but for the ones that Debian's packages own.
+    """Return the folders that the layer adds: those of its files, except folders that Debian packages own.
 
-    /usr/local and the installation paths themselves belong to the layer below, where they may be links or have another
-    mode; a layer that named them would change them.
+    /usr/local and the installation paths themselves belong to the layers below, where they may be symbolic links or
+    have another mode, which a layer that contained them would change.
     """
-    found = {folder for tree in trees for folder in tree.index.directories}
+    folders = {folder for tree in trees for folder in tree.index.directories}
     owned: set[str] = set()
-    for path in (scheme.library, scheme.scripts, scheme.data, *_DEBIANS):
+    for path in (scheme.library, scheme.scripts, scheme.data, *_DEBIAN_FOLDERS):
         folder = path.lstrip("/")
         while folder:
             owned.add(folder)
             folder = folder.rpartition("/")[0]
-    return found - owned
+    return folders - owned
 
 
-_DEBIANS = (
+_DEBIAN_FOLDERS = (
     "/usr/local/etc",
     "/usr/local/games",
     "/usr/local/include",

@@ -1,1 +1,1 @@
-"""Wheel trees: what one wheel installs and compiles to, the unit that rtbuild caches of Python layers."""
+"""Wheel trees: what one wheel installs and compiles to. The trees are the unit in which Python layers are cached."""

@@ -1,4 +1,4 @@
-"""Trees in the store: `<key>.tar.zst` (`.gz`), the compressed frames, and `<key>.json`, what is in them."""
+"""Wheel trees in the store: `<key>.tar.zst` (or `.gz`) with the compressed frames, `<key>.json` with their index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
-from rtbuild.formats.frames import DEFAULT, LAYER_GZIP, Compressor, Cutter
+from rtbuild.formats.frames import DEFAULT, Compressor, Cutter
 from rtbuild.store.files import store_errors
 from rtbuild.wheels.tree import TreeFile, TreeIndex, TreeWriter
 
@@ -21,8 +21,17 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTree:
-    """A tree in the store. `frames` is the file with its compressed frames, of `size` bytes and digest `sha256`;
-    `uncompressed` is the size of the tar members in them. `repaired`: it was made in place of a damaged one."""
+    """A wheel tree in the store.
+
+    Attributes:
+        key: The tree's key.
+        frames: The file with the compressed frames.
+        sha256: The digest of that file.
+        size: Its size in bytes.
+        uncompressed: The size of the tar members in it, in bytes.
+        index: The files of the tree.
+        repaired: Whether it replaced a damaged tree.
+    """
 
     key: Key
     frames: Path
@@ -34,7 +43,7 @@ class StoredTree:
 
 
 class TreeCache:
-    """The trees in one folder. May be used from many threads and processes."""
+    """The wheel trees in one folder. Safe to use from several threads and processes at once."""
 
     def __init__(self, folder: Path, compressor: Compressor = DEFAULT) -> None:
         self._folder = folder
@@ -43,13 +52,16 @@ class TreeCache:
 
     @property
     def compressor(self) -> str:
-        """The compressor's name, part of every key."""
+        """The name of the compressor, which is part of every key."""
         return self._compressor.name
 
     def find(self, key: Key) -> StoredTree | None:
-        """The tree with this key, every byte of it checked; None where it is absent or damaged. Raises `StoreError`.
+        """Return the tree with this key after checking every byte, or None if it is missing or damaged.
 
-        What `add` puts in place of a damaged one is `repaired`.
+        A damaged tree is remembered: the tree that `add` then puts in its place is `repaired`.
+
+        Raises:
+            StoreError: if the store cannot be read.
         """
         frames, record = self._frames(key), self._record(key)
         with store_errors(f"read {record}"):
@@ -67,7 +79,12 @@ class TreeCache:
         return None
 
     def add(self, key: Key, compose: Callable[[TreeWriter], TreeIndex]) -> StoredTree:
-        """Keep what `compose` writes; it replaces what is there. Raises `StoreError`, and whatever `compose` raises."""
+        """Store the tree that `compose` writes, replacing an existing one.
+
+        Raises:
+            StoreError: if the store cannot be written.
+            Exception: whatever `compose` raises; nothing is stored then.
+        """
         target = self._frames(key)
         partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
         with store_errors(f"write {target}"):
@@ -86,8 +103,7 @@ class TreeCache:
                     index=index,
                     repaired=key in self._damaged,
                 )
-                # Nothing is synced: every byte is checked before it is used, and 300 trees would wait for the disk
-                # 1,200 times.
+                # Not synced: every byte is checked before use, and 300 trees would wait for the disk 1,200 times.
                 partial.replace(target)
                 partial.write_bytes(_format(tree))
                 partial.replace(self._record(key))
@@ -98,14 +114,14 @@ class TreeCache:
         return tree
 
     def _frames(self, key: Key) -> Path:
-        return self._folder / f"{key}.tar.{'gz' if self._compressor.media_type == LAYER_GZIP else 'zst'}"
+        return self._folder / f"{key}{self._compressor.compression.suffix}"
 
     def _record(self, key: Key) -> Path:
         return self._folder / f"{key}.json"
 
 
 class _FrameWriter:
-    """Compresses in the calling thread: trees are made side by side, so cores are busy as it is."""
+    """Compresses in the calling thread: trees are composed in parallel, so all cores are busy already."""
 
     def __init__(self, sink: Callable[[bytes], object], compressor: Compressor) -> None:
         self._sink = sink
@@ -116,12 +132,12 @@ class _FrameWriter:
         self.uncompressed = 0
 
     def write(self, content: bytes) -> None:
-        """Take a piece of the tree."""
+        """Add the next bytes of the tree."""
         self.uncompressed += len(content)
         self._cutter.write(content)
 
     def end(self) -> None:
-        """Emit what is left."""
+        """Write the last frame."""
         self._cutter.flush()
 
     def _emit(self, piece: bytes) -> None:
@@ -143,10 +159,10 @@ def _format(tree: StoredTree) -> bytes:
 
 
 def _parse(key: Key, frames: Path, text: bytes) -> StoredTree:
-    """The record in `text`; raises `ValueError`, `KeyError` or `TypeError` where it is not what was written."""
+    """Parse a record; raises `ValueError`, `KeyError` or `TypeError` if it is not what `_format` wrote."""
     content = json.loads(text)
-    promised = content.pop("sha256")
-    if content["schema"] != _SCHEMA or content["key"] != key or sha256_bytes(canonical_json(content)) != promised:
+    recorded = content.pop("sha256")
+    if content["schema"] != _SCHEMA or content["key"] != key or sha256_bytes(canonical_json(content)) != recorded:
         raise ValueError("damaged record")
     return StoredTree(
         key=key,

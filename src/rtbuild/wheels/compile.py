@@ -1,5 +1,8 @@
-"""Byte-compiling wheels: what is to be done goes into a folder, one container does all of it, archives of modules come
-back."""
+"""Byte-compile wheels in one container.
+
+The tasks and the sources are written to a build context, one container compiles everything, and archives of compiled
+modules are exported from it.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,15 @@ from rtbuild.wheels.wheel import Wheel
 SCRIPT = "compile_wheels.py"
 """The script that compiles, in `rtbuild.inside`."""
 
-_PART_LIMIT = 2 << 20
+_TASK_LIMIT = 2 << 20
 """Bytes of source after which a wheel's next task begins, about 0.2 s of compiling. Compiled bytes depend on it."""
 
 Module = tuple[str, int, int, int]
-"""Installed path, offset in the wheel, stored size, deflated or not."""
+"""Installed path, offset in the wheel, stored size in bytes, 1 if deflated."""
 
-_TASK = "compile wheels"
+_PROGRESS_TASK = "compile wheels"
 
-# The exec form, because the root has no shell. Isolated mode (-I) would ignore PYTHONHASHSEED.
+# The exec form, because the root has no shell. Not isolated mode (-I), because it ignores PYTHONHASHSEED.
 _DOCKERFILE = """\
 FROM scratch AS compile
 ADD tools.tar /
@@ -42,7 +45,7 @@ COPY --from=compile /rtbuild/out /
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileTask:
-    """Modules of one wheel that one process compiles, and the bytes of source that they are."""
+    """Modules of one wheel that one process compiles; `weight` is the size of their source in bytes."""
 
     modules: tuple[Module, ...]
     weight: int
@@ -50,7 +53,7 @@ class CompileTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileWork:
-    """A wheel to compile: its file and its tasks. `name` is unique among the work, and fit to be a file's."""
+    """A wheel to compile and its tasks. `name` is unique among the wheels and a valid file name."""
 
     name: str
     wheel: Path
@@ -67,36 +70,42 @@ def compile_wheels(
 ) -> Mapping[str, tuple[Path, ...]]:
     """Compile all of `work` in one container and return the archives of each wheel by the work's name.
 
-    The container is made of the Python packages of the lock `tools`, for that lock's platform. The archives are written
-    below `folder`, which must be empty. All processors of the engine are used.
+    All processors of the engine are used.
+
+    Args:
+        work: The wheels to compile.
+        scheme: Where their files are installed.
+        tools: The lock whose Python packages make up the container, which runs on that lock's platform.
+        folder: An empty folder; the archives are written below it.
+        environment: The environment of the build.
 
     Raises:
-        BuildError: if the container fails or leaves out a part.
+        BuildError: if the container fails or does not return every archive.
         EngineError: if the engine fails.
     """
     queue = sorted(
-        ((task, number, one) for one in work for number, task in enumerate(one.tasks)),
-        key=lambda item: (-item[0].weight, item[2].name, item[1]),
+        ((task, number, wheel) for wheel in work for number, task in enumerate(wheel.tasks)),
+        key=lambda queued: (-queued[0].weight, queued[2].name, queued[1]),
     )
-    archives: dict[str, list[Path]] = {one.name: [] for one in work}
+    archives: dict[str, list[Path]] = {wheel.name: [] for wheel in work}
     if not queue:
         return dict.fromkeys(archives, ())
     context, out = folder / "context", folder / "out"
     (context / "work" / "tasks").mkdir(parents=True)
     (context / "work" / "wheels").mkdir()
-    for position, (task, _, one) in enumerate(queue):
+    for position, (task, _, wheel) in enumerate(queue):
         name = f"{position:06}"
-        modules = _write_sources(task, one.wheel, context / "work" / "wheels" / name)
+        modules = _write_sources(task, wheel.wheel, context / "work" / "wheels" / name)
         text = json.dumps({"wheel": name, "modules": modules})
         (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
-        archives[one.name].append(out / name)
+        archives[wheel.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
     debs = [environment.store.artifact_path(deb.sha256) for deb in tool_debs(tools.debs)]
     unpack_debs(debs, context / "tools.tar")
     python = f"/usr/bin/python{scheme.python}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
     log, progress = environment.log("compile"), environment.progress
-    progress.begin(_TASK, total=len(queue), unit="parts")
+    progress.begin(_PROGRESS_TASK, total=len(queue), unit="parts")
     outcome = "failed"
     try:
         environment.engine.build(
@@ -105,24 +114,25 @@ def compile_wheels(
             title="compiling wheels",
             output_local=out,
             platform=tools.platform,
-            on_line=lambda line: progress.advance(_TASK) if " ended " in line else None,
+            on_line=lambda line: progress.advance(_PROGRESS_TASK) if " ended " in line else None,
         )
         outcome = "compiled"
     finally:
-        progress.end(_TASK, outcome)
+        progress.end(_PROGRESS_TASK, outcome)
     missing = [path.name for paths in archives.values() for path in paths if not path.is_file()]
     if missing:
         raise BuildError(
-            f"compiling wheels: the container left out {len(missing)} of {len(queue)} parts", hint=f"see {log}"
+            f"compiling wheels: the container did not return {len(missing)} of {len(queue)} archives",
+            hint=f"read the log: {log}",
         )
     return {name: tuple(paths) for name, paths in archives.items()}
 
 
 def _write_sources(task: CompileTask, wheel: Path, target: Path) -> list[Module]:
-    """Put the task's sources, as the wheel stores them, into `target`; the modules with their offsets there.
+    """Copy the sources of `task` from `wheel` to `target` as they are stored; return the modules with the new offsets.
 
-    The engine gets no more of a wheel than that. Measured on the wheels of an Airflow release: 45 of 190 MB, and some
-    100 MB/s reach the engine.
+    Only the sources are sent to the engine. Measured on the wheels of an Airflow release: 45 of 190 MB, at about
+    100 MB/s.
     """
     modules: list[Module] = []
     position = 0
@@ -136,10 +146,10 @@ def _write_sources(task: CompileTask, wheel: Path, target: Path) -> list[Module]
 
 
 def compile_tasks(wheel: Wheel, scheme: Scheme) -> tuple[CompileTask, ...]:
-    """The tasks that `wheel` is compiled in: a function of the wheel alone, because company shows in the compiled
-    bytes.
+    """Return the tasks in which to compile `wheel`.
 
-    pip compiles scripts that end in .py too; here only what can be imported is.
+    They depend on the wheel alone, because modules compiled in the same process affect each other's bytecode. Only
+    importable modules are compiled; pip also compiles scripts whose names end in `.py`.
     """
     return tuple(_split(wheel, sorted(path for path in wheel.parts if scheme.is_module(path))))
 
@@ -151,7 +161,7 @@ def _split(wheel: Wheel, paths: Sequence[str]) -> Iterator[CompileTask]:
         part = wheel.parts[path]
         if part.source is None:
             continue
-        if modules and weight + part.size > _PART_LIMIT:
+        if modules and weight + part.size > _TASK_LIMIT:
             yield CompileTask(modules=tuple(modules), weight=weight)
             modules, weight = [], 0
         offset, size, deflated = wheel.place(part.source)

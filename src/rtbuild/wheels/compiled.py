@@ -1,5 +1,12 @@
-"""What the compile script leaves behind: archives of compiled modules, in the form that it writes (see
-scripts/compile_wheels.py)."""
+"""Read archives of compiled modules, as `rtbuild/inside/compile_wheels.py` writes them.
+
+| part | content |
+|---|---|
+| magic | `rtbuild compiled 1` and a newline |
+| length | bytes of the index, unsigned 64 bits, little-endian |
+| index | JSON: a list of `[path of the source file, bytes of its compiled form]` |
+| modules | the compiled modules, in the order of the index |
+"""
 
 from __future__ import annotations
 
@@ -18,8 +25,10 @@ _LENGTH = struct.Struct("<Q")
 
 
 class CompiledModules(Mapping[str, bytes]):
-    """Compiled modules of one wheel, by the source file's absolute path in the target. Read while `open_compiled`
-    lasts."""
+    """The compiled modules of one wheel, by the absolute path of the source file in the target.
+
+    Readable only inside `open_compiled`.
+    """
 
     def __init__(self, places: dict[str, tuple[int, int, int]]) -> None:
         self._places = places
@@ -37,7 +46,11 @@ class CompiledModules(Mapping[str, bytes]):
 
 @contextmanager
 def open_compiled(archives: Sequence[Path]) -> Iterator[CompiledModules]:
-    """The modules in `archives`, the parts that one wheel was compiled in. Raises `BuildError` for a damaged one."""
+    """Open the modules in `archives`, which together hold one compiled wheel.
+
+    Raises:
+        BuildError: if an archive is damaged.
+    """
     places: dict[str, tuple[int, int, int]] = {}
     with ExitStack() as stack:
         for archive in archives:
@@ -45,19 +58,19 @@ def open_compiled(archives: Sequence[Path]) -> Iterator[CompiledModules]:
             try:
                 places.update(_index(stream))
             except (ValueError, struct.error, KeyError, TypeError) as error:
-                raise BuildError(f"{archive.name}: not what the compile script writes", details=str(error)) from error
+                raise BuildError(f"{archive.name}: not an archive of compiled modules", details=str(error)) from error
         yield CompiledModules(places)
 
 
 def _index(stream: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it begins with other bytes")
+        raise ValueError("it does not start with the expected bytes")
     (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
     rows = json.loads(stream.read(length))
     position = stream.tell()
     for path, size in rows:
         yield path, (stream.fileno(), position, size)
         position += size
-    found = os.fstat(stream.fileno()).st_size
-    if position != found:
-        raise ValueError(f"it has {found} bytes instead of {position}")
+    length = os.fstat(stream.fileno()).st_size
+    if position != length:
+        raise ValueError(f"it has {length} bytes instead of {position}")

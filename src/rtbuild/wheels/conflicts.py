@@ -1,4 +1,14 @@
-"""Paths that several wheels install: what is kept, what is dropped, and what the recipe has to decide."""
+"""Paths that several wheels install: which copy is kept, and which conflicts the recipe must decide.
+
+| content | installed in | not listed in `preferred` | listed in `preferred` |
+|---|---|---|---|
+| equal | one layer | kept in the first package by name | kept in the named package |
+| different | one layer | error | kept in the named package |
+| equal | two layers | kept in both | the upper layer keeps it only in the named package |
+| different | two layers | error | the upper layer keeps it only in the named package |
+
+With two layers, `preferred` of the upper layer's recipe decides, and the lower layer always keeps its file.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +24,7 @@ from rtbuild.recipe.model import PythonLayer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFiles:
-    """The absolute paths of the files of one package's wheel; `digest` gives the sha256 of one of them."""
+    """The absolute paths that the wheel of a package installs; `digest` returns the sha256 of the file at a path."""
 
     package: str
     layer: str
@@ -24,7 +34,7 @@ class WheelFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A package that installs a path, with what content."""
+    """A package that installs a path, and the sha256 of its content."""
 
     package: str
     layer: str
@@ -33,14 +43,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """`path` is installed by several packages, here in the order of their layers, bottom first, and then by name."""
+    """A path that several packages install. `claims` are ordered by layer, bottom first, then by package name."""
 
     path: str
     claims: tuple[Claim, ...]
 
     @property
     def equal(self) -> bool:
-        """Whether all have the same content."""
+        """Whether all packages install the same content."""
         return len({claim.sha256 for claim in self.claims}) == 1
 
     def __str__(self) -> str:
@@ -48,10 +58,12 @@ class Conflict:
 
 
 def find_conflicts(wheels: Sequence[WheelFiles]) -> tuple[Conflict, ...]:
-    """The paths that more than one of `wheels` (in the order of their layers, bottom first) installs, by path.
+    """Return the conflicts among `wheels` (ordered by layer, bottom first), sorted by path.
 
-    Compiled modules are no part of this: they come and go with their sources.
-    Raises `BuildError` where one wheel has a file and another a folder of the same name.
+    Compiled modules are not considered: they are kept or dropped with their sources.
+
+    Raises:
+        BuildError: if a path is a file in one wheel and a folder in another.
     """
     owners: dict[str, WheelFiles] = {}
     shared: dict[str, list[WheelFiles]] = {}
@@ -69,17 +81,22 @@ def find_conflicts(wheels: Sequence[WheelFiles]) -> tuple[Conflict, ...]:
     for path in sorted(owners.keys() & folders.keys()):
         raise BuildError(
             f"{path} is a file in {owners[path].package} and a folder in {folders[path].package}",
-            hint="leave one of them out of the requirements, or remove the path in the layer's recipe",
+            hint="remove one of the packages from the requirements, or the path under `removals` in the layer's recipe",
         )
     return tuple(_conflict(path, claimants) for path, claimants in sorted(shared.items()))
 
 
 def dropped_paths(conflicts: Sequence[Conflict], layers: Sequence[PythonLayer]) -> dict[str, frozenset[str]]:
-    """For each package, the paths that it leaves to another one. `layers` are all Python layers, bottom first.
+    """Return the paths that each package leaves to another one, by package.
 
-    Within a layer equal files are kept once, in the first package by name. Equal files in two layers are kept in both:
-    each layer is a function of its own wheels. Of different files the winner that the upper layer's `preferred` names
-    is kept. Raises `BuildError` naming every path that nobody decided.
+    Equal files in two layers are kept in both, so that each layer depends on its own wheels alone.
+
+    Args:
+        conflicts: The result of `find_conflicts`.
+        layers: All Python layers, bottom first.
+
+    Raises:
+        BuildError: if the recipes do not decide every conflict; its details list the paths.
     """
     preferred = {layer.name: dict(layer.preferred) for layer in layers}
     dropped: defaultdict[str, set[str]] = defaultdict(set)
@@ -102,9 +119,9 @@ def dropped_paths(conflicts: Sequence[Conflict], layers: Sequence[PythonLayer]) 
         undecided = sorted(set(undecided))
         count = len(undecided)
         raise BuildError(
-            f"{count} path{'s' if count > 1 else ''} that several packages install with different content",
+            f"several packages install {count} path{'s' if count > 1 else ''} with different content",
             details="\n".join(undecided),
-            hint="name the package whose file is to be kept under `preferred` in the recipe of the upper layer",
+            hint="name the package whose file to keep under `preferred` in the recipe of the upper layer",
         )
     return {package: frozenset(paths) for package, paths in dropped.items()}
 
@@ -112,5 +129,5 @@ def dropped_paths(conflicts: Sequence[Conflict], layers: Sequence[PythonLayer]) 
 def _conflict(path: str, claimants: Sequence[WheelFiles]) -> Conflict:
     return Conflict(
         path=path,
-        claims=tuple(Claim(package=one.package, layer=one.layer, sha256=one.digest(path)) for one in claimants),
+        claims=tuple(Claim(package=wheel.package, layer=wheel.layer, sha256=wheel.digest(path)) for wheel in claimants),
     )

@@ -1,4 +1,4 @@
-"""What every part of a build works with."""
+"""The environment of a build: store, engine, settings and progress."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from rtbuild.store.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class BuildEnvironment:
-    """The store that takes the results, the engine that does the work, and how much of it to do at once.
+    """What every step of a build works with.
 
-    The engine is opened when a step first asks for it: a build that finds every layer in the store needs none.
+    The engine is opened when a step first needs it: a build that finds every layer in the store needs no engine.
+
+    Attributes:
+        store: Where artifacts are read from and results are written to.
+        settings: The settings of the build, such as the number of jobs.
+        open_engine: Returns the engine; called once at most.
+        progress: Reports progress.
     """
 
     store: Store
@@ -31,7 +37,7 @@ class BuildEnvironment:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine. Ask for it before starting threads that use it."""
+        """The engine. Access it before starting threads that use it."""
         engine = self.open_engine()
         self.progress.note(f"engine: {engine}")
         return engine
@@ -48,10 +54,10 @@ class BuildEnvironment:
 
     @property
     def jobs(self) -> int:
-        """How many CPU-bound pieces of work run at once."""
+        """How many CPU-bound tasks run in parallel."""
         return self.settings.jobs
 
     def log(self, name: str) -> Path:
-        """Return the path of a new log file for one build in the engine."""
+        """Return the path of a new log file for a build in the engine."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         return self.store.logs / f"{stamp}-{os.getpid()}-{name}.log"

@@ -1,28 +1,31 @@
-"""Local packages in the store: no mirror has their sdists, so they are written there before a build needs them."""
+"""Put the sdists of local packages into the store: no mirror has them, so they are made from the recipes."""
 
 from __future__ import annotations
 
 from rtbuild.errors import StaleLockError
 from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.recipe.model import Release
 from rtbuild.recipe.sdist import local_sdists
 from rtbuild.store.store import Store
 
 
 def store_local(release: Release, lock: Lock, store: Store) -> None:
-    """Put the sdists of the lock's local packages into `store`, in place of damaged ones.
+    """Put the sdists of the lock's local packages into `store`, replacing damaged ones.
 
-    Raises `StaleLockError` where the source makes others than the lock names, and `StoreError`.
+    Raises:
+        StaleLockError: if the source of a package has changed since the lock was made.
+        StoreError: if the store cannot be read or written.
     """
-    sdists = {one.package.name: one for one in local_sdists(release)}
+    sdists = {sdist.package.name: sdist for sdist in local_sdists(release)}
     for artifact in lock.pythons:
         if not artifact.local:
             continue
         sdist = sdists.get(artifact.name)
         if sdist is None or sdist.sha256 != artifact.sha256:
             raise StaleLockError(
-                f"{artifact.name}: its source in {artifact.path} is not what the lock of {lock.release} was made from",
-                hint=f"make the lock again with: rtbuild lock {lock.release} --platform {lock.platform}",
+                f"{artifact.name}: its source in {artifact.path} has changed since the lock of {lock.release} was made",
+                hint=lock_remedy(lock.release, lock.platform).stale,
             )
         if store.verify_artifact(artifact):
             continue

@@ -1,6 +1,7 @@
-"""Patched wheels: a function of a wheel and of patches, made here without an engine.
+"""Apply a lock's patches to wheels, without an engine.
 
-They are stored, not compressed, with one date, so their bytes depend on no library.
+The members of a patched wheel are not compressed and all have the same date, so its bytes depend on the wheel and the
+patches, not on the version of a compression library.
 """
 
 from __future__ import annotations
@@ -26,28 +27,38 @@ from rtbuild.recipe.model import Patch, Release
 from rtbuild.recipe.names import normalized
 from rtbuild.store.files import store_errors
 from rtbuild.wheels.apply import PatchedFile, apply_patch
+from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.wheels.wheel import dist_info_folder, is_executable, record_hash
 
 _SCHEMA = 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip archive can name
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip archive can store
 _EXECUTABLE, _PLAIN = 0o100755, 0o100644
 _UNIX = 3
 _PIECE = 1 << 20
 _VERSION = re.compile(rb"^(Version:[ \t]*)([^\r\n]*?)([ \t]*\r?)$", re.IGNORECASE | re.MULTILINE)
-# What vouches for the RECORD of the publisher (PEP 427) cannot vouch for another.
+# Signatures of the publisher's RECORD (PEP 427); they do not match the new one.
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
 def realise_patched(
-    release: Release, lock: Lock, made: Mapping[str, MadeWheel], environment: BuildEnvironment
-) -> dict[str, MadeWheel]:
-    """The wheels of the lock's packages that have patches, by package; made where the store does not have them.
+    release: Release, lock: Lock, built: Mapping[str, BuiltWheel], environment: BuildEnvironment
+) -> dict[str, BuiltWheel]:
+    """Return the patched wheels of the lock's packages that have patches, by package.
 
-    `made` are the wheels of sdists, which are patched like any other. The artifacts are in the store and verified.
-    Raises `BuildError` where a patch does not apply or is applied already, `StaleLockError` where the recipes have
-    another one than the lock, `IntegrityError` for a damaged wheel and `StoreError`.
+    Wheels that the store lacks are patched now. The artifacts must be in the store, verified.
+
+    Args:
+        release: The release, whose recipes have the patches.
+        lock: Its lock.
+        built: The wheels built from sdists, by package; they are patched like any other wheel.
+        environment: The environment of the build.
+
+    Raises:
+        BuildError: if a patch does not apply, or the wheel already contains it.
+        StaleLockError: if a patch has changed since the lock was made.
+        IntegrityError: if a wheel is damaged.
+        StoreError: if the store cannot be read or written.
     """
     store, progress = environment.store, environment.progress
     patched = {}
@@ -55,7 +66,7 @@ def realise_patched(
         if not artifact.patches:
             continue
         patches = patches_of(artifact, release)
-        base = made.get(artifact.name)
+        base = built.get(artifact.name)
         path = base.path if base else store.artifact_path(artifact.sha256)
         filename = base.filename if base else artifact.filename
         key = _key(artifact, base.sha256 if base else artifact.sha256)
@@ -66,15 +77,19 @@ def realise_patched(
                 with store_errors(f"write {target}"):
                     patch_wheel(path, filename, target, artifact, patches)
                 name = _filename(filename, artifact)
-                wheel = keep_wheel(artifact.name, key, target, name, store)
+                wheel = store_wheel(artifact.name, key, target, name, store)
         patched[artifact.name] = wheel
     return patched
 
 
 def patch_wheel(base: Path, label: str, target: Path, artifact: PythonArtifact, patches: Sequence[Patch]) -> None:
-    """Write the wheel at `base`, called `label`, to `target` with `patches` and with the version of `artifact`.
+    """Write the wheel at `base` to `target` with `patches` applied and the version of `artifact`.
 
-    Raises as `realise_patched` does.
+    `label` is the name of the wheel in messages.
+
+    Raises:
+        BuildError: if a patch does not apply, the wheel already contains it, or the wheel cannot be patched.
+        IntegrityError: if the wheel is damaged.
     """
     with _reading(base, label) as archive:
         info = dist_info_folder(label, archive)
@@ -87,8 +102,8 @@ def patch_wheel(base: Path, label: str, target: Path, artifact: PythonArtifact, 
         new = f"{old.rpartition('-')[0]}-{artifact.version}"
         folders = {f"{old}.dist-info": f"{new}.dist-info", f"{old}.data": f"{new}.data"}
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
-            writer = _Writer(out)
-            for path, mode, size, stream in _members(archive, changed, leave=f"{info}/RECORD"):
+            writer = _WheelWriter(out)
+            for path, mode, size, stream in _members(archive, changed, without=f"{info}/RECORD"):
                 top, slash, rest = path.partition("/")
                 with stream:
                     writer.add(f"{folders.get(top, top)}{slash}{rest}", mode, size, stream)
@@ -107,7 +122,7 @@ def _apply(archive: zipfile.ZipFile, artifact: PythonArtifact, patches: Sequence
     for patch in patches:
         after = apply_patch(patch, read, target=f"{artifact.name} {artifact.published}")
         for path, file in after.items():
-            # One that an earlier patch brought keeps the mode that it got there.
+            # A file that an earlier patch created keeps its mode.
             before = changed.get(path)
             executable = file.executable or (before is not None and before.executable)
             changed[path] = PatchedFile(content=file.content, executable=executable)
@@ -115,23 +130,23 @@ def _apply(archive: zipfile.ZipFile, artifact: PythonArtifact, patches: Sequence
 
 
 def _members(
-    archive: zipfile.ZipFile, changed: Mapping[str, PatchedFile], *, leave: str
+    archive: zipfile.ZipFile, changed: Mapping[str, PatchedFile], *, without: str
 ) -> Iterator[tuple[str, int, int, BinaryIO]]:
-    """Path, mode, size and content of every file of the patched wheel, sorted by path, but for `leave`."""
+    """Yield path, mode, size and content of every file of the patched wheel except `without`, sorted by path."""
     infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-    for path in sorted((infos.keys() | changed.keys()) - {leave}):
+    for path in sorted((infos.keys() | changed.keys()) - {without}):
         info, file = infos.get(path), changed.get(path)
         executable = is_executable(info) if info else file is not None and file.executable
         mode = _EXECUTABLE if executable else _PLAIN
         if file is None:
-            assert info is not None  # it is in one of them
+            assert info is not None  # `path` is in one of the two
             yield path, mode, info.file_size, archive.open(info)  # type: ignore[misc]
         elif file.content is not None:
             yield path, mode, len(file.content), BytesIO(file.content)
 
 
-class _Writer:
-    """Writes the files of a wheel, and its RECORD."""
+class _WheelWriter:
+    """Writes the files of a wheel and its RECORD."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -146,7 +161,7 @@ class _Writer:
         self._rows.append((path, record_hash(state.digest()), str(size)))
 
     def finish(self, record: str) -> None:
-        """The RECORD comes last, as wheels should have it (PEP 427)."""
+        """Write the RECORD; it should be the last member of a wheel (PEP 427)."""
         text = StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([*self._rows, (record, "", "")])
         content = text.getvalue().encode()
@@ -162,41 +177,43 @@ def _member(path: str, mode: int, size: int) -> zipfile.ZipInfo:
 
 
 def _metadata(label: str, archive: zipfile.ZipFile, info: str, artifact: PythonArtifact) -> bytes:
-    """METADATA with the patched version; all else in it stays as it is."""
+    """Return the wheel's METADATA with the patched version and no other change."""
     try:
         content = archive.read(f"{info}/METADATA")
     except KeyError:
         raise BuildError(f"{label}: not a wheel: it has no METADATA") from None
-    # The description, which may speak of versions, begins after an empty line (RFC 822, as core metadata has it).
+    # The description, which may mention versions, begins after an empty line (RFC 822, which core metadata follows).
     end = next((match.start() for match in re.finditer(rb"\r?\n\r?\n", content)), len(content))
     header, rest = content[:end], content[end:]
-    found = _VERSION.findall(header)
-    if len(found) != 1 or not _is_version(found[0][1].decode(errors="replace"), artifact.published):
-        said = ", ".join(version.decode(errors="backslashreplace") for _, version, _ in found) or "none"
-        raise BuildError(f"{label}: its METADATA should have version {artifact.published}", details=f"it has {said}")
+    versions = [version for _, version, _ in _VERSION.findall(header)]
+    if len(versions) != 1 or not _is_version(versions[0].decode(errors="replace"), artifact.published):
+        listed = ", ".join(version.decode(errors="backslashreplace") for version in versions) or "no version"
+        raise BuildError(f"{label}: its METADATA should have version {artifact.published}", details=f"it has {listed}")
     return _VERSION.sub(rb"\g<1>" + artifact.version.encode() + rb"\g<3>", header) + rest
 
 
 def _check_names(label: str, archive: zipfile.ZipFile, info: str, artifact: PythonArtifact) -> None:
     name, _, version = info.removesuffix(".dist-info").rpartition("-")
     if normalized(name) != artifact.name or not _is_version(version, artifact.published):
-        raise BuildError(f"{label}: is not the wheel of {artifact.name} {artifact.published}", details=f"it has {info}")
+        raise BuildError(
+            f"{label}: not the wheel of {artifact.name} {artifact.published}", details=f"it contains {info}"
+        )
     names = archive.namelist()
     if len(names) != len(set(names)):
-        twice = sorted({one for one in names if names.count(one) > 1})
-        raise BuildError(f"{label}: cannot be patched: it has files twice", details="\n".join(twice))
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise BuildError(f"{label}: cannot be patched: it contains files twice", details="\n".join(repeated))
 
 
 def _is_version(text: str, version: str) -> bool:
     try:
-        # A hyphen is an underscore in the name of a folder (binary distribution format, "Escaping and Unicode").
+        # Folder names have underscores for hyphens (binary distribution format, "Escaping and Unicode").
         return Version(text.replace("_", "-")) == Version(version)
     except InvalidVersion:
         return False
 
 
 def _filename(filename: str, artifact: PythonArtifact) -> str:
-    """The name of a wheel with the patched version in place of its own."""
+    """Return the file name of a wheel with the patched version."""
     name, _, rest = filename.partition("-")
     return f"{name}-{artifact.version}-{rest.partition('-')[2]}"
 
@@ -220,7 +237,7 @@ def _reading(path: Path, label: str) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError:
         raise BuildError(f"{label} is not in the store", hint="fetch the lock's artifacts first") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise IntegrityError(f"{label}: not a wheel that can be read", details=str(error)) from error
+        raise IntegrityError(f"{label}: cannot be read as a wheel", details=str(error)) from error
     except (NotImplementedError, RuntimeError) as error:
-        # zipfile says so of encrypted files and of compressions that wheels do not use.
+        # zipfile raises these for encrypted files and for compression methods that wheels do not use.
         raise BuildError(f"{label}: cannot be patched", details=str(error)) from error

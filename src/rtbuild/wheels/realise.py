@@ -1,4 +1,7 @@
-"""Making the trees of a lock's wheels: only those that the store does not have, all of them with one container."""
+"""Build the trees of a lock's wheels.
+
+Only the trees that the store lacks are built, and their modules are all compiled in one container.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import Scheme, debian_scheme
 from rtbuild.wheels.sdists import realise_wheels
-from rtbuild.wheels.tree import TreeIndex, TreeWriter, compose_tree, excluded_paths, tree_key
+from rtbuild.wheels.tree import TreeIndex, TreeInputs, TreeWriter, compose_tree, excluded_paths
 from rtbuild.wheels.wheel import open_wheel
 
 BUILT, CACHED = "built", "cached"
 
-_TASK = "compose trees"
+_PROGRESS_TASK = "compose trees"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelTree:
-    """The tree of one package of a lock. `state` is `built` or `cached`."""
+    """The tree of a package of a lock, in the store. `state` is `built` or `cached`."""
 
     package: str
     layer: str
@@ -42,24 +45,27 @@ class WheelTree:
 
     @property
     def key(self) -> Key:
-        """The digest of what the tree is a function of."""
+        """The tree's key: the digest of everything it depends on."""
         return self.stored.key
 
     @property
     def frames(self) -> Path:
-        """The file with the tree's compressed frames: tar members of files, without directories and without an end."""
+        """The file with the tree's compressed frames: tar members of regular files, without end-of-archive blocks."""
         return self.stored.frames
 
     @property
     def index(self) -> TreeIndex:
-        """What is in it."""
+        """The files of the tree."""
         return self.stored.index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Package:
-    """A wheel of the lock. `files` are what it installs but for what the recipe removes; `excluded` is what its tree
-    leaves out."""
+    """A package of the lock and its wheel.
+
+    `files` are the paths that it installs, without those that the recipe removes; `excluded` are the paths that its
+    tree leaves out.
+    """
 
     artifact: PythonArtifact
     wheel: Path
@@ -76,18 +82,26 @@ def realise_trees(
     layers: Sequence[PythonLayer] | None = None,
     tools: Lock | None = None,
 ) -> tuple[WheelTree, ...]:
-    """Return the trees of `layers` (default: all Python layers of `release`) by layer, bottom first, then by package.
+    """Return the trees of `layers`, ordered by layer, bottom first, then by package.
 
-    Trees that the store lacks are made, and before them the wheels of sdists and patched wheels. Nothing is fetched:
-    the artifacts must be in the store, verified. `tools` is a lock whose Python compiles, for instance that of the
-    engine's own platform; its Python must be of the same source version as `lock`'s. Trees are composed
-    `environment.jobs` at a time; modules are compiled on all processors of the engine.
+    Trees that the store lacks are built, and before them the wheels of sdists and patched wheels. Nothing is fetched:
+    the artifacts must be in the store, verified. `environment.jobs` trees are composed at a time; modules are compiled
+    on all processors of the engine.
+
+    Args:
+        release: The release.
+        lock: Its lock.
+        environment: The environment of the build.
+        layers: The layers whose trees are wanted (default: all Python layers of `release`).
+        tools: A lock whose Python compiles, for instance that of the engine's own platform (default: `lock`). Its
+            Python must have the same source version as that of `lock`.
 
     Raises:
-        BuildError: if a wheel cannot be installed, a patch does not apply, the recipe does not decide between paths of
-            different content, or a container fails.
+        BuildError: if a wheel cannot be installed, a patch does not apply, the recipes do not decide which of several
+            files to keep, or a container fails.
         IntegrityError: if an artifact is damaged.
-        LockError: if the lock does not fit the release, or `tools` has another Python.
+        LockError: if the lock does not match the release, or `tools` has a different Python.
+        StaleLockError: if a patch has changed since the lock was made.
         EngineError: if the engine fails.
         StoreError: if the store cannot be read or written.
     """
@@ -95,9 +109,8 @@ def realise_trees(
     scheme = debian_scheme(release.python_series)
     wanted = [layer.name for layer in (release.python_layers if layers is None else layers)]
     with ThreadPoolExecutor(environment.jobs, thread_name_prefix="trees") as pool:
-        # Of all layers, because what a package leaves to another depends on the others.
-        opened = _opened(release, lock, scheme, pool, environment)
-        packages = _decided(opened, release, scheme)
+        # The packages of all layers, because the files that one leaves to another depend on all of them.
+        packages = _without_dropped(_open_packages(release, lock, scheme, pool, environment), release, scheme)
         cache = TreeCache(store.trees, environment.compressor)
         python = python_source_version(release, lock)
         keys = {
@@ -106,33 +119,33 @@ def realise_trees(
             if package.artifact.layer in wanted
         }
         packages = [package for package in packages if package.artifact.name in keys]
-        found = _find(keys, cache, pool)
-        made: dict[str, StoredTree] = {}
-        if len(found) < len(keys):
+        cached = _find(keys, cache, pool)
+        built: dict[str, StoredTree] = {}
+        if len(cached) < len(keys):
             with store.exclusive("wheel trees", environment.progress):
-                # Another process may have made some while this one waited.
-                found |= _find({name: key for name, key in keys.items() if name not in found}, cache, pool)
-                missing = [package for package in packages if package.artifact.name not in found]
-                work = _TreeWork(scheme, cache, _tools(release, lock, tools), pool, environment)
-                made = work.make(missing, keys)
+                # Another process may have built some while this one waited.
+                cached |= _find({name: key for name, key in keys.items() if name not in cached}, cache, pool)
+                missing = [package for package in packages if package.artifact.name not in cached]
+                trees = _TreesBuild(scheme, cache, _tools(release, lock, tools), pool, environment)
+                built = trees.build(missing, keys)
     packages.sort(key=lambda package: (wanted.index(package.artifact.layer), package.artifact.name))
     return tuple(
         WheelTree(
             package=name,
             layer=package.artifact.layer,
-            state=BUILT if name in made else CACHED,
-            stored=made.get(name) or found[name],
+            state=BUILT if name in built else CACHED,
+            stored=built.get(name) or cached[name],
         )
         for package in packages
         for name in (package.artifact.name,)
     )
 
 
-# --- what there is to do ---------------------------------------------------------------------------------------------
+# --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _decided(packages: Sequence[_Package], release: Release, scheme: Scheme) -> list[_Package]:
-    """Packages of all Python layers, each without what it leaves to another."""
+def _without_dropped(packages: Sequence[_Package], release: Release, scheme: Scheme) -> list[_Package]:
+    """Exclude from each package the paths that it leaves to another one."""
     dropped = dropped_paths(_conflicts(packages, release, scheme), release.python_layers)
     return [
         replace(package, excluded=package.excluded | dropped.get(package.artifact.name, frozenset()))
@@ -140,21 +153,22 @@ def _decided(packages: Sequence[_Package], release: Release, scheme: Scheme) -> 
     ]
 
 
-def _opened(
+def _open_packages(
     release: Release, lock: Lock, scheme: Scheme, pool: ThreadPoolExecutor, environment: BuildEnvironment
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
-    made = realise_wheels(release, lock, environment)
-    made |= realise_patched(release, lock, made, environment)
+    built = realise_wheels(release, lock, environment)
+    built |= realise_patched(release, lock, built, environment)
 
     def read(artifact: PythonArtifact) -> _Package:
         wheel, digest, label = environment.store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename
-        if artifact.name in made:
-            one = made[artifact.name]
-            wheel, digest, label = one.path, one.sha256, one.filename
+        if artifact.name in built:
+            own = built[artifact.name]
+            wheel, digest, label = own.path, own.sha256, own.filename
         if artifact.layer not in removals:
             raise LockError(
-                f"{artifact.name} belongs to {artifact.layer!r}, which is no Python layer of {release.version}"
+                f"the lock puts {artifact.name} into layer {artifact.layer!r}, "
+                f"which is not a Python layer of release {release.version}"
             )
         return _read(artifact, wheel, digest, label, removals[artifact.layer], scheme)
 
@@ -195,7 +209,7 @@ def _conflicts(packages: Sequence[_Package], release: Release, scheme: Scheme) -
 
 
 def _key(package: _Package, python: str, scheme: Scheme, compressor: str) -> Key:
-    return tree_key(
+    inputs = TreeInputs(
         wheel=package.sha256,
         uploaded=uploaded_epoch(package.artifact),
         python=python,
@@ -204,6 +218,7 @@ def _key(package: _Package, python: str, scheme: Scheme, compressor: str) -> Key
         compile_script=script_digest(SCRIPT),
         compressor=compressor,
     )
+    return inputs.key
 
 
 def _find(keys: Mapping[str, Key], cache: TreeCache, pool: ThreadPoolExecutor) -> dict[str, StoredTree]:
@@ -212,19 +227,19 @@ def _find(keys: Mapping[str, Key], cache: TreeCache, pool: ThreadPoolExecutor) -
 
 
 def _tools(release: Release, lock: Lock, tools: Lock | None) -> Lock:
-    """The lock whose Python compiles."""
+    """Return the lock whose Python compiles."""
     if tools is None:
         return lock
-    here, there = python_source_version(release, tools), python_source_version(release, lock)
-    if here != there:
-        raise LockError(f"Python {here} of {tools.platform} cannot compile for Python {there} of {lock.platform}")
+    compiling, target = python_source_version(release, tools), python_source_version(release, lock)
+    if compiling != target:
+        raise LockError(f"Python {compiling} of {tools.platform} cannot compile for Python {target} of {lock.platform}")
     return tools
 
 
-# --- doing it --------------------------------------------------------------------------------------------------------
+# --- building --------------------------------------------------------------------------------------------------------
 
 
-class _TreeWork:
+class _TreesBuild:
     """Compiles and composes the trees that the store lacks."""
 
     def __init__(
@@ -241,7 +256,7 @@ class _TreeWork:
         self._pool = pool
         self._environment = environment
 
-    def make(self, packages: Sequence[_Package], keys: Mapping[str, Key]) -> dict[str, StoredTree]:
+    def build(self, packages: Sequence[_Package], keys: Mapping[str, Key]) -> dict[str, StoredTree]:
         """Return the trees of `packages` by package name, all compiled in one container."""
         if not packages:
             return {}
@@ -260,7 +275,7 @@ class _TreeWork:
         self, packages: Sequence[_Package], keys: Mapping[str, Key], archives: Mapping[str, Sequence[Path]]
     ) -> dict[str, StoredTree]:
         progress = self._environment.progress
-        progress.begin(_TASK, total=len(packages), unit="wheels")
+        progress.begin(_PROGRESS_TASK, total=len(packages), unit="wheels")
         outcome = "failed"
         try:
 
@@ -271,15 +286,15 @@ class _TreeWork:
                 )
                 for archive in compiled:
                     archive.unlink()
-                progress.advance(_TASK)
+                progress.advance(_PROGRESS_TASK)
                 return tree
 
-            # Large ones first, so that the last ones are short.
+            # Large ones first, so that no worker starts a long one at the end.
             ordered = sorted(packages, key=lambda package: (-package.artifact.size, package.artifact.name))
             trees = list(self._pool.map(compose, ordered))
             outcome = "done"
         finally:
-            progress.end(_TASK, outcome)
+            progress.end(_PROGRESS_TASK, outcome)
         return {package.artifact.name: tree for package, tree in zip(ordered, trees, strict=True)}
 
 

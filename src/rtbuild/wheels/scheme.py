@@ -1,4 +1,4 @@
-"""Where the parts of a wheel go in the target."""
+"""Installation schemes: where the parts of a wheel are installed in the target."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """Installation paths (PEP 427, "data"), absolute. `library` takes purelib and platlib; `headers` is the folder in
-    which each distribution has its own. `interpreter` is what scripts start with, `python` the feature version
-    (`3.9`)."""
+    """Absolute installation paths of the parts of a wheel (PEP 427, "The .data directory").
+
+    Attributes:
+        library: The folder for purelib and platlib.
+        scripts: The folder for scripts.
+        data: The folder for data.
+        headers: The folder in which each distribution has a folder for its headers.
+        interpreter: The interpreter in the first line of scripts.
+        python: The Python series (`3.9`).
+    """
 
     library: str
     scripts: str
@@ -24,26 +31,25 @@ class Scheme:
         return f"cpython-{self.python.replace('.', '')}"
 
     def is_module(self, path: str) -> bool:
-        """Whether `path` is the source of something that can be imported."""
+        """Return whether `path` is the source file of an importable module."""
         return path.endswith(".py") and path.startswith(f"{self.library}/")
 
     def compiled(self, path: str) -> str:
-        """Where the compiled form of the source file `path` is kept (PEP 3147)."""
+        """Return the path of the compiled form of the source file `path` (PEP 3147)."""
         folder, _, name = path.rpartition("/")
         return f"{folder}/__pycache__/{name.removesuffix('.py')}.{self.cache_tag}.pyc"
 
 
-def debian_scheme(feature: str) -> Scheme:
-    """Where pip, run as root with Debian's own Python `feature`, installs to.
+def debian_scheme(series: str) -> Scheme:
+    """Return the scheme that pip, run as root with Debian's own Python `series` (`3.9`), installs to.
 
-    Debian Python Policy, "Paths": what does not come from a Debian package belongs below /usr/local and into
-    dist-packages.
+    Debian Python Policy, "Paths": files that no Debian package owns belong below /usr/local, in dist-packages.
     """
     return Scheme(
-        library=f"/usr/local/lib/python{feature}/dist-packages",
+        library=f"/usr/local/lib/python{series}/dist-packages",
         scripts="/usr/local/bin",
         data="/usr/local",
-        headers=f"/usr/local/include/python{feature}",
+        headers=f"/usr/local/include/python{series}",
         interpreter="/usr/bin/python3",
-        python=feature,
+        python=series,
     )

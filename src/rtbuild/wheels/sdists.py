@@ -1,5 +1,7 @@
-"""Sdists become wheels: in a container of the target's Python and locked build requirements, offline, the same bytes
-every time."""
+"""Build wheels from sdists, reproducibly and offline.
+
+They are built in a container with the target's Python and the locked build requirements.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,17 @@ from rtbuild.lockfile.python import python_source_version
 from rtbuild.progress import Silent
 from rtbuild.recipe.model import Release
 from rtbuild.store.store import Store
+from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.made import MadeWheel, find_wheel, keep_wheel
 from rtbuild.wheels.toolroot import tool_debs, unpack_debs
 
 SCRIPT = "build_wheels.py"
+"""The script that builds, in `rtbuild.inside`."""
 
 _SCHEMA = 1
-_TASK = "build wheels"
-_LEGACY = "setuptools.build_meta:__legacy__"
+_PROGRESS_TASK = "build wheels"
+_DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
+"""The backend of an sdist that names none (PEP 517)."""
 
 _DOCKERFILE = """\
 FROM scratch AS build
@@ -42,10 +46,10 @@ COPY --from=build /rtbuild/out /
 """
 
 
-def realise_wheels(release: Release, lock: Lock, environment: BuildEnvironment) -> dict[str, MadeWheel]:
-    """Return the wheels of the lock's sdists, by package; those that the store lacks are built, all in one container.
+def realise_wheels(release: Release, lock: Lock, environment: BuildEnvironment) -> dict[str, BuiltWheel]:
+    """Return the wheels of the lock's sdists, by package.
 
-    The artifacts must be in the store, verified.
+    Wheels that the store lacks are built now, all in one container. The artifacts must be in the store, verified.
 
     Raises:
         BuildError: if an sdist cannot be built.
@@ -56,21 +60,23 @@ def realise_wheels(release: Release, lock: Lock, environment: BuildEnvironment) 
     store, progress = environment.store, environment.progress
     sdists = [artifact for artifact in lock.pythons if not artifact.is_wheel]
     keys = {sdist.name: _key(sdist, release, lock) for sdist in sdists}
-    found = {one.name: wheel for one in sdists if (wheel := find_wheel(one.name, keys[one.name], store, progress))}
-    missing = [sdist for sdist in sdists if sdist.name not in found]
+    wheels = {
+        sdist.name: wheel for sdist in sdists if (wheel := find_wheel(sdist.name, keys[sdist.name], store, progress))
+    }
+    missing = [sdist for sdist in sdists if sdist.name not in wheels]
     if missing:
         with store.exclusive("wheels of sdists", progress):
             for sdist in missing:
                 # Another process may have built it while this one waited.
                 if wheel := find_wheel(sdist.name, keys[sdist.name], store, Silent()):
-                    found[sdist.name] = wheel
-            missing = [sdist for sdist in missing if sdist.name not in found]
-            found |= _build(missing, keys, release, lock, environment)
-    return found
+                    wheels[sdist.name] = wheel
+            missing = [sdist for sdist in missing if sdist.name not in wheels]
+            wheels |= _build(missing, keys, release, lock, environment)
+    return wheels
 
 
 def build_requirements(sdist: PythonArtifact, lock: Lock) -> tuple[PythonArtifact, ...]:
-    """What building `sdist` needs: what all sdists share, and its own."""
+    """Return the build requirements of `sdist`: those that all sdists share, and its own."""
     return tuple(artifact for artifact in lock.build_pythons if artifact.layer in ("", sdist.name))
 
 
@@ -82,9 +88,9 @@ def _key(sdist: PythonArtifact, release: Release, lock: Lock) -> Key:
         "filename": sdist.filename,
         "uploaded": uploaded_epoch(sdist),
         "python": [release.python_series, python_source_version(release, lock)],
-        # What is compiled differs; what is not comes out the same, and so do the keys of what is made of it.
+        # Compiled wheels differ by platform. Pure ones are the same everywhere, and so are the keys of their trees.
         "platform": lock.platform.name,
-        "build": [[one.name, one.sha256] for one in build_requirements(sdist, lock)],
+        "build": [[requirement.name, requirement.sha256] for requirement in build_requirements(sdist, lock)],
         "script": script_digest(SCRIPT),
     }
     return Key(sha256_bytes(canonical_json(inputs)))
@@ -96,11 +102,11 @@ def _build(
     release: Release,
     lock: Lock,
     environment: BuildEnvironment,
-) -> dict[str, MadeWheel]:
+) -> dict[str, BuiltWheel]:
     if not sdists:
         return {}
     store, progress = environment.store, environment.progress
-    progress.begin(_TASK, total=len(sdists), unit="wheels")
+    progress.begin(_PROGRESS_TASK, total=len(sdists), unit="wheels")
     outcome = "failed"
     try:
         with store.temporary("wheels") as folder:
@@ -112,13 +118,13 @@ def _build(
                 title="building wheels of sdists",
                 output_local=out,
                 platform=lock.platform,
-                on_line=lambda line: progress.advance(_TASK) if " ended " in line else None,
+                on_line=lambda line: progress.advance(_PROGRESS_TASK) if " ended " in line else None,
             )
-            built = {sdist.name: _keep(sdist, keys[sdist.name], out / sdist.name, store) for sdist in sdists}
+            wheels = {sdist.name: _store(sdist, keys[sdist.name], out / sdist.name, store) for sdist in sdists}
         outcome = "built"
     finally:
-        progress.end(_TASK, outcome)
-    return built
+        progress.end(_PROGRESS_TASK, outcome)
+    return wheels
 
 
 def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Release, lock: Lock, store: Store) -> None:
@@ -137,7 +143,7 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
                 "sdist": sdist.sha256,
                 "filename": sdist.filename,
                 "epoch": uploaded_epoch(sdist),
-                "build": [[one.name, one.sha256] for one in requirements],
+                "build": [[requirement.name, requirement.sha256] for requirement in requirements],
                 "backend": backend,
                 "backend-path": path,
             }
@@ -150,46 +156,46 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
 
 
 def _backend(sdist: PythonArtifact, path: Path) -> tuple[str, list[str]]:
-    """Who builds the sdist, and folders of it to import that from (PEP 517, "build-backend", "backend-path")."""
+    """Return the sdist's `build-backend` and the folders in it to import that from, `backend-path` (PEP 517)."""
     try:
         text = _member(sdist, path, "pyproject.toml")
         system: Any = tomllib.loads(text.decode()).get("build-system", {}) if text is not None else {}
-        backend = system.get("build-backend", _LEGACY)
+        backend = system.get("build-backend", _DEFAULT_BACKEND)
         folders = system.get("backend-path", [])
         if not isinstance(backend, str) or not all(isinstance(folder, str) for folder in folders):
-            raise ValueError("build-backend and backend-path must be text and a list of texts")
+            raise ValueError("build-backend must be a string, and backend-path a list of strings")
     except (ValueError, AttributeError, TypeError) as error:
-        raise BuildError(f"{sdist.filename}: its pyproject.toml cannot be understood", details=str(error)) from error
+        raise BuildError(f"{sdist.filename}: invalid pyproject.toml", details=str(error)) from error
     for folder in folders:
         if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
-            raise BuildError(f"{sdist.filename}: its backend-path {folder!r} leads out of it")
+            raise BuildError(f"{sdist.filename}: its backend-path {folder!r} is outside of the sdist")
     return backend, list(folders)
 
 
 def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
-    """A file in the top folder of the sdist."""
+    """Return the content of the file `name` in the top folder of the sdist, or None if there is no such file."""
     try:
         if sdist.filename.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
-                found = next(
-                    (one for one in archive.namelist() if one.count("/") == 1 and one.endswith(f"/{name}")), None
-                )
-                return archive.read(found) if found is not None else None
+                for entry in archive.namelist():
+                    if entry.count("/") == 1 and entry.endswith(f"/{name}"):
+                        return archive.read(entry)
+                return None
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.isfile() and member.name.removeprefix("./").partition("/")[2] == name:
                     stream = tar.extractfile(member)
                     return stream.read() if stream is not None else None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise IntegrityError(f"{sdist.filename}: not an archive that can be read", details=str(error)) from error
+        raise IntegrityError(f"{sdist.filename}: cannot be read as an archive", details=str(error)) from error
     return None
 
 
-def _keep(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> MadeWheel:
+def _store(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> BuiltWheel:
     wheels = sorted(folder.glob("*.whl")) if folder.is_dir() else []
     if len(wheels) != 1:
         raise BuildError(
-            f"{sdist.filename}: building it gave {len(wheels)} wheels",
-            details=", ".join(one.name for one in wheels) or None,
+            f"{sdist.filename}: building it produced {len(wheels)} wheels, expected one",
+            details=", ".join(wheel.name for wheel in wheels) or None,
         )
-    return keep_wheel(sdist.name, key, wheels[0], wheels[0].name, store)
+    return store_wheel(sdist.name, key, wheels[0], wheels[0].name, store)

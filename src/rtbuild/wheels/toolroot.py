@@ -1,7 +1,7 @@
-"""Folders of Debian packages as one plain tar: what a container needs before there is a dpkg in it.
+"""Unpack Debian packages into a single tar, the root of a container in which dpkg is not installed yet.
 
-Nothing here runs dpkg or touches a filesystem tree: the members of each package's `data.tar` are copied, header and
-all, into one tar that BuildKit's `ADD` unpacks. The bytes depend on the packages and their order alone.
+dpkg is not run and nothing is unpacked to disk: the members of each package's `data.tar` are copied with their headers
+into one tar, which BuildKit's `ADD` unpacks. Its bytes depend only on the packages and their order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtbuild.formats.deb import data_tar
 from rtbuild.lockfile.model import DebArtifact
 
 _PYTHON = re.compile(r"(libpython3-stdlib|python3-distutils|python3-lib2to3|python3\.\d+(-minimal)?)\Z")
-"""The packages that a Python able to compile wheels and to build pure sdists consists of, where a lock has them."""
+"""The packages, if a lock has them, of a Python that can compile wheels and build pure sdists."""
 
 _BLOCK = 512
 _EXTENSION_TYPES = frozenset(b"LKxg")
@@ -29,10 +29,18 @@ _DIRECTORY_TYPE = ord("5")
 
 
 def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> None:
-    """Write the files of `debs` to the plain tar `out`, package by package, in the order given, each directory once.
+    """Write the files of `debs` to the uncompressed tar `out`, in the given order, with each directory only once.
 
-    Nothing of the packages is run or configured. Needs memory for a few MiB, and space beside `out` for the largest
-    packages. Raises `IntegrityError` for a file that is no Debian package (deb(5)).
+    The packages are not configured, and their scripts are not run. Needs a few MiB of memory, and disk space next to
+    `out` for the largest packages.
+
+    Args:
+        debs: The files of the packages.
+        out: The tar to write.
+        jobs: How many packages to decompress in parallel (default: one per processor).
+
+    Raises:
+        IntegrityError: if a file is not a Debian package (deb(5)).
     """
     workers = max(1, min(jobs or os.cpu_count() or 1, len(debs) or 1))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -49,16 +57,18 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> 
 
 
 def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] | None = None) -> tuple[DebArtifact, ...]:
-    """The packages among `debs` that `names` (default: Python) are made of: themselves and, over `depends`, all that
-    they need; by name.
+    """Return the packages called `names` (default: those of Python) and all their dependencies in `debs`, by name.
 
-    Names that `debs` does not have are passed over; raises `BuildError` where it has none of them.
+    Names that are not in `debs` are ignored.
+
+    Raises:
+        BuildError: if `debs` has none of the packages.
     """
     by_name = {deb.name: deb for deb in debs}
     wanted = [name for name in by_name if (name in names if names is not None else _PYTHON.match(name))]
     if not wanted:
         missing = "Python to compile wheels with" if names is None else f"package {' or '.join(names)}"
-        raise BuildError(f"the lock has no {missing}", hint="a Debian layer must install it")
+        raise BuildError(f"the lock has no {missing}", hint="add it to the packages of a Debian layer")
     chosen: dict[str, DebArtifact] = {}
     while wanted:
         name = wanted.pop()
@@ -72,8 +82,7 @@ def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] | None = None) -
 def _decompressed(
     debs: Sequence[Path], folder: Path, pool: ThreadPoolExecutor, *, ahead: int
 ) -> Iterator[tuple[Path, BinaryIO]]:
-    """Each package with its data.tar as an unnamed temporary file, in order, `ahead` packages decompressed in
-    advance."""
+    """Yield each package and its data.tar as an unnamed temporary file, in order; decompress `ahead` in advance."""
     pending: deque[tuple[Path, Future[BinaryIO]]] = deque()
     remaining = iter(debs)
     try:
@@ -91,7 +100,7 @@ def _decompressed(
 
 
 def _data_tar(deb: Path, folder: Path) -> BinaryIO:
-    """The data.tar of `deb`, decompressed into an unnamed temporary file in `folder`."""
+    """Decompress the data.tar of `deb` into an unnamed temporary file in `folder`."""
     plain: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
     try:
         with deb.open("rb") as stream:
@@ -99,7 +108,7 @@ def _data_tar(deb: Path, folder: Path) -> BinaryIO:
         plain.flush()
     except ValueError as error:
         plain.close()
-        raise IntegrityError(f"{deb.name} is not a Debian package that can be unpacked: {error}") from error
+        raise IntegrityError(f"{deb.name} cannot be unpacked as a Debian package: {error}") from error
     except BaseException:
         plain.close()
         raise
@@ -107,7 +116,7 @@ def _data_tar(deb: Path, folder: Path) -> BinaryIO:
 
 
 def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]) -> None:
-    """Copy the members of one data.tar, without its end and without directories that came before."""
+    """Copy the members of one data.tar, without its end-of-archive blocks and without `directories` seen before."""
     length = payload.seek(0, os.SEEK_END)
     if not length:
         return
@@ -122,9 +131,9 @@ def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]
             size = _octal(deb, header[124:136])
             following = offset + _BLOCK + -(-size // _BLOCK) * _BLOCK
             if following > length:
-                raise IntegrityError(f"{deb.name}: its data.tar is cut short")
+                raise IntegrityError(f"{deb.name}: its data.tar is truncated")
             if kind in _EXTENSION_TYPES:
-                # The header proper follows; they stay together.
+                # It belongs to the header that follows; the two stay together.
                 if kind == ord("L"):
                     long_name = data[offset + _BLOCK : offset + _BLOCK + size].rstrip(b"\0")
                 offset = following

@@ -1,4 +1,4 @@
-"""The tree of a wheel: everything that pip would install for it, compiled, as one canonical piece of a layer's tar."""
+"""The tree of a wheel: all files that pip would install for it, compiled, as canonical members of a layer's tar."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from rtbuild.wheels.scheme import Scheme
 from rtbuild.wheels.wheel import Part, Wheel, record_hash
 
 SCHEMA = 1
-"""Raise it when the same inputs begin to give other bytes."""
+"""Increase it whenever the same inputs give different bytes than before."""
 
 _EXECUTABLE, _PLAIN = 0o755, 0o644
-_NOTHING: Mapping[str, bytes] = {}
+_NOT_COMPILED: Mapping[str, bytes] = {}
 
 _Content = tuple[int, Iterable[bytes]]
-"""The size of a file, and its bytes in pieces."""
+"""The size of a file in bytes, and its content in pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeFile:
-    """One regular file of a tree. `path` is relative to the root, `mode` its permission bits, `size` in bytes."""
+    """A regular file of a tree. `path` is relative to the root, `mode` the permission bits, `size` in bytes."""
 
     path: str
     mode: int
@@ -42,24 +42,24 @@ class TreeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeIndex:
-    """What a tree holds, in its order: by path, RECORD last."""
+    """The files of a tree in the order of its members: by path, with RECORD last."""
 
     files: tuple[TreeFile, ...]
 
     @property
     def directories(self) -> frozenset[str]:
-        """Every directory that the files need. They are no part of the tree: a layer has each once."""
-        found: set[str] = set()
+        """Every directory that the files need. They are not part of the tree, because a layer has each only once."""
+        folders: set[str] = set()
         for file in self.files:
             folder = file.path.rpartition("/")[0]
-            while folder and folder not in found:
-                found.add(folder)
+            while folder and folder not in folders:
+                folders.add(folder)
                 folder = folder.rpartition("/")[0]
-        return frozenset(found)
+        return frozenset(folders)
 
 
 class TreeWriter(Protocol):
-    """Takes the bytes of a tree; a file, or what compresses them."""
+    """Receives the bytes of a tree: a binary file, or a compressor."""
 
     def write(self, content: bytes, /) -> object: ...
 
@@ -73,13 +73,21 @@ def compose_tree(
     excluded: Collection[str] = (),
     out: TreeWriter,
 ) -> TreeIndex:
-    """Write the tree of `wheel` to `out`: tar members of files alone, without directories and without the end of an
-    archive.
+    """Write the tree of `wheel` to `out` as tar members of regular files, without directories or end-of-archive blocks.
 
-    `compiled` are the wheel's compiled modules by their source's absolute path (None: none are wanted), `uploaded`
-    becomes every file's mtime (seconds since 1970), `excluded` are absolute paths that are left out; with a source goes
-    its compiled form. The RECORD is made from what is really there, in pip's form, and comes last, because it needs all
-    hashes. Raises `IntegrityError` for a damaged wheel.
+    RECORD lists the files that are really in the tree, in the form that pip writes. It comes last, because it needs the
+    hashes of all others.
+
+    Args:
+        wheel: The wheel.
+        compiled: Its compiled modules by the absolute path of their source; None to leave them out.
+        uploaded: The mtime of every file, in seconds since 1970.
+        scheme: Where files are installed.
+        excluded: Absolute paths to leave out. Without its source, a compiled module is left out too.
+        out: Receives the tree.
+
+    Raises:
+        IntegrityError: if the wheel is damaged, or `compiled` has modules that are not in the wheel.
     """
     files: list[TreeFile] = []
     rows: list[tuple[str, str, str]] = []
@@ -99,7 +107,7 @@ def compose_tree(
         else:
             rows.append((_in_record(path, library), record_hash(digest.digest()), str(size)))
 
-    for path, mode, read in sorted(_contents(wheel, compiled or _NOTHING, scheme, frozenset(excluded))):
+    for path, mode, read in sorted(_contents(wheel, compiled or _NOT_COMPILED, scheme, frozenset(excluded))):
         add(path, mode, *read())
     rows.append((_in_record(wheel.record, library), "", ""))
     record = _record(rows)
@@ -108,53 +116,64 @@ def compose_tree(
 
 
 def excluded_paths(wheel: Wheel, removals: Sequence[Removal], scheme: Scheme) -> frozenset[str]:
-    """The absolute paths of `wheel`, compiled modules included, that `removals` leave out."""
+    """Return the absolute paths of `wheel`, compiled modules included, that `removals` match."""
     if not removals:
         return frozenset()
-    wanted = [removal.pattern.rstrip("/") for removal in removals]
-    # The path itself, and everything below it. What translate() makes is used whole: its end differs between Pythons.
-    pattern = re.compile("|".join(fnmatch.translate(one + below) for one in wanted for below in ("", "/*")))
-    found = set()
+    patterns = [removal.pattern.rstrip("/") for removal in removals]
+    # The path itself, and everything below it. The result of translate() is used as a whole: its end differs between
+    # Python versions.
+    regex = re.compile("|".join(fnmatch.translate(pattern + below) for pattern in patterns for below in ("", "/*")))
+    excluded = set()
     for path in wheel.parts:
-        if pattern.match(path):
-            found.add(path)
-        elif scheme.is_module(path) and pattern.match(compiled := scheme.compiled(path)):
-            found.add(compiled)
-    return frozenset(found)
+        if regex.match(path):
+            excluded.add(path)
+        elif scheme.is_module(path) and regex.match(compiled := scheme.compiled(path)):
+            excluded.add(compiled)
+    return frozenset(excluded)
 
 
-def tree_key(
-    *,
-    wheel: Sha256,
-    uploaded: int,
-    python: str,
-    scheme: Scheme,
-    excluded: Collection[str],
-    compile_script: Sha256,
-    compressor: str,
-) -> Key:
-    """The key of a tree: everything that its bytes, and those of its compressed frame, depend on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeInputs:
+    """Everything that the bytes of a tree and of its compressed frames depend on.
 
-    `wheel` is the digest of the wheel as the lock has it; for one that was built from an sdist, of the wheel that came
-    out. `python` is the source version of the Python that compiles (`3.9.2-1+deb11u3`), the same on every architecture.
+    Attributes:
+        wheel: The digest of the wheel: as in the lock, or of the wheel that was built from an sdist or patched.
+        uploaded: The mtime of every file, in seconds since 1970.
+        python: The source version of the Python that compiles (`3.9.2-1+deb11u3`), the same on every architecture.
+        scheme: Where files are installed.
+        excluded: Absolute paths to leave out, in any order.
+        compile_script: The digest of the script that compiles.
+        compressor: The name of the compressor.
     """
-    inputs = {
-        "schema": SCHEMA,
-        "wheel": wheel,
-        "uploaded": uploaded,
-        "python": python,
-        "scheme": asdict(scheme),
-        "excluded": sorted(excluded),
-        "compile-script": compile_script,
-        "compressor": compressor,
-    }
-    return Key(sha256_bytes(canonical_json(inputs)))
+
+    wheel: Sha256
+    uploaded: int
+    python: str
+    scheme: Scheme
+    excluded: Collection[str]
+    compile_script: Sha256
+    compressor: str
+
+    @property
+    def key(self) -> Key:
+        """The key of the tree."""
+        inputs = {
+            "schema": SCHEMA,
+            "wheel": self.wheel,
+            "uploaded": self.uploaded,
+            "python": self.python,
+            "scheme": asdict(self.scheme),
+            "excluded": sorted(self.excluded),
+            "compile-script": self.compile_script,
+            "compressor": self.compressor,
+        }
+        return Key(sha256_bytes(canonical_json(inputs)))
 
 
 def _contents(
     wheel: Wheel, compiled: Mapping[str, bytes], scheme: Scheme, excluded: frozenset[str]
 ) -> Iterator[tuple[str, int, Callable[[], _Content]]]:
-    """Each file's path, mode and, when called for, content."""
+    """Yield the path and mode of each file, and a function that returns its content."""
     for path, part in wheel.parts.items():
         if path in excluded or path == wheel.record:
             continue
@@ -163,7 +182,8 @@ def _contents(
             yield target, _PLAIN, partial(_module, compiled, path)
     if unknown := compiled.keys() - wheel.parts.keys():
         raise IntegrityError(
-            f"{wheel.label}: compiled modules that are not the wheel's", details=", ".join(sorted(unknown)[:5])
+            f"{wheel.label}: there are compiled modules without a source in the wheel",
+            details=", ".join(sorted(unknown)[:5]),
         )
 
 
@@ -177,7 +197,7 @@ def _module(compiled: Mapping[str, bytes], path: str) -> _Content:
 
 
 def _in_record(path: str, library: str) -> str:
-    """`path` as RECORD spells it: relative to the folder of the libraries (PEP 376)."""
+    """Return `path` as RECORD spells it: relative to the library folder (PEP 376)."""
     if path.startswith(f"{library}/"):
         return path[len(library) + 1 :]
     here, there = library.split("/"), path.split("/")

@@ -1,4 +1,4 @@
-"""What building layers fetches first, and what happens to the other lane if one fails."""
+"""Building layers: what is fetched first, and what a failure in one lane does to the other."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from rtbuild.engine.engine import Engine
 from rtbuild.engine.versions import EngineVersions
 from rtbuild.errors import BuildError, LockError
 from rtbuild.layers.build import needed_artifacts, run_lanes
-from rtbuild.recipe.model import DebianLayer, Layer, PythonLayer
+from rtbuild.recipe.model import Layer
 from tests.fakes import locks
+from tests.fakes.four_layers import AIRFLOW, BASE, PROVIDERS, PYTHON
 
-BASE = DebianLayer(name="base-os", title="Debian", parent=None, suites=(), packages=("apt",))
-PYTHON = DebianLayer(name="python", title="Python", parent="base-os", suites=(), packages=("python3.9",))
-AIRFLOW = PythonLayer(name="airflow", title="Airflow", roots=("apache-airflow",))
-PROVIDERS = PythonLayer(name="providers", title="Providers", roots=())
 LOCK = locks.lock(
     debs=(locks.deb("apt"), locks.deb("python3.9", layer="python")),
     pythons=(locks.wheel("apache-airflow", layer="airflow"), locks.wheel("celery", layer="providers")),
@@ -28,7 +25,7 @@ LOCK = locks.lock(
 
 
 def needed(*missing: Layer) -> set[str]:
-    """The file names that are needed where these layers are missing and the others are in the store."""
+    """Return the names of the files that are needed if these layers are missing and the others are in the store."""
     layers = tuple(
         PlannedLayer(
             name=layer.name,
@@ -41,7 +38,7 @@ def needed(*missing: Layer) -> set[str]:
         for layer in (BASE, PYTHON, AIRFLOW, PROVIDERS)
     )
     plan = Plan(release="8.0.0", platform="linux/amd64", layers=layers)
-    return {one.filename for one in needed_artifacts(plan, LOCK)}
+    return {artifact.filename for artifact in needed_artifacts(plan, LOCK)}
 
 
 def test_a_debian_layer_needs_its_own_packages() -> None:
@@ -49,12 +46,12 @@ def test_a_debian_layer_needs_its_own_packages() -> None:
     assert needed() == set()
 
 
-def test_a_python_layer_needs_the_wheels_of_the_layers_that_are_there_too() -> None:
-    """What it leaves to another package depends on them, and the store may have lost one."""
-    assert needed(PROVIDERS) == {one.filename for one in LOCK.remote}
+def test_a_python_layer_needs_the_wheels_of_cached_layers_too() -> None:
+    """The files that it leaves to another package depend on them."""
+    assert needed(PROVIDERS) == {artifact.filename for artifact in LOCK.remote}
 
 
-def test_a_lane_that_was_still_preparing_begins_no_build_after_the_other_failed(tmp_path: Path) -> None:
+def test_a_lane_does_not_start_a_build_after_the_other_failed(tmp_path: Path) -> None:
     (tmp_path / "context").mkdir()
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")

@@ -1,4 +1,4 @@
-"""Images in the store's index: builds of several releases share it."""
+"""Assembling images, and listing them in the store's index, which several builds share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tags(layout: Layout) -> set[str]:
 
 
 class Waits(Silent):
-    """Tells when the work waits for another."""
+    """A progress listener that knows when the work waits for another process."""
 
     def __init__(self) -> None:
         self.happened = threading.Event()
@@ -36,7 +36,7 @@ class Waits(Silent):
         self.happened.set()
 
 
-def test_a_second_build_waits_with_the_index_and_no_entry_is_lost(tmp_path: Path) -> None:
+def test_a_second_build_waits_for_the_index_and_no_entry_is_lost(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     layout = Layout.create(store.layout)
     waits = Waits()
@@ -45,7 +45,7 @@ def test_a_second_build_waits_with_the_index_and_no_entry_is_lost(tmp_path: Path
         list_in_store(store, [image("8.1.0")], "runtime", AMD64, waits)
         waits.happened.set()
 
-    # What the first build does, stopped between its reading and its writing.
+    # The first build, stopped between reading and writing the index.
     with store.exclusive("the index of images", Silent()):
         before = layout.read_index()
         thread = threading.Thread(target=second)
@@ -56,7 +56,7 @@ def test_a_second_build_waits_with_the_index_and_no_entry_is_lost(tmp_path: Path
     assert tags(layout) == {"8.0.0", "8.1.0"}
 
 
-def test_an_image_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
+def test_an_image_replaces_the_older_one(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     layout = Layout.create(store.layout)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A lock must call its packages what they call themselves."""
+"""The entries of a lock must match their Debian packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = "runtime.lock/8.0.0/linux-amd64.toml"
 
 
 class Shelf:
-    """A folder of packages by digest, and a lock of them."""
+    """A folder of packages, named by digest, and a lock of them."""
 
     def __init__(self, folder: Path, *packages: FakeDeb) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Shelf:
         return replace(self.lock, debs=tuple(debs))
 
     def check(self, edited: Lock | None = None) -> None:
-        wanted = {one.sha256 for one in self.lock.debs}
+        wanted = {locked.sha256 for locked in self.lock.debs}
         require_declared(edited or self.lock, wanted, self.path, file=FILE)
 
 
@@ -52,12 +52,12 @@ def shelf(tmp_path: Path) -> Shelf:
     )
 
 
-def test_what_was_locked_is_what_it_says(shelf: Shelf) -> None:
+def test_a_matching_lock_passes(shelf: Shelf) -> None:
     shelf.check()
 
 
 @pytest.mark.parametrize(
-    ("field", "locked", "said"),
+    ("field", "locked", "actual"),
     [
         ("name", "betta", "beta"),
         ("version", "1.00", "1.0"),
@@ -66,28 +66,28 @@ def test_what_was_locked_is_what_it_says(shelf: Shelf) -> None:
         ("built", 1_600_000_001, 1_600_000_000),
     ],
 )
-def test_an_entry_that_says_something_else(shelf: Shelf, field: str, locked: object, said: object) -> None:
+def test_an_entry_that_does_not_match(shelf: Shelf, field: str, locked: object, actual: object) -> None:
     filename = shelf.lock.debs[1].filename
     with pytest.raises(LockError) as caught:
         shelf.check(shelf.edited(1, **{field: locked}))
-    assert caught.value.brief == f"{FILE}: deb[1].{field}: is {locked!r}, but {filename} says {said!r}"
+    assert caught.value.brief == f"{FILE}: deb[1].{field}: is {locked!r}, but {filename} says {actual!r}"
     assert "rtbuild lock 8.0.0 --platform linux/amd64 --refresh" in (caught.value.hint or "")
 
 
-def test_every_entry_is_told(shelf: Shelf) -> None:
+def test_every_entry_is_reported(shelf: Shelf) -> None:
     first, second = shelf.lock.debs
     swapped = replace(shelf.lock, debs=(replace(first, sha256=second.sha256), replace(second, sha256=first.sha256)))
     with pytest.raises(LockError, match=r"deb\[0\]\.name: is 'alpha', .* \(and 3 more\)"):
         shelf.check(swapped)
 
 
-def test_only_what_the_build_needs_is_read(shelf: Shelf) -> None:
+def test_only_the_packages_that_the_build_needs_are_read(shelf: Shelf) -> None:
     shelf.path(shelf.lock.debs[0].sha256).unlink()
     require_declared(shelf.edited(0, name="other"), {shelf.lock.debs[1].sha256}, shelf.path, file=FILE)
 
 
 @pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"#!/bin/sh\n", b"PK\3\4" + b"\0" * 400])
-def test_a_file_that_is_no_package(shelf: Shelf, content: bytes) -> None:
+def test_a_file_that_is_not_a_package(shelf: Shelf, content: bytes) -> None:
     shelf.path(shelf.lock.debs[0].sha256).write_bytes(content)
-    with pytest.raises(LockError, match=r"deb\[0\]: alpha_2\.0-1_amd64\.deb is no Debian package"):
+    with pytest.raises(LockError, match=r"deb\[0\]: alpha_2\.0-1_amd64\.deb is not a Debian package"):
         shelf.check()

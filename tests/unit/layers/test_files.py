@@ -1,4 +1,4 @@
-"""Layers of files: their bytes, and that making them needs neither an engine nor a network."""
+"""Files layers: their bytes, and that building them needs neither an engine nor a network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ on_build = ["USER root"]
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """A project whose other layers are all in the store."""
+    """A workspace with a files layer on top of the other layers."""
     root = write_workspace(tmp_path / "project", release=RELEASE.replace('"providers"]', '"providers", "files"]'))
     put(root / "recipes/layers/files.toml", FILES)
     put(root / "recipes/layers/files/script", "#!/bin/sh\n")
@@ -85,15 +85,15 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def fill(workspace: Workspace, store: Store) -> None:
-    """Put every layer but the files into the store, as an earlier build left it."""
+    """Put every layer except the files layer into the store, as an earlier build would."""
     layout = Layout.create(store.layout)
     recipe = workspace.release("8.0.0")
     lock = workspace.read_lock("8.0.0", AMD64)
     for name in ("base-os", "python", "airflow", "providers"):
         with LayerWriter(layout, compressor=DEFAULT) as writer:
             writer.add(Entry(path=name))
-            made = writer.finish()
-        planned = next(one for one in plan_release(recipe, lock, store).layers if one.name == name)
+            digest = writer.finish()
+        planned = next(layer for layer in plan_release(recipe, lock, store).layers if layer.name == name)
         assert planned.derivation is not None
         store.record(
             Realisation(
@@ -101,28 +101,28 @@ def fill(workspace: Workspace, store: Store) -> None:
                 release="8.0.0",
                 platform="linux/amd64",
                 layer=name,
-                diff_id=made.diff_id,
-                size=made.size,
-                blob=made.blob,
-                blob_size=made.blob_size,
-                media_type=made.media_type,
-                compressor=made.compressor,
+                diff_id=digest.diff_id,
+                size=digest.size,
+                blob=digest.blob,
+                blob_size=digest.blob_size,
+                media_type=digest.media_type,
+                compressor=digest.compressor,
                 inputs=planned.derivation.inputs,
             )
         )
 
 
 def settings(tmp_path: Path, store: str = "store") -> Settings:
-    """No engine can be reached, and none can be started."""
+    """Return settings with which no engine can be reached or started."""
     return Settings(store=tmp_path / store, engine_dir=tmp_path / "engine", docker_host="unix:///nowhere/docker.sock")
 
 
-def members(layout: Layout, workspace: Workspace) -> dict[str, tarfile.TarInfo]:
-    """The members of the top layer."""
+def members(layout: Layout) -> dict[str, tarfile.TarInfo]:
+    """Return the members of the top layer by name."""
     image = next(entry for entry in layout.read_index())
     blob = layout.blob_path(read_stored_image(layout, str(image.digest)).layers[-1].digest)
     with blob.open("rb") as file:
-        content = b"".join(decompress(file, DEFAULT.magic))
+        content = b"".join(decompress(file, DEFAULT.compression))
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return {member.name: member for member in tar}
 
@@ -132,31 +132,31 @@ def test_files_are_built_without_an_engine(workspace: Workspace, tmp_path: Path)
     fill(workspace, Store.open(chosen.store))
     result = build(workspace, "8.0", platform=AMD64, settings=chosen)
     assert [(layer.name, layer.state) for layer in result.layers][-2:] == [("providers", "cached"), ("files", "built")]
-    found = members(Layout.open(Store.open(chosen.store).layout), workspace)
+    entries = members(Layout.open(Store.open(chosen.store).layout))
     # 2023-05-02, the release's as_of
-    assert {one.mtime for one in found.values()} == {1_682_985_600}
-    assert [(one.name, one.mode, one.uid, one.gid, one.linkname) for one in found.values()] == [
+    assert {entry.mtime for entry in entries.values()} == {1_682_985_600}
+    assert [(entry.name, entry.mode, entry.uid, entry.gid, entry.linkname) for entry in entries.values()] == [
         ("srv", 0o775, 0, 7, ""),
         ("srv/link", 0o777, 0, 0, "script"),
         ("srv/pin.txt", 0o644, 0, 0, ""),
         ("srv/script", 0o755, 0, 0, ""),
     ]
-    assert found["srv/pin.txt"].size == len("apache-airflow==2.6.0")
+    assert entries["srv/pin.txt"].size == len("apache-airflow==2.6.0")
 
 
-def test_two_stores_get_the_same_image_and_the_second_build_makes_nothing(workspace: Workspace, tmp_path: Path) -> None:
+def test_two_stores_get_the_same_image_and_a_second_build_reuses_it(workspace: Workspace, tmp_path: Path) -> None:
     results = []
-    for name in ("one", "other"):
+    for name in ("first", "second"):
         chosen = settings(tmp_path, name)
         fill(workspace, Store.open(chosen.store))
         results.append(build(workspace, "8.0", platform=AMD64, settings=chosen))
     assert results[0].image_id == results[1].image_id
-    again = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "one"))
+    again = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "first"))
     assert {layer.state for layer in again.layers} == {"cached"}
     assert again.image_id == results[0].image_id
 
 
-def test_the_image_with_triggers_and_the_one_without_share_their_layers(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_images_with_and_without_triggers_share_their_layers(workspace: Workspace, tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     store = Store.open(chosen.store)
     fill(workspace, store)
@@ -173,7 +173,7 @@ def test_the_image_with_triggers_and_the_one_without_share_their_layers(workspac
     assert (lock.image.id, lock.image_base.id) == (full.id, base.id)
 
 
-def test_a_file_that_changes_under_the_build_is_named(
+def test_a_file_that_changes_during_the_build_is_named(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings(tmp_path)
@@ -183,5 +183,5 @@ def test_a_file_that_changes_under_the_build_is_named(
     recipe = workspace.release("8.0.0")
     script.write_text("#!/bin/bash\n")
     monkeypatch.setattr(Workspace, "release", lambda self, name: recipe)
-    with pytest.raises(BuildError, match="script changed while it was being used"):
+    with pytest.raises(BuildError, match="script was changed during the build"):
         build(workspace, "8.0", platform=AMD64, settings=chosen)

@@ -1,4 +1,4 @@
-"""Applying patches: what real diffs of real files give, and what is said where one is not for the file there is."""
+"""Applying patches: the results of real diffs, and the errors for diffs that do not match the file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MEND = diff("n.txt", BEFORE, AFTER)
 
 
 def applied(text: str | bytes, files: dict[str, bytes]) -> dict[str, bytes | None]:
-    """The files that a patch changes, as it leaves them."""
+    """Return the content of the files that a patch changes, after the patch."""
     changed = apply_patch(patch(text), files.get, target="demo 1.0")
     return {path: file.content for path, file in changed.items()}
 
 
-def refusal(text: str | bytes, files: dict[str, bytes]) -> BuildError:
+def error_of(text: str | bytes, files: dict[str, bytes]) -> BuildError:
     with pytest.raises(BuildError) as caught:
         applied(text, files)
     assert "\n" not in caught.value.brief
@@ -37,7 +37,7 @@ def test_every_hunk_is_applied() -> None:
     assert applied(MEND, {"n.txt": BEFORE.encode()}) == {"n.txt": AFTER.encode()}
 
 
-def test_files_come_and_go() -> None:
+def test_files_are_created_and_deleted() -> None:
     text = (
         "diff --git a/pkg/__init__.py b/pkg/__init__.py\nnew file mode 100644\nindex 0000000..e69de29\n"
         "diff --git a/run b/run\nnew file mode 100755\n--- /dev/null\n+++ b/run\n@@ -0,0 +1 @@\n+a\n\\ No newline\n"
@@ -57,12 +57,12 @@ LINES = st.lists(st.sampled_from([b"a", b"b", b"", b" ", b"-- a", b"+b\r", b"\xf
 
 @given(before=LINES, after=LINES, ends=st.tuples(st.booleans(), st.booleans()), context=st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_what_diff_writes_gives_what_it_was_made_from(
+def test_the_output_of_diff_applies_exactly(
     before: list[bytes], after: list[bytes], ends: tuple[bool, bool], context: int
 ) -> None:
-    """diffutils and this agree on every file, wherever its last line ends; and what is applied is known as such."""
+    """With any content and line endings; and a patch that was applied before is recognised."""
     old, new = (
-        b"\n".join(one) + (b"\n" if end and one else b"") for one, end in zip((before, after), ends, strict=True)
+        b"\n".join(lines) + (b"\n" if end and lines else b"") for lines, end in zip((before, after), ends, strict=True)
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -75,12 +75,12 @@ def test_what_diff_writes_gives_what_it_was_made_from(
         assert text == b""
         return
     assert applied(text, {"f": old}) == {"f": new}
-    # A change may fit a second time, such as one more line among equal ones; all others are known.
-    assert fate(text, {"f": new}) in ("applies", "patch mend: upstream already contains it in demo 1.0")
+    # Some changes apply twice, such as one that adds a line among equal ones.
+    assert outcome(text, {"f": new}) in ("applies", "patch mend: upstream already contains it in demo 1.0")
 
 
-def fate(text: bytes, files: dict[str, bytes]) -> str:
-    """What becomes of a patch: `applies`, or why it does not."""
+def outcome(text: bytes, files: dict[str, bytes]) -> str:
+    """Return `applies`, or why the patch does not apply."""
     try:
         applied(text, files)
     except BuildError as error:
@@ -88,85 +88,85 @@ def fate(text: bytes, files: dict[str, bytes]) -> str:
     return "applies"
 
 
-def test_a_line_that_is_another_one() -> None:
+def test_a_different_line_is_named() -> None:
     files = {"n.txt": BEFORE.replace("\n17\n", "\nxvii\n").encode()}
-    error = refusal(MEND, files)
+    error = error_of(MEND, files)
     assert error.brief == "patch mend does not apply to demo 1.0: n.txt line 17"
     assert error.details == (
-        "line 17 should be '17\\n', and is 'xvii\\n'\n"
-        f"the patch asks for it in line {MEND[: MEND.index('@@ -13')].count(chr(10)) + 1} of recipes/patches/mend.patch"
+        "line 17: expected '17\\n', found 'xvii\\n'\n"
+        f"expected by line {MEND[: MEND.index('@@ -13')].count(chr(10)) + 1} of recipes/patches/mend.patch"
     )
-    assert error.hint == "make the patch anew from the files of demo 1.0"
+    assert error.hint == "regenerate the patch from the files of demo 1.0"
 
 
-def test_lines_that_stand_elsewhere_are_pointed_at_and_not_taken() -> None:
-    error = refusal(MEND, {"n.txt": f"0\n{BEFORE}".encode()})
+def test_lines_at_another_place_are_reported_but_not_used() -> None:
+    error = error_of(MEND, {"n.txt": f"0\n{BEFORE}".encode()})
     assert error.brief == "patch mend does not apply to demo 1.0: n.txt line 2"
     assert error.details is not None
-    assert "the lines that this part of the patch asks for begin in line 3\n" in error.details
+    assert "the lines that this hunk expects start at line 3\n" in error.details
 
 
 def test_a_file_that_ends_too_early() -> None:
-    error = refusal(MEND, {"n.txt": BEFORE[: BEFORE.index("18")].encode()})
+    error = error_of(MEND, {"n.txt": BEFORE[: BEFORE.index("18")].encode()})
     assert error.brief == "patch mend does not apply to demo 1.0: n.txt line 18"
     assert error.details is not None
-    assert "should be '18\\n', and is the end of the file, which has 17 lines" in error.details
+    assert "expected '18\\n', found the end of the file (17 lines)" in error.details
 
 
-def test_what_is_there_already() -> None:
-    error = refusal(MEND, {"n.txt": AFTER.encode()})
+def test_a_patch_that_the_file_already_contains() -> None:
+    error = error_of(MEND, {"n.txt": AFTER.encode()})
     assert error.brief == "patch mend: upstream already contains it in demo 1.0"
     assert error.hint == "remove it from the release's patches"
 
 
-def test_what_is_there_in_part() -> None:
-    error = refusal(MEND, {"n.txt": BEFORE.replace("\n5\n", "\nfive\n").encode()})
+def test_a_patch_that_the_file_contains_in_part() -> None:
+    error = error_of(MEND, {"n.txt": BEFORE.replace("\n5\n", "\nfive\n").encode()})
     assert error.brief == "patch mend does not apply to demo 1.0: n.txt line 5"
     assert error.details is not None
-    assert "what this part of the patch changes is changed already" in error.details
+    assert "the file already contains the change of this hunk" in error.details
 
 
-def test_files_that_are_there_already() -> None:
+def test_a_created_file_that_already_exists() -> None:
     text = diff("new", None, "a\n") + diff("old", "b\n", None)
     assert applied(text, {"old": b"b\n"}) == {"new": b"a\n", "old": None}
-    assert "already contains it" in refusal(text, {"new": b"a\n"}).brief
-    error = refusal(text, {"new": b"other\n", "old": b"b\n"})
+    assert "already contains it" in error_of(text, {"new": b"a\n"}).brief
+    error = error_of(text, {"new": b"other\n", "old": b"b\n"})
     assert error.brief == "patch mend does not apply to demo 1.0: new"
     assert error.details is not None
-    assert "the file is there already, and the patch creates it" in error.details
+    assert "the patch creates this file, but it already exists" in error.details
 
 
-def test_a_file_that_is_not_there() -> None:
-    error = refusal(MEND, {})
+def test_a_missing_file() -> None:
+    error = error_of(MEND, {})
     assert error.brief == "patch mend does not apply to demo 1.0: n.txt"
     assert error.details is not None
     assert error.details.startswith("there is no such file\n")
 
 
-def test_a_file_that_has_more_than_what_is_deleted() -> None:
-    error = refusal(diff("old", "b\n", None), {"old": b"b\nc\n"})
+def test_a_deleted_file_with_more_lines_than_the_patch() -> None:
+    error = error_of(diff("old", "b\n", None), {"old": b"b\nc\n"})
     assert error.brief == "patch mend does not apply to demo 1.0: old line 2"
 
 
 @pytest.mark.parametrize(
     ("hunk", "content"),
     [
-        ("@@ -1,0 +2 @@\n+b\n", b"a"),  # behind a last line without an end
-        ("@@ -1 +1 @@\n-a\n+b\n\\ No newline\n", b"a\nc\n"),  # one without an end before others
+        ("@@ -1,0 +2 @@\n+b\n", b"a"),  # after a last line without a line ending
+        ("@@ -1 +1 @@\n-a\n+b\n\\ No newline\n", b"a\nc\n"),  # a line without a line ending before others
     ],
 )
-def test_lines_do_not_run_into_each_other(hunk: str, content: bytes) -> None:
-    error = refusal(f"--- a/f\n+++ b/f\n{hunk}", {"f": content})
+def test_lines_are_never_joined(hunk: str, content: bytes) -> None:
+    error = error_of(f"--- a/f\n+++ b/f\n{hunk}", {"f": content})
     assert error.details is not None
-    assert "a line that has no end would get into the middle of the file" in error.details
+    assert "a line without a line ending would end up in the middle of the file" in error.details
 
 
-def test_lines_behind_the_end() -> None:
-    assert "is the end of the file" in str(refusal("--- a/f\n+++ b/f\n@@ -3,0 +4 @@\n+b\n", {"f": b"a\n"}).details)
+def test_lines_after_the_end_of_the_file() -> None:
+    assert "found the end of the file" in str(error_of("--- a/f\n+++ b/f\n@@ -3,0 +4 @@\n+b\n", {"f": b"a\n"}).details)
 
 
-def test_long_lines_and_bytes_that_are_no_text_are_shown_short() -> None:
-    error = refusal("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n", {"f": b"\xff" * 500 + b"\n"})
+def test_long_lines_and_binary_content_are_abbreviated() -> None:
+    error = error_of("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n", {"f": b"\xff" * 500 + b"\n"})
     assert error.details is not None
     assert "\\xff" in error.details
     assert len(error.details) < 400

@@ -1,4 +1,4 @@
-"""Trees in the store are whole or absent."""
+"""The cache of wheel trees: a tree is complete or missing."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ def compose(out: TreeWriter) -> TreeIndex:
     return INDEX
 
 
-def test_a_tree_that_was_added_is_found(tmp_path: Path) -> None:
+def test_an_added_tree_is_found(tmp_path: Path) -> None:
     cache = TreeCache(tmp_path)
     assert cache.find(KEY) is None
     added = cache.add(KEY, compose)
     assert not added.repaired
-    found = cache.find(KEY)
-    assert found == added
-    assert found.index == INDEX
-    assert found.uncompressed == 3 * FRAME_SIZE // 2
-    assert (found.size, found.sha256) == (found.frames.stat().st_size, sha256_file(found.frames))
-    with found.frames.open("rb") as stream:
+    tree = cache.find(KEY)
+    assert tree == added
+    assert tree.index == INDEX
+    assert tree.uncompressed == 3 * FRAME_SIZE // 2
+    assert (tree.size, tree.sha256) == (tree.frames.stat().st_size, sha256_file(tree.frames))
+    with tree.frames.open("rb") as stream:
         plain = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
-    assert plain == b"tree" * (found.uncompressed // 4)
+    assert plain == b"tree" * (tree.uncompressed // 4)
 
 
-def test_the_same_tree_has_the_same_bytes_however_it_was_written(tmp_path: Path) -> None:
-    def otherwise(out: TreeWriter) -> TreeIndex:
+def test_the_bytes_do_not_depend_on_the_size_of_the_writes(tmp_path: Path) -> None:
+    def compose_in_small_pieces(out: TreeWriter) -> TreeIndex:
         for _ in range(3 * 64):
             out.write(b"tree" * (FRAME_SIZE // 8 // 64))
         return INDEX
 
-    one, two = TreeCache(tmp_path / "1").add(KEY, compose), TreeCache(tmp_path / "2").add(KEY, otherwise)
-    assert one.frames.read_bytes() == two.frames.read_bytes()
+    large = TreeCache(tmp_path / "1").add(KEY, compose)
+    small = TreeCache(tmp_path / "2").add(KEY, compose_in_small_pieces)
+    assert large.frames.read_bytes() == small.frames.read_bytes()
 
 
 def spoil(file: Path, damage: str) -> None:
@@ -73,14 +74,14 @@ def test_a_damaged_tree_is_not_used(tmp_path: Path, part: str, damage: str) -> N
     assert cache.find(KEY) is None
     again = cache.add(KEY, compose)
     assert again == cache.find(KEY)
-    # Without its record a tree is one that a killed process has not finished.
+    # A tree without a record is what a killed process leaves behind, not a damaged one.
     assert again.repaired == ((part, damage) != ("record", "remove"))
 
 
 @pytest.mark.parametrize("part", ["frames", "record"])
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
 @pytest.mark.parametrize("compressor", [DEFAULT, gzip()], ids=["zstd", "gzip"])
-def test_the_store_finds_the_damage_too(tmp_path: Path, part: str, damage: str, compressor: Compressor) -> None:
+def test_the_store_detects_the_damage_too(tmp_path: Path, part: str, damage: str, compressor: Compressor) -> None:
     store = Store.open(tmp_path)
     tree = TreeCache(store.trees, compressor).add(KEY, compose)
     assert store.verify().bad == ()
@@ -109,7 +110,7 @@ def test_an_index_edited_by_hand_is_not_used(tmp_path: Path) -> None:
     assert cache.find(KEY) is None
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path) -> None:
     def fail(out: TreeWriter) -> TreeIndex:
         out.write(b"x" * (FRAME_SIZE + 1))
         raise BuildError("no")
@@ -119,7 +120,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_compressor_is_a_choice(tmp_path: Path) -> None:
+def test_another_compressor_can_be_used(tmp_path: Path) -> None:
     compressor = gzip()
     cache = TreeCache(tmp_path, compressor)
     assert cache.compressor == compressor.name

@@ -1,4 +1,4 @@
-"""Several packages with one path: equal content is kept once, other content needs a decision."""
+"""Paths that several packages install: equal content is kept once, different content needs a decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def layers(*preferred: tuple[str, str], lower: tuple[tuple[str, str], ...] = ())
     )
 
 
-def test_packages_that_share_nothing_have_no_conflict() -> None:
+def test_packages_without_shared_paths_have_no_conflict() -> None:
     assert find_conflicts([wheel("a", one="1"), wheel("b", two="2")]) == ()
 
 
@@ -45,7 +45,7 @@ def test_equal_files_of_two_layers_are_kept_in_both() -> None:
     assert dropped_paths(conflicts, layers()) == {"c": {SHARED}}
 
 
-def test_different_files_are_an_error_that_names_all_of_them() -> None:
+def test_different_files_are_an_error_that_lists_all_of_them() -> None:
     conflicts = find_conflicts([wheel("a", shared="x", more="1"), wheel("b", shared="y", more="2")])
     with pytest.raises(BuildError, match="2 paths") as caught:
         dropped_paths(conflicts, layers())

@@ -1,4 +1,4 @@
-"""Patched wheels: a function of wheel and patches, and still the wheel that it was."""
+"""Patched wheels: they depend on wheel and patches alone, and differ from the wheel only where patched."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ import pytest
 from rtbuild.digest import Sha256, sha256_file
 from rtbuild.errors import BuildError, IntegrityError, StaleLockError
 from rtbuild.lockfile.model import Lock, LockedPatch, PythonArtifact
-from rtbuild.progress import Silent
 from rtbuild.recipe.model import Patch
 from rtbuild.recipe.patches import patched_version
 from rtbuild.store.store import Store
-from rtbuild.wheels.made import MadeWheel
+from rtbuild.wheels.built import BuiltWheel
 from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import debian_scheme
 from rtbuild.wheels.wheel import open_wheel
 from tests.fakes import locks
-from tests.fakes.environments import environment
+from tests.fakes.environments import Notes, environment
 from tests.fakes.patches import diff, patch
 from tests.fakes.releases import release
 from tests.fakes.wheels import EXECUTABLE, make_wheel
@@ -45,17 +44,7 @@ MEND = diff("demo/__init__.py", "x = 1\n", "x = 2\n")
 INFO = "demo-1.0+astro.1.dist-info"
 
 
-class Notes(Silent):
-    """Keeps what it is told that belongs to no task."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
-
-
-class Desk:
+class Bench:
     """A store with one wheel, and a release that patches it."""
 
     def __init__(self, folder: Path, **options: object) -> None:
@@ -65,7 +54,7 @@ class Desk:
         self.artifact = self.keep(**options)
 
     def keep(self, **options: object) -> PythonArtifact:
-        """Put a wheel into the store."""
+        """Put a wheel into the store and return its entry in a lock."""
         settings = {"entry_points": ENTRY_POINTS, "metadata": {"METADATA": METADATA}, **options}
         files = settings.pop("files", FILES)
         wheel = make_wheel(self.folder / "demo-1.0-py3-none-any.whl", files, **settings)  # type: ignore[arg-type]
@@ -80,20 +69,20 @@ class Desk:
         return replace(
             self.artifact,
             version=patched_version(self.artifact.version, len(patches)),
-            patches=tuple(LockedPatch(id=one.id, sha256=one.sha256) for one in patches),
+            patches=tuple(LockedPatch(id=patch.id, sha256=patch.sha256) for patch in patches),
         )
 
     def realise(
-        self, *patches: Patch, made: dict[str, MadeWheel] | None = None, known: Sequence[Patch] | None = None
-    ) -> dict[str, MadeWheel]:
+        self, *patches: Patch, built: dict[str, BuiltWheel] | None = None, known: Sequence[Patch] | None = None
+    ) -> dict[str, BuiltWheel]:
         lock = self.lock(self.locked(patches))
         recipes = release(patches=tuple(patches if known is None else known))
-        return realise_patched(recipes, lock, made or {}, environment(self.store, progress=self.notes))
+        return realise_patched(recipes, lock, built or {}, environment(self.store, progress=self.notes))
 
     def lock(self, artifact: PythonArtifact) -> Lock:
         return locks.lock(pythons=(artifact, locks.wheel("other", "2.0")))
 
-    def refusal(self, *patches: Patch) -> BuildError:
+    def error_of(self, *patches: Patch) -> BuildError:
         with pytest.raises(BuildError) as caught:
             self.realise(*patches)
         assert list((self.store.root / "tmp").iterdir()) == []
@@ -101,23 +90,23 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, modes={"demo-1.0.data/scripts/go": EXECUTABLE})
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, modes={"demo-1.0.data/scripts/go": EXECUTABLE})
 
 
-def contents(wheel: MadeWheel) -> dict[str, bytes]:
+def contents(wheel: BuiltWheel) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel.path) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_only_what_the_patch_says_is_changed(desk: Desk) -> None:
-    wheel = desk.realise(patch(MEND))["demo"]
+def test_only_the_patched_files_change(bench: Bench) -> None:
+    wheel = bench.realise(patch(MEND))["demo"]
     assert wheel.filename == "demo-1.0+astro.1-py3-none-any.whl"
-    found = contents(wheel)
-    record = found.pop(f"{INFO}/RECORD")
+    files = contents(wheel)
+    record = files.pop(f"{INFO}/RECORD")
     assert record
-    assert found == {
+    assert files == {
         "demo/__init__.py": b"x = 2\n",
         "demo/old.py": b"",
         "demo/data.bin": b"\0\r\n\xff",
@@ -128,20 +117,20 @@ def test_only_what_the_patch_says_is_changed(desk: Desk) -> None:
     }
 
 
-def test_the_record_is_of_what_is_there(desk: Desk) -> None:
-    found = contents(desk.realise(patch(MEND))["demo"])
-    assert list(found)[-1] == f"{INFO}/RECORD"
-    rows = {row[0]: row[1:] for row in csv.reader(found[f"{INFO}/RECORD"].decode().splitlines())}
+def test_the_record_lists_the_patched_files(bench: Bench) -> None:
+    files = contents(bench.realise(patch(MEND))["demo"])
+    assert list(files)[-1] == f"{INFO}/RECORD"
+    rows = {row[0]: row[1:] for row in csv.reader(files[f"{INFO}/RECORD"].decode().splitlines())}
     assert rows.pop(f"{INFO}/RECORD") == ["", ""]
     assert rows == {
         name: [f"sha256={urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip('=')}", str(len(content))]
-        for name, content in found.items()
+        for name, content in files.items()
         if not name.endswith("/RECORD")
     }
 
 
-def test_it_installs_under_its_new_name_with_its_scripts(desk: Desk) -> None:
-    wheel = desk.realise(patch(MEND))["demo"]
+def test_it_installs_under_the_patched_version_with_its_scripts(bench: Bench) -> None:
+    wheel = bench.realise(patch(MEND))["demo"]
     scheme = debian_scheme("3.9")
     with open_wheel(wheel.path, scheme) as opened:
         assert opened.record == f"{scheme.library}/{INFO}/RECORD"
@@ -151,106 +140,106 @@ def test_it_installs_under_its_new_name_with_its_scripts(desk: Desk) -> None:
         assert not opened.parts[f"{scheme.library}/demo/__init__.py"].executable
 
 
-def test_the_same_bytes_whatever_the_wheel_is_packed_like(tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_how_the_wheel_was_packed(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    one = Desk(tmp_path).realise(patch(MEND))["demo"]
-    other = Desk(tmp_path / "other", compression=zipfile.ZIP_STORED, backwards=True).realise(patch(MEND))["demo"]
-    assert one.path.name != other.path.name
-    assert one.path.read_bytes() == other.path.read_bytes()
+    usual = Bench(tmp_path).realise(patch(MEND))["demo"]
+    other = Bench(tmp_path / "other", compression=zipfile.ZIP_STORED, backwards=True).realise(patch(MEND))["demo"]
+    assert usual.path.name != other.path.name
+    assert usual.path.read_bytes() == other.path.read_bytes()
 
 
-def test_what_is_made_is_kept_and_made_again_where_it_is_damaged(desk: Desk) -> None:
-    wheel = desk.realise(patch(MEND))["demo"]
+def test_a_patched_wheel_is_cached_and_rebuilt_if_damaged(bench: Bench) -> None:
+    wheel = bench.realise(patch(MEND))["demo"]
     before = wheel.path.stat()
-    assert desk.realise(patch(MEND))["demo"] == wheel
+    assert bench.realise(patch(MEND))["demo"] == wheel
     assert wheel.path.stat().st_ino == before.st_ino
-    assert desk.notes.texts == []
+    assert bench.notes.texts == []
     whole = wheel.path.read_bytes()
     wheel.path.write_bytes(whole[:-1])
-    assert desk.realise(patch(MEND))["demo"] == wheel
+    assert bench.realise(patch(MEND))["demo"] == wheel
     assert wheel.path.read_bytes() == whole
-    assert desk.notes.texts == ["the wheel of demo in the store was damaged and is made again"]
+    assert bench.notes.texts == ["the wheel of demo in the store is damaged and will be rebuilt"]
 
 
-def test_another_patch_makes_another_wheel(desk: Desk) -> None:
-    one = desk.realise(patch(MEND))["demo"]
-    other = desk.realise(patch(MEND.replace("x = 2", "x = 3")))["demo"]
-    assert one.path != other.path
+def test_a_different_patch_gives_a_different_wheel(bench: Bench) -> None:
+    wheel = bench.realise(patch(MEND))["demo"]
+    other = bench.realise(patch(MEND.replace("x = 2", "x = 3")))["demo"]
+    assert wheel.path != other.path
     assert contents(other)["demo/__init__.py"] == b"x = 3\n"
 
 
-def test_patches_are_applied_one_on_the_other(desk: Desk) -> None:
+def test_patches_are_applied_in_order(bench: Bench) -> None:
     first = patch(MEND + diff("demo/new.py", None, "a\n"), id="first")
     second = patch(diff("demo/__init__.py", "x = 2\n", "x = 3\n") + diff("demo/new.py", "a\n", "b\n"), id="second")
-    wheel = desk.realise(first, second)["demo"]
+    wheel = bench.realise(first, second)["demo"]
     assert wheel.filename == "demo-1.0+astro.2-py3-none-any.whl"
-    found = contents(wheel)
-    assert (found["demo/__init__.py"], found["demo/new.py"]) == (b"x = 3\n", b"b\n")
-    error = desk.refusal(second, first)
+    files = contents(wheel)
+    assert (files["demo/__init__.py"], files["demo/new.py"]) == (b"x = 3\n", b"b\n")
+    error = bench.error_of(second, first)
     assert error.brief == "patch second does not apply to demo 1.0: demo/__init__.py line 1"
 
 
-def test_files_come_and_go(desk: Desk) -> None:
+def test_files_are_created_and_deleted(bench: Bench) -> None:
     text = (
         "diff --git a/demo/run.sh b/demo/run.sh\nnew file mode 100755\n"
         "--- /dev/null\n+++ b/demo/run.sh\n@@ -0,0 +1 @@\n+#!/bin/sh\n"
         "diff --git a/demo/old.py b/demo/old.py\ndeleted file mode 100644\nindex e69de29..0000000\n"
     )
-    wheel = desk.realise(patch(text), patch(diff("demo/run.sh", "#!/bin/sh\n", "#!/bin/bash\n"), id="then"))["demo"]
+    wheel = bench.realise(patch(text), patch(diff("demo/run.sh", "#!/bin/sh\n", "#!/bin/bash\n"), id="then"))["demo"]
     with zipfile.ZipFile(wheel.path) as archive:
         assert "demo/old.py" not in archive.namelist()
         assert stat.S_IMODE(archive.getinfo("demo/run.sh").external_attr >> 16) == 0o755
         assert archive.read("demo/run.sh") == b"#!/bin/bash\n"
 
 
-def test_the_wheel_of_an_sdist_is_patched_too(desk: Desk) -> None:
-    base = desk.store.artifact_path(desk.artifact.sha256)
-    made = MadeWheel(package="demo", filename="demo-1.0-cp39-x.whl", path=base, size=1, sha256=desk.artifact.sha256)
-    desk.artifact = replace(desk.artifact, filename="demo-1.0.tar.gz", sha256=Sha256("d" * 64))
-    wheel = desk.realise(patch(MEND), made={"demo": made})["demo"]
+def test_the_wheel_of_an_sdist_is_patched_too(bench: Bench) -> None:
+    base = bench.store.artifact_path(bench.artifact.sha256)
+    built = BuiltWheel(package="demo", filename="demo-1.0-cp39-x.whl", path=base, size=1, sha256=bench.artifact.sha256)
+    bench.artifact = replace(bench.artifact, filename="demo-1.0.tar.gz", sha256=Sha256("d" * 64))
+    wheel = bench.realise(patch(MEND), built={"demo": built})["demo"]
     assert wheel.filename == "demo-1.0+astro.1-cp39-x.whl"
     assert contents(wheel)["demo/__init__.py"] == b"x = 2\n"
 
 
-def test_without_patches_nothing_is_made(desk: Desk) -> None:
-    assert desk.realise() == {}
-    assert list(desk.store.trees.iterdir()) == []
+def test_without_patches_nothing_is_built(bench: Bench) -> None:
+    assert bench.realise() == {}
+    assert list(bench.store.trees.iterdir()) == []
 
 
-def test_signatures_of_the_old_record_go(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, metadata={"METADATA": METADATA, "RECORD.jws": "{}", "RECORD.p7s": "-"})
-    assert [name for name in contents(desk.realise(patch(MEND))["demo"]) if "RECORD" in name] == [f"{INFO}/RECORD"]
+def test_signatures_of_the_old_record_are_removed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, metadata={"METADATA": METADATA, "RECORD.jws": "{}", "RECORD.p7s": "-"})
+    assert [name for name in contents(bench.realise(patch(MEND))["demo"]) if "RECORD" in name] == [f"{INFO}/RECORD"]
 
 
-def test_lines_of_metadata_may_end_as_on_windows(tmp_path: Path) -> None:
+def test_metadata_may_have_windows_line_endings(tmp_path: Path) -> None:
     metadata = METADATA.replace("\n", "\r\n")
-    desk = Desk(tmp_path, metadata={"METADATA": metadata})
-    found = contents(desk.realise(patch(MEND))["demo"])
-    assert found[f"{INFO}/METADATA"] == metadata.replace("Version: 1.0\r", "Version: 1.0+astro.1\r", 1).encode()
+    bench = Bench(tmp_path, metadata={"METADATA": metadata})
+    files = contents(bench.realise(patch(MEND))["demo"])
+    assert files[f"{INFO}/METADATA"] == metadata.replace("Version: 1.0\r", "Version: 1.0+astro.1\r", 1).encode()
 
 
-def test_a_version_may_be_spelled_in_another_way(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, files={"demo/__init__.py": "x = 1\n"}, version="1.0.0")
-    wheel = desk.realise(patch(MEND))["demo"]
+def test_a_version_may_have_another_spelling(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, files={"demo/__init__.py": "x = 1\n"}, version="1.0.0")
+    wheel = bench.realise(patch(MEND))["demo"]
     assert f"{INFO}/METADATA" in contents(wheel)
 
 
-def test_a_patch_that_does_not_apply(desk: Desk) -> None:
-    error = desk.refusal(patch(MEND.replace("x = 1", "y = 1")))
+def test_a_patch_that_does_not_apply(bench: Bench) -> None:
+    error = bench.error_of(patch(MEND.replace("x = 1", "y = 1")))
     assert error.brief == "patch mend does not apply to demo 1.0: demo/__init__.py line 1"
-    assert list(desk.store.trees.iterdir()) == []
+    assert list(bench.store.trees.iterdir()) == []
 
 
-def test_a_patch_that_upstream_has(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, files={"demo/__init__.py": "x = 2\n"})
-    assert desk.refusal(patch(MEND)).brief == "patch mend: upstream already contains it in demo 1.0"
+def test_a_patch_that_upstream_contains(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, files={"demo/__init__.py": "x = 2\n"})
+    assert bench.error_of(patch(MEND)).brief == "patch mend: upstream already contains it in demo 1.0"
 
 
-def test_a_patch_that_changed_since_the_lock(desk: Desk) -> None:
-    with pytest.raises(StaleLockError, match="demo: its patch mend is not what the lock"):
-        desk.realise(patch(MEND), known=[patch(MEND.replace("x = 2", "x = 3"))])
-    with pytest.raises(StaleLockError, match="its patch mend is not"):
-        desk.realise(patch(MEND), known=[])
+def test_a_patch_that_changed_since_the_lock(bench: Bench) -> None:
+    with pytest.raises(StaleLockError, match="demo: patch mend has changed since the lock"):
+        bench.realise(patch(MEND), known=[patch(MEND.replace("x = 2", "x = 3"))])
+    with pytest.raises(StaleLockError, match="patch mend has changed"):
+        bench.realise(patch(MEND), known=[])
 
 
 @pytest.mark.parametrize(
@@ -260,24 +249,24 @@ def test_a_patch_that_changed_since_the_lock(desk: Desk) -> None:
         ({"metadata": {"METADATA": "Name: demo\nVersion: 1.1\n"}}, "its METADATA should have version 1.0"),
         ({"metadata": {"METADATA": "Version: 1.0\nVersion: 1.0\n"}}, "its METADATA should have version 1.0"),
         ({"metadata": {"METADATA": None}}, "not a wheel: it has no METADATA"),
-        ({"name": "other"}, "is not the wheel of demo 1.0"),
-        ({"version": "1.1"}, "is not the wheel of demo 1.0"),
+        ({"name": "other"}, "not the wheel of demo 1.0"),
+        ({"version": "1.1"}, "not the wheel of demo 1.0"),
         ({"files": {"demo/__init__.py": "x = 1\n", "more-1.0.dist-info/x": ""}}, "must have exactly one .dist-info"),
     ],
 )
-def test_what_is_not_that_wheel(tmp_path: Path, options: dict[str, object], brief: str) -> None:
-    error = Desk(tmp_path, **options).refusal(patch(MEND))
+def test_a_wheel_that_cannot_be_patched(tmp_path: Path, options: dict[str, object], brief: str) -> None:
+    error = Bench(tmp_path, **options).error_of(patch(MEND))
     assert error.brief.startswith("demo-1.0-py3-none-any.whl: ")
     assert brief in error.brief
 
 
-def test_a_damaged_wheel(desk: Desk) -> None:
-    path = desk.store.artifact_path(desk.artifact.sha256)
+def test_a_damaged_or_missing_wheel(bench: Bench) -> None:
+    path = bench.store.artifact_path(bench.artifact.sha256)
     whole = path.read_bytes()
     for content in (b"", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(IntegrityError, match="not a wheel that can be read"):
-            desk.realise(patch(MEND))
+        with pytest.raises(IntegrityError, match="cannot be read as a wheel"):
+            bench.realise(patch(MEND))
     path.unlink()
     with pytest.raises(BuildError, match="is not in the store"):
-        desk.realise(patch(MEND))
+        bench.realise(patch(MEND))

@@ -1,4 +1,4 @@
-"""Debian packages become one tar without dpkg."""
+"""Unpacking Debian packages into a single tar without dpkg."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def link(name: str, target: str) -> tarfile.TarInfo:
 
 
 @pytest.mark.parametrize("compression", ["", "gz", "xz", "zst"])
-def test_members_come_through_and_folders_once(tmp_path: Path, compression: str) -> None:
-    one = make_deb(
-        tmp_path / "one.deb",
+def test_members_are_copied_and_folders_are_written_once(tmp_path: Path, compression: str) -> None:
+    lower = make_deb(
+        tmp_path / "lower.deb",
         [folder("./"), folder("./usr/", 0o711), ("./usr/a", b"A" * 700), link("./usr/l", "a"), (LONG, b"deep")],
         compression=compression,
     )
-    two = make_deb(tmp_path / "two.deb", [folder("./"), folder("./usr/"), ("./usr/b", b"B"), folder("./usr/new/")])
-    unpack_debs([one, two], tmp_path / "out.tar", jobs=2)
+    upper = make_deb(tmp_path / "upper.deb", [folder("./"), folder("./usr/"), ("./usr/b", b"B"), folder("./usr/new/")])
+    unpack_debs([lower, upper], tmp_path / "out.tar", jobs=2)
     with tarfile.open(tmp_path / "out.tar") as archive:
         names = archive.getnames()
         assert [name.removeprefix("./") for name in names] == [
@@ -54,7 +54,7 @@ def test_members_come_through_and_folders_once(tmp_path: Path, compression: str)
         assert archive.getmember("./usr/l").linkname == "a"
 
 
-def test_the_number_of_jobs_does_not_show(tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_the_number_of_jobs(tmp_path: Path) -> None:
     debs = [make_deb(tmp_path / f"{n}.deb", [folder("./"), (f"./f{n}", bytes([n]) * 5000)]) for n in range(7)]
     for jobs in (1, 3):
         unpack_debs(debs, tmp_path / f"{jobs}.tar", jobs=jobs)
@@ -62,7 +62,7 @@ def test_the_number_of_jobs_does_not_show(tmp_path: Path) -> None:
     assert len((tmp_path / "1.tar").read_bytes()) % 512 == 0
 
 
-def test_no_packages_are_an_empty_tar(tmp_path: Path) -> None:
+def test_without_packages_the_tar_is_empty(tmp_path: Path) -> None:
     unpack_debs([], tmp_path / "out.tar")
     assert (tmp_path / "out.tar").read_bytes() == bytes(1024)
 
@@ -70,8 +70,8 @@ def test_no_packages_are_an_empty_tar(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a Debian package"),
-        (b"<html>", "not a Debian package"),
+        (b"", "cannot be unpacked as a Debian package"),
+        (b"<html>", "cannot be unpacked as a Debian package"),
         (START, "it has no data.tar"),
         (START + ar_member("data.tar.xz", b"this is no xz at all"), "cannot be decompressed"),
         (START + ar_member("data.tar.gz", b"\x1f\x8b\x08"), "truncated"),
@@ -80,20 +80,20 @@ def test_no_packages_are_an_empty_tar(tmp_path: Path) -> None:
         (START + ar_member("data.tar", b"x" * 1024), "damaged header"),
     ],
 )
-def test_what_is_no_package_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_the_error_names_the_file_that_is_not_a_package(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "bad.deb").write_bytes(content)
     with pytest.raises(IntegrityError, match=message) as caught:
         unpack_debs([tmp_path / "bad.deb"], tmp_path / "out.tar")
     assert "bad.deb" in caught.value.brief
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.deb"], "nothing half written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.deb"], "no partial file is left"
 
 
 @pytest.mark.parametrize("cut", [30, 400, 2000])
-def test_a_package_cut_short_is_found(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_package_is_detected(tmp_path: Path, cut: int) -> None:
     deb = make_deb(tmp_path / "cut.deb", [("./x", bytes(range(256)) * 40)], compression="")
     deb.write_bytes(deb.read_bytes()[:-cut])
     deb_ok = make_deb(tmp_path / "ok.deb", [("./y", b"y")])
-    with pytest.raises(IntegrityError, match="cut"):
+    with pytest.raises(IntegrityError, match="truncated"):
         unpack_debs([deb_ok, deb], tmp_path / "out.tar")
     assert not (tmp_path / "out.tar").exists()
 
@@ -115,7 +115,7 @@ def deb(name: str, *depends: str) -> DebArtifact:
     )
 
 
-def test_tools_are_python_and_what_it_needs() -> None:
+def test_the_tools_are_python_and_its_dependencies() -> None:
     debs = [
         deb("python3.9", "libc6"),
         deb("libc6", "libcrypt1"),
@@ -123,8 +123,8 @@ def test_tools_are_python_and_what_it_needs() -> None:
         deb("git", "perl"),
         deb("perl"),
     ]
-    assert [one.name for one in tool_debs(debs)] == ["libc6", "libcrypt1", "python3.9"]
-    assert [one.name for one in tool_debs(debs, ["git", "mawk"])] == ["git", "perl"]
+    assert [tool.name for tool in tool_debs(debs)] == ["libc6", "libcrypt1", "python3.9"]
+    assert [tool.name for tool in tool_debs(debs, ["git", "mawk"])] == ["git", "perl"]
 
 
 def test_a_lock_without_python_is_an_error() -> None:

@@ -1,6 +1,6 @@
-"""Wheels that rtbuild made, in the store: `<key>.whl`, and `<key>.json`, what it is.
+"""Wheels that rtbuild built from sdists or patched, in the store: `<key>.whl` and its record, `<key>.json`.
 
-The key covers everything that the wheel is made from.
+The key covers everything that goes into the wheel.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from rtbuild.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MadeWheel:
-    """The wheel of a package that an sdist became, or that has patches. `path` is its file in the store, `filename` its
-    real name."""
+class BuiltWheel:
+    """A wheel that was built from an sdist or patched. `path` is its file in the store, `filename` its proper name."""
 
     package: str
     filename: str
@@ -28,10 +27,13 @@ class MadeWheel:
     sha256: Sha256
 
 
-def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> MadeWheel | None:
-    """The wheel with this key, its bytes checked; None where it is absent, and where it is damaged, which is told.
+def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> BuiltWheel | None:
+    """Return the wheel with this key after checking its bytes, or None if it is missing or damaged.
 
-    Raises `StoreError`.
+    A damaged wheel is reported to `progress`.
+
+    Raises:
+        StoreError: if the store cannot be read.
     """
     path = store.trees / f"{key}.whl"
     with store_errors(f"read {path}"):
@@ -41,7 +43,7 @@ def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> Made
             return None  # a wheel without a record is what a killed process leaves
         try:
             record = json.loads(text)
-            wheel = MadeWheel(
+            wheel = BuiltWheel(
                 package=package,
                 filename=record["filename"],
                 path=path,
@@ -52,18 +54,22 @@ def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> Made
                 return wheel
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass
-    progress.note(f"the wheel of {package} in the store was damaged and is made again")
+    progress.note(f"the wheel of {package} in the store is damaged and will be rebuilt")
     return None
 
 
-def keep_wheel(package: str, key: Key, wheel: Path, filename: str, store: Store) -> MadeWheel:
-    """Move `wheel`, a file on the store's own filesystem, to where `find_wheel` looks. Raises `StoreError`."""
+def store_wheel(package: str, key: Key, file: Path, filename: str, store: Store) -> BuiltWheel:
+    """Move the wheel at `file`, which must be on the store's filesystem, to where `find_wheel` finds it.
+
+    Raises:
+        StoreError: if the store cannot be written.
+    """
     target = store.trees / f"{key}.whl"
-    made = MadeWheel(
-        package=package, filename=filename, path=target, size=wheel.stat().st_size, sha256=sha256_file(wheel)
+    wheel = BuiltWheel(
+        package=package, filename=filename, path=target, size=file.stat().st_size, sha256=sha256_file(file)
     )
-    record = {"filename": made.filename, "size": made.size, "sha256": made.sha256}
+    record = {"filename": wheel.filename, "size": wheel.size, "sha256": wheel.sha256}
     with store_errors(f"write {target}"):
-        wheel.replace(target)
+        file.replace(target)
         write_atomically(store.trees / f"{key}.json", canonical_json(record) + b"\n")
-    return made
+    return wheel
