@@ -1,8 +1,8 @@
-"""A Docker daemon on a Unix socket that pretends to run containers of the one image `one`.
+"""A Docker daemon on a Unix socket that pretends to run containers of its only image, `one`.
 
 with ContainerDaemon(folder / "docker.sock") as daemon:
-    daemon.script = Script(output=[(1, b"out"), (2, b"err")], exit_code=3)   # what the next commands write and return
-    daemon.calls              # what was asked of it: "create", "start", "kill SIGTERM", ...
+    daemon.script = Script(output=[(1, b"out"), (2, b"err")], exit_code=3)   # how the next commands end
+    daemon.calls              # the requests: "create", "start", "kill SIGTERM", ...
     daemon.created            # the settings of the last container
 """
 
@@ -23,18 +23,18 @@ EXEC = "e" * 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What a command writes (1 is standard output, 2 standard error) and how it ends; one that `hangs` runs until it is
-    killed."""
+    """What a command writes (1 is standard output, 2 standard error), and how it ends."""
 
     output: list[tuple[int, bytes]] = field(default_factory=list)
     exit_code: int = 0
     hangs: bool = False
+    """It runs until it is killed."""
     refuses: str = ""
-    """What the daemon answers instead of starting it."""
+    """The error that the daemon answers instead of starting it."""
 
 
 class ContainerDaemon(SocketDaemon):
-    """What the daemon was asked, and what it is to do."""
+    """The requests to the daemon, and its container."""
 
     def __init__(self, socket: Path) -> None:
         super().__init__(socket, _Handler)
@@ -42,16 +42,16 @@ class ContainerDaemon(SocketDaemon):
         self.calls: list[str] = []
         self.created: dict[str, Any] = {}
         self.code: int | None = None
-        """How the container ended; None while it runs."""
+        """The exit code of the container; None while it runs."""
         self.started = threading.Event()
         self.ended = threading.Event()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self.started.set()
         self.ended.set()
 
     def end(self, code: int) -> None:
-        """The container's command ends."""
+        """End the container's command."""
         if self.code is None:
             self.code = code
         self.ended.set()
@@ -67,7 +67,7 @@ class _Handler(SocketHandler):
             frames = b"".join(_frame(stream, content) for stream, content in daemon.script.output)
             self.answer(200, frames, "application/vnd.docker.multiplexed-stream")
         else:
-            # The SDK looks at a container's configuration to know whether it has a terminal
+            # The SDK reads a container's configuration to know whether it has a terminal
             state = {"Running": daemon.code is None, "ExitCode": daemon.code or 0}
             self.json(200, {"State": state, "Config": {"Tty": False}})
 
@@ -117,7 +117,7 @@ class _Handler(SocketHandler):
         return urlsplit(self.path).path.rpartition("/")[2]
 
     def _hijack(self, *, until: threading.Event | None, after: threading.Event | None = None) -> None:
-        """Take the connection over for the output of a command, as Docker does."""
+        """Use the connection for the output of a command, as Docker does."""
         upgrade = "Upgrade" in self.headers
         self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\n" if upgrade else b"HTTP/1.1 200 OK\r\n")
         self.wfile.write(b"Content-Type: application/vnd.docker.multiplexed-stream\r\n\r\n")

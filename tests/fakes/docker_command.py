@@ -1,9 +1,9 @@
-"""A `docker` command that answers as a test says: a shell script on a PATH of the test's own."""
+"""A `docker` command with the answers of a test: a shell script in a folder for the PATH."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ if [ -e "$file.stderr" ]; then cat "$file.stderr" >&2; exit 1; fi
 
 @dataclass
 class FakeDocker:
-    """What the machine's Docker is. Everything is new enough unless a test says otherwise."""
+    """The machine's Docker. Everything is new enough by default."""
 
     folder: Path
     server: str = "28.3.0"
@@ -37,10 +37,9 @@ class FakeDocker:
     driver: str = "docker"
     platforms: str = "linux/amd64, linux/amd64/v2, linux/arm64*, linux/amd64"
     host: str = "unix:///var/run/docker.sock"
-    contexts: dict[str, str] = field(default_factory=dict)
 
     def install(self) -> Path:
-        """Write the command; returns the folder to put on the PATH."""
+        """Write the command and return the folder for the PATH."""
         answers = self.folder / "answers"
         answers.mkdir(parents=True, exist_ok=True)
         plugins = [{"Name": "buildx", "Version": self.buildx}] if self.buildx else []
@@ -68,5 +67,5 @@ class FakeDocker:
         return programs
 
     def calls(self) -> list[str]:
-        """The commands that were asked for, in order, each after the DOCKER_HOST it saw and a space."""
+        """Return the commands that were called, in order, each with DOCKER_HOST and a space before it."""
         return (self.folder / "answers/calls").read_text().splitlines()

@@ -1,9 +1,9 @@
-"""A Docker daemon on a Unix socket that knows how to load and inspect images, and to refuse.
+"""A Docker daemon on a Unix socket that loads, inspects and removes images.
 
 with DockerDaemon(folder / "docker.sock") as daemon:
     Endpoint(docker=..., host=daemon.host)
     daemon.loaded              # the tar that was loaded
-    daemon.images["name"]      # what inspecting says; a test puts it there
+    daemon.images["name"]      # the answer to inspecting it; a test puts it there
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.fakes.docker_socket import SocketDaemon, SocketHandler
 
 
 class DockerDaemon(SocketDaemon):
-    """What the daemon knows and was given."""
+    """The images of the daemon, and the tar that it was given."""
 
     def __init__(self, socket: Path) -> None:
         super().__init__(socket, _Handler)
@@ -38,7 +38,7 @@ class _Handler(SocketHandler):
     def do_POST(self) -> None:
         daemon = self.server.daemon
         content = b""
-        while size := int(self.rfile.readline() or b"0", 16):  # an upload that breaks off ends here as well
+        while size := int(self.rfile.readline() or b"0", 16):  # an upload that breaks off ends here too
             content += self.rfile.read(size)
             self.rfile.readline()
         self.rfile.readline()

@@ -1,4 +1,4 @@
-"""What daemons on a Unix socket that answer as Docker's have in common: being there, and the first questions."""
+"""The common part of fake Docker daemons on a Unix socket: the server, and the first requests of a client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 
 class SocketDaemon:
-    """A daemon that answers at `host` while the `with` lasts; `handler` answers one connection of it."""
+    """A daemon that answers at `host` until its block ends; `handler` answers one connection."""
 
     def __init__(self, socket: Path, handler: type[SocketHandler]) -> None:
         self.host = f"unix://{socket}"
@@ -27,13 +27,13 @@ class SocketDaemon:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.let_go()
+        self.release()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
-    def let_go(self) -> None:
-        """End what keeps an answer waiting."""
+    def release(self) -> None:
+        """End whatever keeps an answer waiting."""
 
 
 class SocketServer(socketserver.ThreadingUnixStreamServer):
@@ -44,13 +44,13 @@ class SocketServer(socketserver.ThreadingUnixStreamServer):
         super().__init__(path, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # One who only asks whether anybody is there goes away while the answer is on its way.
+        # A client that only pings the daemon closes the connection while the answer is on its way.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class SocketHandler(BaseHTTPRequestHandler):
-    """Says that it is there and which version it has; all else is for `get` and whoever derives from this."""
+    """Answers pings and requests for the version; subclasses answer the rest."""
 
     protocol_version = "HTTP/1.1"
     server: SocketServer
@@ -69,11 +69,11 @@ class SocketHandler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def json(self, status: int, value: object) -> None:
-        """Answer with `value`, None being no content at all."""
+        """Answer with `value`; None is no content."""
         self.answer(status, b"" if value is None else json.dumps(value).encode(), "application/json")
 
     def answer(self, status: int, content: bytes, kind: str) -> None:
-        """Answer with `content` of the media type `kind`."""
+        """Answer with `content` of media type `kind`."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if status != 204:

@@ -1,4 +1,4 @@
-"""Debian packages of an engine that is none: programs a test writes, in real .debs, with the lock that names them."""
+"""Packages of a fake engine: shell scripts in real .debs, and the lock that names them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAMS = (
 
 
 def ar(members: Mapping[str, bytes]) -> bytes:
-    """An ar archive (deb(5))."""
+    """Return an ar archive (deb(5))."""
     content = b"!<arch>\n"
     for name, data in members.items():
         content += f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode() + data
@@ -32,7 +32,7 @@ def ar(members: Mapping[str, bytes]) -> bytes:
 
 
 def plain_tar(files: Mapping[str, bytes]) -> bytes:
-    """A tar of executable files."""
+    """Return a tar of executable files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, data in files.items():
@@ -50,7 +50,10 @@ def engine_packages(
     version: str = "1",
     platform: Platform | None = None,
 ) -> tuple[EngineLock, dict[Sha256, Path]]:
-    """One package with all programs an engine needs: `dockerd` is a shell script's text, the others do nothing."""
+    """Write one package with all programs of an engine, and return its lock and its file.
+
+    `dockerd` is the text of a shell script; the other programs do nothing.
+    """
     scripts = {name: b"#!/bin/sh\n" for name in PROGRAMS if name not in without}
     if "usr/sbin/dockerd" in scripts:
         scripts["usr/sbin/dockerd"] = f"#!/bin/sh\n# {version}\n{dockerd}\n".encode()

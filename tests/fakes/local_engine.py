@@ -1,4 +1,4 @@
-"""An engine that runs the scripts of wheel builds with this Python instead of a container's."""
+"""An engine that runs the scripts of wheel builds with this Python instead of in a container."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from rtbuild.platform import Platform
 
 
 class LocalEngine:
-    """Takes what `Engine.build` takes; `builds` has the title of each build, `fail` makes the next ones fail."""
+    """An engine whose `build` takes what `Engine.build` takes."""
 
     def __init__(self) -> None:
         self.builds: list[str] = []
+        """The title of each build."""
         self.fail = False
+        """Whether the next builds fail."""
         self.spoil: Callable[[Path], None] = lambda out: None
+        """Called with the output folder after each build."""
 
     def build(
         self,
@@ -32,7 +35,7 @@ class LocalEngine:
         on_line: Callable[[str], None],
         **_: Any,
     ) -> None:
-        """Run compile_wheels.py on the context, as its Dockerfile says."""
+        """Run compile_wheels.py on the context, as its Dockerfile does."""
         self.builds.append(title)
         assert (context / "tools.tar").stat().st_size
         assert "compile_wheels.py" in (context / "Dockerfile").read_text()
@@ -60,5 +63,5 @@ def compile_in(work: Path, out: Path, on_line: Callable[[str], None] = lambda li
 
 
 def as_engine(engine: LocalEngine) -> Engine:
-    """The fake where the type of the real one is asked for."""
+    """Return the fake with the type of the real engine."""
     return cast(Engine, engine)

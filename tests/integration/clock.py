@@ -1,7 +1,7 @@
-"""Another clock and another host name for every container of a private engine, and for any process.
+"""Another clock and another host name for all containers of a private engine, and for any process.
 
-Linux has one real-time clock for all, so what a program believes is changed instead: `libfaketime` of the target's own
-Debian is preloaded, in containers by a wrapper around runc that adds it to the container's settings.
+Linux has one real-time clock for all processes, so a library changes what a program reads: `libfaketime` of the
+target's own Debian is preloaded. In containers a wrapper around runc adds it to the container's settings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtbuild.verbs.lock import lock_engine
 from rtbuild.workspace import Workspace
 
 MOMENT = "2039-03-04 05:06:07"
-"""What the clock says when a process starts (UTC). It is later than any package, for an earlier one is refused."""
+"""The time when a process starts (UTC). It is later than any package, because packages from the future are refused."""
 
 HOST = "elsewhere"
 
@@ -39,7 +39,7 @@ check_valid_until = false
 """
 
 _SLEEP = """\
-# libfaketime (0.9.8, 0.9.10) fails clock_nanosleep(2) with an absolute time, which is how Python sleeps since 3.11
+# libfaketime (0.9.8, 0.9.10) fails clock_nanosleep(2) with an absolute time, which Python uses since 3.11
 import threading, time
 time.sleep = lambda seconds: threading.Event().wait(seconds) and None
 """
@@ -54,7 +54,7 @@ if "--bundle" in arguments:
         spec = json.load(file)
     spec["hostname"] = {host!r}
     spec["process"]["env"] += {environment!r}
-    # below /dev, which is the container's own: a mount elsewhere would leave an empty file in the layer
+    # below /dev, which belongs to the container: a mount elsewhere would leave an empty file in the layer
     spec["mounts"].append(
         {{"destination": {target!r}, "type": "bind", "source": {source!r}, "options": ["bind", "ro"]}}
     )
@@ -66,7 +66,7 @@ os.execv({runc!r}, [{runc!r}, *arguments])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseClock:
-    """A clock that is years ahead. `library` is what a process has to preload for it."""
+    """A clock that is years ahead, for processes that preload `library`."""
 
     library: Path
 
@@ -85,22 +85,21 @@ class FalseClock:
         return cls(library=library)
 
     def environment(self, library: str | None = None) -> dict[str, str]:
-        """What makes a process believe it, with the library where the process sees it."""
+        """Return the variables for a process with this clock; `library` is the path at which it sees the library."""
         return {
             "LD_PRELOAD": library or str(self.library),
             "FAKETIME": f"@{MOMENT}",
-            # Waiting for so many seconds must go on as it is.
+            # Waiting for a number of seconds must still work
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # Files carry the kernel's times, which are not changed; nor is what a program reads of them.
+            # The times of files are the kernel's, and programs must read them unchanged
             "NO_FAKE_STAT": "1",
         }
 
     def before_python(self, folder: Path, path: str) -> list[str]:
-        """The command that, before one of Python's, makes that believe it. `folder` gets a module that it needs, `path`
-        is its PYTHONPATH.
+        """Return the start of a command line that runs Python with this clock.
 
-        The processes above it do not see the clock: the library shares memory with the children, which another user's
-        could not open.
+        `folder` gets a module for it, `path` is its PYTHONPATH. Its parent processes do not have the clock: the library
+        shares memory with child processes, and those of another user could not open it.
         """
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(_SLEEP)
@@ -108,7 +107,7 @@ class FalseClock:
         return ["env", *(f"{name}={value}" for name, value in variables.items())]
 
     def put_into(self, engine: EngineStatus) -> None:
-        """Give every container of a private engine this clock and the host name `HOST`."""
+        """Give all containers of a private engine this clock and the host name `HOST`."""
         root = engine.folder / "root"
         (runc,) = (path for path in root.glob("usr/*bin/runc") if not path.is_symlink())
         real = runc.with_name("runc.real")

@@ -1,4 +1,4 @@
-"""`--builder`: rtbuild builds with any builder that buildx knows; here one that a Docker context brings."""
+"""`--builder` with a builder that buildx lists for a Docker context."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NAME = "elsewhere"
 
 
 @pytest.fixture
-def knowing(small: SmallRelease, engine: Engine, room: Path) -> CommandLine:
-    """A command line with nothing built, whose docker knows the tests' engine by the name of a builder alone."""
+def command(small: SmallRelease, engine: Engine, room: Path) -> CommandLine:
+    """A command line with nothing built, whose docker reaches the tests' engine only by the name of a builder."""
     config = room / "config"
     shutil.copytree(engine.endpoint.config or Path.home() / ".docker", config, symlinks=True)
     host = engine.endpoint.host or "unix:///var/run/docker.sock"
@@ -44,15 +44,15 @@ def knowing(small: SmallRelease, engine: Engine, room: Path) -> CommandLine:
     )
 
 
-def test_what_another_builder_makes_is_the_same(knowing: CommandLine, small: SmallRelease) -> None:
-    answer = knowing.run("build", VERSION, "--builder", NAME, "--json").succeeded()
+def test_another_builder_builds_the_same_image(command: CommandLine, small: SmallRelease) -> None:
+    answer = command.run("build", VERSION, "--builder", NAME, "--json").succeeded()
     assert {layer["state"] for layer in answer.document["layers"]} == {"built"}
     assert answer.document["image_id"] == small.answer["image_id"]
     assert answer.document["manifest_digest"] == small.answer["manifest_digest"]
     assert f"engine: Docker context '{NAME}'" in answer.stderr
 
 
-def test_a_builder_that_is_not_there(knowing: CommandLine) -> None:
-    answer = knowing.run("build", VERSION, "--builder", "nobody")
+def test_an_unknown_builder_is_an_error(command: CommandLine) -> None:
+    answer = command.run("build", VERSION, "--builder", "nobody")
     assert answer.error() == "builder 'nobody' does not answer"
     assert "hint: see `docker buildx ls`" in answer.stderr

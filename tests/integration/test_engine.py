@@ -1,4 +1,4 @@
-"""Private engines for real: locked packages from the machine's mirrors, real daemons, real builds."""
+"""Private engines from the locked packages of the machine's mirrors: real daemons, real builds."""
 
 from __future__ import annotations
 
@@ -29,19 +29,17 @@ from rtbuild.platform import PLATFORMS, host_platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
+from tests.fakes.users import require_root
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a private engine needs Linux and root"),
-]
+pytestmark = pytest.mark.integration
 
-PROJECT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 TOOLS = ("/bin/sh", "/bin/sleep", "/bin/cat", "/bin/id", "/bin/ls", "/bin/mkdir")
 
 
 @dataclass
 class Lab:
-    """Engines of this project in a folder of the tests' own."""
+    """The engines of this workspace, in a folder for the tests."""
 
     settings: Settings
     workspace: Workspace
@@ -49,7 +47,7 @@ class Lab:
 
     def start(self, name: str = "default") -> EngineStatus:
         lock = self.workspace.read_engine_lock(name, host_platform())
-        fetch(lock.debs, self.store, self.settings, verify=False)
+        fetch(lock.debs, self.store, self.settings)
         return private.start(lock, self.store.artifact_path, self.settings.engine_dir, name=name)
 
     def engine(self, name: str = "default") -> Engine:
@@ -62,7 +60,7 @@ class Lab:
         return private.stop(self.settings.engine_dir, name)
 
     def leftovers(self) -> list[str]:
-        """Processes and mounts of any of the engines."""
+        """Return the processes and mounts of all engines."""
         folder = self.settings.engine_dir
         pids = (*processes.processes_below(folder), *processes.processes_rooted_in(folder))
         commands = [(Path("/proc") / str(pid) / "cmdline").read_text().replace("\0", " ") for pid in pids]
@@ -71,16 +69,17 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    require_root()
     folder = tmp_path_factory.mktemp("e")
     settings = replace(
-        load_settings(os.environ, PROJECT),
+        load_settings(os.environ, ROOT),
         store=folder / "store",
         engine_dir=folder / "engine",
         docker_host=None,
         docker_context=None,
         builder=None,
     )
-    lab = Lab(settings=settings, workspace=Workspace(root=PROJECT), store=Store.open(settings.store))
+    lab = Lab(settings=settings, workspace=Workspace(root=ROOT), store=Store.open(settings.store))
     yield lab
     for name in lab.workspace.engines():
         lab.stop(name)
@@ -89,7 +88,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build context with a shell and what it needs of this machine's libraries."""
+    """A build context with a shell and the libraries of this machine that it needs."""
     context = tmp_path_factory.mktemp("tools")
     for tool in TOOLS:
         listed = subprocess.run(["ldd", tool], capture_output=True, text=True, check=True).stdout
@@ -103,7 +102,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Base:
-    """An image with a shell in a layout, and how to build on it."""
+    """An image with a shell in a layout, and the reference to build on it."""
 
     outcome: BuildOutcome
     layout: Path
@@ -153,7 +152,7 @@ def test_an_engine_starts_once_and_answers(lab: Lab) -> None:
         assert Path(part).exists()
 
 
-def test_the_private_engine_is_found_where_the_machine_has_no_docker(
+def test_the_private_engine_is_found_if_the_machine_has_no_docker(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("env", "sh", "cat"):
@@ -166,9 +165,7 @@ def test_the_private_engine_is_found_where_the_machine_has_no_docker(
     assert select.find(lab.settings).endpoint.host == lab.status().host
 
 
-def test_a_layer_on_a_parent_is_exported_uncompressed_and_the_parent_is_left_out(
-    lab: Lab, base: Base, tmp_path: Path
-) -> None:
+def test_a_layer_on_a_parent_is_exported_uncompressed(lab: Lab, base: Base, tmp_path: Path) -> None:
     engine = lab.engine()
     context = write_context(tmp_path / "context", "RUN --mount=type=bind,from=inputs,target=/i cat /i/f > /copy")
     inputs = tmp_path / "inputs"
@@ -190,7 +187,7 @@ def test_a_layer_on_a_parent_is_exported_uncompressed_and_the_parent_is_left_out
     assert (tmp_path / "log").read_text().splitlines() == lines
 
 
-def test_a_layer_on_a_compressed_parent_is_uncompressed_all_the_same(lab: Lab, base: Base, tmp_path: Path) -> None:
+def test_a_layer_on_a_compressed_parent_is_exported_uncompressed(lab: Lab, base: Base, tmp_path: Path) -> None:
     """The store keeps layers in zstd: a parent must not make its child zstd, whose bytes differ between engines."""
     (plain,) = layers_of(base.layout, base.manifest)
     document = json.loads((base.layout / "blobs" / base.manifest.replace(":", "/")).read_bytes())
@@ -210,7 +207,7 @@ def test_a_layer_on_a_compressed_parent_is_uncompressed_all_the_same(lab: Lab, b
     assert layers_of(tmp_path / "out", outcome.manifest)[1]["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
 
 
-def test_builds_have_no_network_and_no_caller_s_time(
+def test_builds_have_no_network_and_no_time_of_the_user(
     lab: Lab, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
@@ -228,8 +225,8 @@ def test_builds_have_no_network_and_no_caller_s_time(
     assert (tmp_path / "files/epoch").read_text() == "unset\n"
 
 
-def test_a_file_of_equal_size_and_time_from_another_folder_is_never_taken(lab: Lab, tmp_path: Path) -> None:
-    """BuildKit compares what it has under a context's name by size and time alone."""
+def test_a_file_of_equal_size_and_time_from_another_folder_is_never_used(lab: Lab, tmp_path: Path) -> None:
+    """BuildKit compares files with those it has under a context's name only by size and time."""
     engine = lab.engine()
     for content in ("AAAA", "BBBB", "AAAA"):
         folder = tmp_path / f"{content}-{time.monotonic_ns()}"
@@ -245,7 +242,7 @@ def test_a_file_of_equal_size_and_time_from_another_folder_is_never_taken(lab: L
         assert (tmp_path / "out/main").read_text() == content
 
 
-def test_a_build_that_fails_shows_why(lab: Lab, base: Base, tmp_path: Path) -> None:
+def test_a_failed_build_shows_why(lab: Lab, base: Base, tmp_path: Path) -> None:
     context = write_context(tmp_path / "context", "RUN echo about to fail; exit 9")
     with pytest.raises(BuildError, match=r"layer x: .*exit code: 9") as caught:
         lab.engine().build(
@@ -255,7 +252,7 @@ def test_a_build_that_fails_shows_why(lab: Lab, base: Base, tmp_path: Path) -> N
     assert "about to fail" in (tmp_path / "log").read_text()
 
 
-def test_a_build_that_hangs_is_ended_and_its_command_with_it(lab: Lab, base: Base, tmp_path: Path) -> None:
+def test_a_build_that_hangs_is_ended_with_its_command(lab: Lab, base: Base, tmp_path: Path) -> None:
     context = write_context(tmp_path / "context", "RUN sleep 4242")
     with pytest.raises(BuildError, match="timed out after 3 s"):
         lab.engine().build(
@@ -265,7 +262,7 @@ def test_a_build_that_hangs_is_ended_and_its_command_with_it(lab: Lab, base: Bas
 
 
 def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_path: Path) -> None:
-    """Ctrl-C in another process, as the command line has it."""
+    """Ctrl-C in another process, as on the command line."""
     context = write_context(tmp_path / "context", "RUN echo begun; sleep 4343")
     status = lab.status()
     script = (
@@ -337,9 +334,9 @@ def test_an_image_is_loaded_run_and_removed(lab: Lab, base: Base, tmp_path: Path
         engine.run(name)
 
 
-def test_a_killed_engine_is_noticed_cleaned_up_and_started_again(lab: Lab, base: Base, tmp_path: Path) -> None:
+def test_a_killed_engine_is_cleaned_up_and_started_again(lab: Lab, base: Base, tmp_path: Path) -> None:
     engine = lab.engine()
-    name = "rtbuild-test/kept:1"
+    name = "rtbuild-test/killed:1"
     engine.load(base.layout, [name])
     before = lab.status()
     context = write_context(tmp_path / "context", "RUN echo begun; sleep 4444")
@@ -372,7 +369,7 @@ def test_a_killed_engine_is_noticed_cleaned_up_and_started_again(lab: Lab, base:
 
 
 def test_a_stopped_engine_leaves_nothing_running_and_keeps_its_images(lab: Lab, base: Base) -> None:
-    name = "rtbuild-test/kept:2"
+    name = "rtbuild-test/stopped:1"
     lab.engine().load(base.layout, [name])
     stopped = lab.stop()
     assert not stopped.running
@@ -385,41 +382,41 @@ def test_a_stopped_engine_leaves_nothing_running_and_keeps_its_images(lab: Lab, 
 
 
 def test_two_engines_run_side_by_side_and_export_the_same_layer(lab: Lab, tools: Path, tmp_path: Path) -> None:
-    one, two = lab.engine("default"), lab.engine("testing")
-    assert one.endpoint.host != two.endpoint.host
-    assert one.versions.docker != two.versions.docker
-    found = []
-    for engine, folder in ((one, tmp_path / "one"), (two, tmp_path / "two")):
+    default, testing = lab.engine("default"), lab.engine("testing")
+    assert default.endpoint.host != testing.endpoint.host
+    assert default.versions.docker != testing.versions.docker
+    layers = []
+    for engine, folder in ((default, tmp_path / "default"), (testing, tmp_path / "testing")):
         outcome = make_base(engine, tools, folder).outcome
         assert outcome.manifest is not None
         (layer,) = layers_of(folder / "base", outcome.manifest)
-        found.append((layer["mediaType"], layer["size"]))
-    assert found[0] == found[1]
+        layers.append((layer["mediaType"], layer["size"]))
+    assert layers[0] == layers[1]
     lab.stop("testing")
     assert lab.status("default").running
 
 
-def test_two_starts_at_once_give_one_engine(lab: Lab) -> None:
+def test_concurrent_starts_start_one_engine(lab: Lab) -> None:
     lab.stop()
-    found: list[EngineStatus] = []
-    threads = [threading.Thread(target=lambda: found.append(lab.start())) for _ in range(3)]
+    statuses: list[EngineStatus] = []
+    threads = [threading.Thread(target=lambda: statuses.append(lab.start())) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({status.pid for status in found}) == 1
-    assert len(found) == 3
+    assert len({status.pid for status in statuses}) == 1
+    assert len(statuses) == 3
 
 
-def test_a_foreign_platform_is_refused_or_named(lab: Lab, tools: Path, tmp_path: Path) -> None:
+def test_a_platform_that_the_engine_does_not_support_is_an_error(lab: Lab, tools: Path, tmp_path: Path) -> None:
     engine = replace(lab.engine(), platforms=(host_platform().name,))
-    (foreign,) = (one for one in PLATFORMS.values() if one != host_platform())
+    (foreign,) = (platform for platform in PLATFORMS.values() if platform != host_platform())
     with pytest.raises(EngineError, match=f"cannot run programs for {foreign}"):
         engine.build(tools, log=tmp_path / "log", output=tmp_path / "out", platform=foreign)
 
 
 def wait_until_gone(command: str) -> None:
-    """The engine ends a cancelled command by itself, a moment later."""
+    """Wait until the engine has ended a cancelled command, which takes it a moment."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         running = subprocess.run(["pgrep", "-fx", command], capture_output=True, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_the_private_engine_is_started_if_the_docker_is_not_usable(bare: Path, s
     ],
 )
 def test_the_error_names_the_part_that_is_not_usable_and_the_remedy(
-    bare: Path, settings: Settings, defect: dict[str, str], reason: str, hint: str
+    bare: Path, settings: Settings, defect: dict[str, Any], reason: str, hint: str
 ) -> None:
     FakeDocker(bare, **defect).install()
     with pytest.raises(EngineError) as caught:

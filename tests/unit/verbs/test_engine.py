@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_a_stale_lock_is_refused(machine: Machine) -> None:
 
 
 def test_an_unknown_engine_is_an_error_that_names_the_known_ones(machine: Machine) -> None:
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: start(machine, "nope"),
         lambda: stop_engine(machine.workspace, "nope", settings=machine.settings),
         lambda: engine_status(machine.workspace, "nope", settings=machine.settings),

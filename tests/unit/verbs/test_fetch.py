@@ -26,15 +26,14 @@ AMD64 = parse_platform("linux/amd64")
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine whose store has the artifacts of the release, one package and one wheel."""
-    content = b"content"
-    facts = {"size": len(content), "sha256": sha256_bytes(content)}
-    artifacts = replace(locks.deb("apt"), **facts), replace(locks.wheel("pip", layer="airflow"), **facts)
+    deb = replace(locks.deb("apt"), size=3, sha256=sha256_bytes(b"deb"))
+    wheel = replace(locks.wheel("pip", layer="airflow"), size=5, sha256=sha256_bytes(b"wheel"))
     with open_folder() as folder:
         machine = make_machine(folder)
         monkeypatch.setenv("PATH", str(machine.programs))
-        deb, wheel = artifacts
         write_lock(machine.workspace.lock_path("8.0.0", AMD64), locks.lock(debs=(deb,), pythons=(wheel,)))
-        machine.store.artifact_path(deb.sha256).write_bytes(content)
+        for content in (b"deb", b"wheel"):
+            machine.store.artifact_path(sha256_bytes(content)).write_bytes(content)
         yield machine
 
 
