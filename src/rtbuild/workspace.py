@@ -1,4 +1,4 @@
-"""A workspace: the folder with `recipes/` and `runtime.lock/`."""
+"""A workspace: the folder that holds `recipes/` and `runtime.lock/`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rtbuild.errors import LockError, RecipeError
 from rtbuild.lockfile.model import EngineLock, Lock
-from rtbuild.lockfile.read import FOLDER, read_engine_lock, read_lock
+from rtbuild.lockfile.read import LOCK_FOLDER, read_engine_lock, read_lock
+from rtbuild.lockfile.remedy import engine_lock_remedy, lock_remedy
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
@@ -16,87 +17,117 @@ from rtbuild.store.collect import Roots
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A workspace; `root` is an absolute path."""
+    """A folder with recipes and locks. Each method reads the files anew.
+
+    Attributes:
+        root: The absolute path of the folder.
+    """
 
     root: Path
 
     @classmethod
     def find(cls, start: Path | None = None) -> Workspace:
-        """The workspace that `start` (or the current folder) lies in; raises `RecipeError` where there is none."""
+        """Return the workspace that contains the folder `start`, the current folder by default.
+
+        Raises:
+            RecipeError: if neither the folder nor one above it is a workspace.
+        """
         begin = (start or Path.cwd()).absolute()
         for folder in (begin, *begin.parents):
             if (folder / "recipes").is_dir():
                 return cls(root=folder)
-        hint = "run it in a workspace, or name one with --workspace"
+        hint = "change into a workspace, or name one with --workspace"
         raise RecipeError(f"{begin}: neither this folder nor one above it has a recipes/ folder", hint=hint)
 
     def releases(self) -> tuple[str, ...]:
-        """The versions that have a recipe, oldest first."""
+        """Return the versions that have a recipe, oldest first.
+
+        Raises:
+            RecipeError: if a recipe is not named after a version.
+        """
         return list_releases(self.root)
 
     def engines(self) -> tuple[str, ...]:
-        """The private engines that have a recipe."""
+        """Return the names of the private engines that have a recipe."""
         return list_engines(self.root)
 
     def resolve(self, name: str) -> str:
-        """The version that `name` means: itself, or for a series (`8.0`) its newest patch that has a recipe.
+        """Return the version that `name` means: itself, or for a series (`8.0`) its newest release.
 
-        Raises `RecipeError` where there is none.
+        Raises:
+            RecipeError: if there is no such release.
         """
-        known = self.releases()
-        if name in known:
+        versions = self.releases()
+        if name in versions:
             return name
-        patches = [version for version in known if version.rpartition(".")[0] == name]
-        if patches:
-            return patches[-1]
-        raise RecipeError(f"unknown release {name!r}", hint=f"known releases: {', '.join(known) or 'none'}")
+        series = [version for version in versions if version.rpartition(".")[0] == name]
+        if series:
+            return series[-1]
+        raise RecipeError(f"unknown release {name!r}", hint=f"known releases: {', '.join(versions) or 'none'}")
 
     def release(self, name: str) -> Release:
-        """The release that `name` means (see `resolve`)."""
+        """Return the release that `name` means (see `resolve`).
+
+        Raises:
+            RecipeError: if there is no such release, or a recipe of it is missing or malformed.
+        """
         return read_release(self.root, self.resolve(name))
 
     def engine(self, name: str) -> EngineRecipe:
-        """The recipe of the private engine `name`."""
+        """Return the recipe of the private engine `name`.
+
+        Raises:
+            RecipeError: if the recipe is missing or malformed.
+        """
         return read_engine(self.root, name)
 
     def lock_path(self, version: str, platform: Platform) -> Path:
-        """Where the lock of one (release, platform) is."""
-        return self.root / FOLDER / version / f"{platform.slug}.toml"
+        """Return where the lock of a release for a platform is, whether it exists or not."""
+        return self.root / LOCK_FOLDER / version / f"{platform.slug}.toml"
 
     def engine_lock_path(self, name: str, platform: Platform) -> Path:
-        """Where the lock of one (engine, platform) is."""
-        return self.root / FOLDER / "engines" / name / f"{platform.slug}.toml"
+        """Return where the lock of a private engine for a platform is, whether it exists or not."""
+        return self.root / LOCK_FOLDER / "engines" / name / f"{platform.slug}.toml"
 
     def read_lock(self, version: str, platform: Platform) -> Lock:
-        """The lock of one (release, platform); raises `LockError` where it is missing, malformed or another one's."""
-        path = self.lock_path(version, platform)
-        hint = f"make it with: rtbuild lock {version} --platform {platform}"
-        lock = read_lock(path, hint=hint)
+        """Read the lock of a release for a platform.
+
+        Raises:
+            LockError: if the lock is missing, malformed, or that of another release or platform.
+        """
+        path, remedy = self.lock_path(version, platform), lock_remedy(version, platform)
+        lock = read_lock(path, remedy=remedy)
         if (lock.release, lock.platform) != (version, platform):
-            raise LockError(f"{self.relative(path)}: is the lock of {lock.release} for {lock.platform}", hint=hint)
+            what = f"is the lock of {lock.release} for {lock.platform}"
+            raise LockError(f"{self.relative(path)}: {what}", hint=remedy.malformed)
         return lock
 
     def read_engine_lock(self, name: str, platform: Platform) -> EngineLock:
-        """The lock of one (engine, platform); raises `LockError` where it is missing, malformed or another one's."""
-        path = self.engine_lock_path(name, platform)
-        hint = f"make it with: rtbuild engine lock --name {name} --platform {platform}"
-        lock = read_engine_lock(path, hint=hint)
+        """Read the lock of a private engine for a platform.
+
+        Raises:
+            LockError: if the lock is missing, malformed, or that of another engine or platform.
+        """
+        path, remedy = self.engine_lock_path(name, platform), engine_lock_remedy(name, platform)
+        lock = read_engine_lock(path, remedy=remedy)
         if (lock.engine, lock.platform) != (name, platform):
-            raise LockError(f"{self.relative(path)}: is the lock of {lock.engine} for {lock.platform}", hint=hint)
+            what = f"is the lock of {lock.engine} for {lock.platform}"
+            raise LockError(f"{self.relative(path)}: {what}", hint=remedy.malformed)
         return lock
 
-    def wanted(self) -> Roots:
-        """What the workspace's locks refer to, those of its private engines included: what `Store.gc` is to keep.
+    def roots(self) -> Roots:
+        """Return what all locks of releases and private engines refer to, which `Store.gc` then keeps.
 
-        Raises `LockError`.
+        Raises:
+            LockError: if a lock is malformed.
         """
-        releases = [(version, one) for version in self.releases() for one in PLATFORMS.values()]
-        engines = [(name, one) for name in self.engines() for one in PLATFORMS.values()]
+        releases = [(version, platform) for version in self.releases() for platform in PLATFORMS.values()]
+        engines = [(name, platform) for name in self.engines() for platform in PLATFORMS.values()]
         return Roots.of_locks(
-            [self.read_lock(*lock) for lock in releases if self.lock_path(*lock).is_file()],
-            [self.read_engine_lock(*lock) for lock in engines if self.engine_lock_path(*lock).is_file()],
+            [self.read_lock(*target) for target in releases if self.lock_path(*target).is_file()],
+            [self.read_engine_lock(*target) for target in engines if self.engine_lock_path(*target).is_file()],
         )
 
     def relative(self, path: Path) -> str:
-        """`path` as messages name it: relative to the workspace."""
+        """Return `path` as messages name it: relative to the workspace, with slashes."""
         return path.relative_to(self.root).as_posix()

@@ -1,4 +1,4 @@
-"""Locks made in memory."""
+"""Locks in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtbuild.platform import PLATFORMS
 
 
 def deb(name: str, version: str = "1.0-1", *, layer: str = "base-os", depends: tuple[str, ...] = ()) -> DebArtifact:
-    """A .deb called `name`."""
+    """Return a locked .deb."""
     filename = f"{name}_{version.rpartition(':')[2]}_amd64.deb"
     return DebArtifact(
         name=name,
@@ -31,7 +31,7 @@ def deb(name: str, version: str = "1.0-1", *, layer: str = "base-os", depends: t
 def wheel(
     name: str, version: str = "1.0", *, layer: str = "providers", requires: tuple[str, ...] = ()
 ) -> PythonArtifact:
-    """A wheel of `name`."""
+    """Return a locked wheel."""
     filename = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     return PythonArtifact(
         name=name,
@@ -47,7 +47,7 @@ def wheel(
 
 
 def lock(**changed: object) -> Lock:
-    """A small whole lock, with `changed` fields."""
+    """Return a small complete lock, with `changed` fields."""
     fields: dict[str, object] = {
         "release": "8.0.0",
         "platform": PLATFORMS["linux/amd64"],

@@ -1,4 +1,4 @@
-"""A small Python package with its source, as recipes bring one."""
+"""A small local package: a Python package whose source lies in the recipes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ MODULE = "src/gate_keeper/__init__.py"
 
 
 def write_package(folder: Path, pyproject: str = PYPROJECT) -> Path:
-    """Write the package `gate-keeper`, with tests and left-overs of tools beside its source."""
+    """Write the package `gate-keeper`, with tests and leftovers of tools beside its source."""
     put(folder / "pyproject.toml", pyproject)
     put(folder / "README.md", "# Gate keeper\n")
     put(folder / MODULE, "def knock() -> str:\n    return 'who is there'\n")
     put(folder / "src/gate_keeper/data/bell", "#!/bin/sh\necho ring\n")
     (folder / "src/gate_keeper/data/bell").chmod(0o755)
-    for left_over in (
+    for leftover in (
         ".coverage",
         "build/lib/gate_keeper/__init__.py",
         "docs/index.md",
@@ -51,12 +51,12 @@ def write_package(folder: Path, pyproject: str = PYPROJECT) -> Path:
         "src/gate_keeper/tests/test_knock.py",
         "tests/test_gate.py",
     ):
-        put(folder / left_over, "left over\n")
+        put(folder / leftover, "leftover\n")
     return folder
 
 
 def write_workspace_with_package(root: Path, *, pyproject: str = PYPROJECT, layer: str = LAYER, **changed: str) -> Path:
-    """The small project with a layer `gate` above all others, which holds the package."""
+    """Write the small workspace with a top layer `gate`, which holds the package."""
     release = changed.pop("release", RELEASE).replace('"providers"]', '"providers", "gate"]')
     write_workspace(root, release=release, providers=PROVIDERS, **changed)
     put(root / "recipes" / "layers" / "gate.toml", layer)

@@ -1,4 +1,4 @@
-"""Patches, as text and on disk."""
+"""Patches, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ version = "4.3.0"
 
 
 def diff(path: str, before: str | None, after: str | None) -> str:
-    """The unified diff of a file whose lines all have an end; None where there is no such file."""
+    """Return the unified diff of a file whose lines all end with a newline; None is a file that does not exist."""
     return "".join(
         difflib.unified_diff(
             (before or "").splitlines(keepends=True),
@@ -43,7 +43,7 @@ def diff(path: str, before: str | None, after: str | None) -> str:
 
 
 def patch(text: str | bytes, *, id: str = "mend", package: str = "demo", version: str = "1.0") -> Patch:
-    """A patch of that diff."""
+    """Return a patch with the diff `text`."""
     content = text.encode() if isinstance(text, str) else text
     return Patch(
         id=id,
@@ -59,7 +59,7 @@ def patch(text: str | bytes, *, id: str = "mend", package: str = "demo", version
 
 
 def write_patch(root: Path, id: str, record: str = RECORD, text: str = PATCH) -> None:
-    """Write a patch into the project at `root`; `record` gets the digest of `text`."""
+    """Write a patch to the workspace at `root`; the digest of `text` is added to `record`, unless it has one."""
     put(root / "recipes" / "patches" / f"{id}.patch", text)
     digest = f'sha256 = "{sha256_bytes(text.encode())}"\n'
     put(root / "recipes" / "patches" / f"{id}.toml", record if "sha256" in record else record + digest)

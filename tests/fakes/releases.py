@@ -1,4 +1,4 @@
-"""A release as the recipes would say it, without recipes."""
+"""A release in memory."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ RELEASE = Release(
 
 
 def release(**changes: object) -> Release:
-    """A release with nothing in it but `changes`."""
+    """Return a release without layers and packages, with `changes`."""
     return replace(RELEASE, **changes)  # type: ignore[arg-type]

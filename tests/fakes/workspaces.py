@@ -1,4 +1,4 @@
-"""Small projects on disk, for the tests that read recipes and locks."""
+"""A small workspace on disk, for tests that read recipes and locks."""
 
 from __future__ import annotations
 
@@ -107,7 +107,10 @@ suite = "bookworm"
 
 
 def write_workspace(root: Path, **changed: str) -> Path:
-    """Write a small project; `changed` gives other texts: `base_os`, `python`, `airflow`, `providers`, `release`."""
+    """Write a small workspace to `root`.
+
+    `changed` replaces the texts of recipes: `base_os`, `python`, `airflow`, `providers`, `release`.
+    """
     texts = {"base_os": BASE_OS, "python": PYTHON, "airflow": AIRFLOW, "providers": PROVIDERS, "release": RELEASE}
     texts.update(changed)
     recipes = root / "recipes"
@@ -120,13 +123,13 @@ def write_workspace(root: Path, **changed: str) -> Path:
 
 
 def put(path: Path, text: str) -> None:
-    """Write `text` to `path`, making its folder."""
+    """Write `text` to `path`, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
 def refusal(root: Path, version: str = "8.0.0") -> RecipeError:
-    """The error of a release that cannot be read; what it says first is one line."""
+    """Return the error of reading a bad release, whose brief must be one line."""
     with pytest.raises(RecipeError) as caught:
         read_release(root, version)
     assert "\n" not in caught.value.brief

@@ -1,4 +1,4 @@
-"""A project is a folder with recipes; names of releases lead to recipes and locks."""
+"""A workspace is a folder with recipes and locks; names of releases lead to both."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ AMD64 = PLATFORMS["linux/amd64"]
 ARM64 = PLATFORMS["linux/arm64"]
 
 
-def test_a_project_is_found_from_a_folder_inside_it(tmp_path: Path) -> None:
+def test_a_workspace_is_found_from_a_folder_inside_it(tmp_path: Path) -> None:
     root = write_workspace(tmp_path)
     assert Workspace.find(root).root == root
     assert Workspace.find(root / "recipes" / "layers").root == root
 
 
-def test_no_project(tmp_path: Path) -> None:
+def test_a_folder_outside_of_any_workspace(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         Workspace.find(tmp_path)
     assert caught.value.brief == f"{tmp_path}: neither this folder nor one above it has a recipes/ folder"
-    assert caught.value.hint
+    assert caught.value.hint == "change into a workspace, or name one with --workspace"
 
 
 def test_a_series_means_its_newest_patch(tmp_path: Path) -> None:
@@ -65,33 +65,47 @@ def test_a_platform_that_a_release_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         release.require_platform(ARM64)
     assert caught.value.brief == "release 8.0.0 has no image for linux/arm64"
-    assert caught.value.hint == "8.0.0 is made for linux/amd64"
+    assert caught.value.hint == "its platforms are: linux/amd64"
 
 
-def test_a_missing_lock_says_how_to_make_it(tmp_path: Path) -> None:
+def test_a_missing_lock_says_how_to_create_it(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         Workspace(root=tmp_path).read_lock("8.0.0", AMD64)
-    assert caught.value.brief == "runtime.lock/8.0.0/linux-amd64.toml: there is no such file"
-    assert caught.value.hint == "make it with: rtbuild lock 8.0.0 --platform linux/amd64"
+    assert caught.value.brief == "runtime.lock/8.0.0/linux-amd64.toml: no such file"
+    assert caught.value.hint == "create it with: rtbuild lock 8.0.0 --platform linux/amd64"
 
 
 def test_a_lock_that_was_copied_to_another_release(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     write_lock(workspace.lock_path("8.0.1", AMD64), locks.lock())
-    with pytest.raises(LockError, match=r"8\.0\.1/linux-amd64\.toml: is the lock of 8\.0\.0 for linux/amd64"):
+    with pytest.raises(LockError, match=r"8\.0\.1/linux-amd64\.toml: is the lock of 8\.0\.0 for linux/amd64") as caught:
         workspace.read_lock("8.0.1", AMD64)
+    assert caught.value.hint == (
+        "restore the lockfile from version control, "
+        "or regenerate it with: rtbuild lock 8.0.1 --platform linux/amd64 --refresh"
+    )
 
 
-def test_what_locks_of_releases_and_engines_refer_to_is_wanted(tmp_path: Path) -> None:
+def test_a_lock_that_was_copied_to_another_engine(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path)
+    lock = EngineLock(engine="default", platform=AMD64, inputs=(), debs=(locks.deb("runc"),))
+    write_engine_lock(workspace.engine_lock_path("testing", AMD64), lock)
+    with pytest.raises(LockError, match="is the lock of default for linux/amd64") as caught:
+        workspace.read_engine_lock("testing", AMD64)
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("regenerate it with: rtbuild engine lock --name testing --platform linux/amd64")
+
+
+def test_the_roots_are_what_locks_of_releases_and_engines_refer_to(tmp_path: Path) -> None:
     workspace = Workspace(root=write_workspace(tmp_path))
-    assert workspace.wanted() == Roots()
+    assert workspace.roots() == Roots()
     lock = locks.lock()
     write_lock(workspace.lock_path("8.0.0", AMD64), lock)
     package = replace(locks.deb("runc"), sha256=Sha256("d" * 64))
     engine = EngineLock(engine="default", platform=ARM64, inputs=(("recipes/engines/default.toml", package.sha256),))
     write_engine_lock(workspace.engine_lock_path("default", ARM64), replace(engine, debs=(package,)))
-    wanted = workspace.wanted()
-    assert wanted.artifacts == {package.sha256, *(one.sha256 for one in lock.remote)}
+    roots = workspace.roots()
+    assert roots.artifacts == {package.sha256, *(artifact.sha256 for artifact in lock.remote)}
     assert lock.image is not None
-    assert wanted.manifests == {lock.image.manifest}
-    assert wanted.trees is None
+    assert roots.manifests == {lock.image.manifest}
+    assert roots.trees is None

@@ -84,8 +84,8 @@ def gc(invocation: Invocation, trees: bool) -> None:
     workspace = invocation.workspace()
 
     def roots() -> Roots:
-        wanted = workspace.wanted()
-        return replace(wanted, trees=frozenset()) if trees else wanted
+        used = workspace.roots()
+        return replace(used, trees=frozenset()) if trees else used
 
     with invocation.progress() as progress:
         report = invocation.store().gc(roots, progress)

@@ -1,1 +1,1 @@
-"""What a lockfile says: its values, reading and rendering it, what in it is stale, and why a package is there."""
+"""Lockfiles: what they say, how they are read and written, what makes one stale, and why a package is in it."""

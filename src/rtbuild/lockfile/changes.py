@@ -1,21 +1,23 @@
-"""What a new lock moves against the one before it."""
+"""What changed from one lock to another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from rtbuild.errors import LockError
 from rtbuild.lockfile.model import DebArtifact, Lock, LockedPatch, PythonArtifact
-from rtbuild.lockfile.read import read_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A package whose version, file or patches moved; `before` is None for a new one, `after` for one that went.
+class PackageChange:
+    """A package that was added, removed or changed.
 
-    `patched` says that only its patches did.
+    Attributes:
+        kind: `deb`, `python` or `python-build`.
+        name: The package.
+        before: Its version in the older lock; None if the package was added.
+        after: Its version in the newer lock; None if the package was removed.
+        patched: Whether only its patches differ, not its file.
     """
 
     kind: str
@@ -25,6 +27,7 @@ class Move:
     patched: bool = False
 
     def __str__(self) -> str:
+        """One line, such as `~ celery 5.2.6 -> 5.2.7 (python)`."""
         if self.before is None:
             return f"+ {self.name} {self.after} ({self.kind})"
         if self.after is None:
@@ -35,48 +38,41 @@ class Move:
         return f"~ {self.name} {self.before} -> {self.after} ({self.kind})"
 
 
-def locked_before(path: Path) -> Lock | None:
-    """The lock at `path`; None where there is none that can be read."""
-    try:
-        return read_lock(path) if path.exists() else None
-    except LockError:
-        return None
+def compare_locks(before: Lock | None, after: Lock) -> tuple[PackageChange, ...]:
+    """Return every package that differs between two locks, sorted by kind and name; without `before`, all of `after`'s.
 
-
-def moved_packages(before: Lock | None, after: Lock) -> tuple[Move, ...]:
-    """Every package that `after` adds, drops or moves against `before`, sorted by kind and name."""
-    moves: list[Move] = []
+    A package differs if its version, file or patches do.
+    """
+    changes: list[PackageChange] = []
     for kind in ("deb", "python", "python-build"):
-        old = _artifacts(before, kind) if before else {}
-        new = _artifacts(after, kind)
-        for name in sorted(old.keys() | new.keys()):
-            one, other = old.get(name), new.get(name)
-            if one is None or other is None or one.sha256 != other.sha256 or _patches(one) != _patches(other):
-                title = name[0]
-                moves.append(
-                    Move(
-                        kind=kind,
-                        name=title,
-                        before=one.version if one else None,
-                        after=other.version if other else None,
-                        patched=one is not None and other is not None and one.sha256 == other.sha256,
-                    )
+        older, newer = _artifacts(before, kind) if before else {}, _artifacts(after, kind)
+        for key in sorted(older.keys() | newer.keys()):
+            old, new = older.get(key), newer.get(key)
+            same_file = old is not None and new is not None and old.sha256 == new.sha256
+            if not same_file or _patches(old) != _patches(new):
+                change = PackageChange(
+                    kind=kind,
+                    name=key[0],
+                    before=old.version if old else None,
+                    after=new.version if new else None,
+                    patched=same_file,
                 )
-    return tuple(moves)
+                changes.append(change)
+    return tuple(changes)
 
 
-def _patches(artifact: DebArtifact | PythonArtifact) -> tuple[LockedPatch, ...]:
+def _patches(artifact: DebArtifact | PythonArtifact | None) -> tuple[LockedPatch, ...]:
     return artifact.patches if isinstance(artifact, PythonArtifact) else ()
 
 
-def _artifacts(lock: Lock, kind: str) -> dict[tuple[str, str], DebArtifact | PythonArtifact]:
-    """By name and, because several sdists may be built with different versions of one package, layer."""
-    chosen: Iterable[DebArtifact | PythonArtifact]
+def _artifacts(lock: Lock, kind: str) -> Mapping[tuple[str, str], DebArtifact | PythonArtifact]:
+    """The artifacts by name and layer; the layer counts only where sdists may be built with different versions."""
+    artifacts: Iterable[DebArtifact | PythonArtifact]
     match kind:
         case "deb":
-            return {(one.name, ""): one for one in lock.debs}
+            artifacts = lock.debs
         case "python":
-            chosen = lock.pythons
+            artifacts = lock.pythons
         case _:
-            chosen = lock.build_pythons
-    return {(one.name, one.layer if kind == "python-build" else ""): one for one in chosen}
+            return {(artifact.name, artifact.layer): artifact for artifact in lock.build_pythons}
+    return {(artifact.name, ""): artifact for artifact in artifacts}

@@ -1,4 +1,4 @@
-"""What in a lock follows from the rest of it, and from the recipes."""
+"""What in a lock follows from the rest of it and from the recipes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.model import DebArtifact, PythonArtifact
 from rtbuild.lockfile.python import upstream_version
+from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import Release
 
 DEBIAN_QUESTION = "debian-resolution"
 PYTHON_QUESTION = "python-resolution"
-"""Entries of a lock's inputs beside those of recipe files: the digest of what each side was asked."""
+"""Names in a lock's inputs besides those of recipe files: the digest of what each resolver was asked."""
 
 
 def debian_question(release: Release, platform: Platform) -> Sha256:
-    """The digest of all that the choice of Debian packages depends on, but for the archives."""
+    """Return the digest of everything that the choice of Debian packages depends on, except the archives."""
     layers = [
         {
             "name": layer.name,
             "parent": layer.parent,
             "packages": sorted(layer.packages),
             "suites": [
-                [one.archive, one.suite, list(one.components), one.snapshot]
-                for one in layer.suites
-                if platform.debian in one.architectures
+                [suite.archive, suite.suite, list(suite.components), suite.snapshot]
+                for suite in layer.suites
+                if platform.debian in suite.architectures
             ],
         }
         for layer in release.debian_layers
@@ -39,7 +40,7 @@ def debian_question(release: Release, platform: Platform) -> Sha256:
 def python_question(
     release: Release, platform: Platform, python_version: str, glibc: tuple[int, int], resolver: str
 ) -> Sha256:
-    """The digest of all that the choice of Python packages depends on; `resolver` names the program that chooses."""
+    """Return the digest of everything that the choice of Python packages depends on; `resolver` names the program."""
     question: dict[str, object] = {
         "schema": 1,
         "resolver": resolver,
@@ -53,28 +54,40 @@ def python_question(
         "layers": [[layer.name, sorted(layer.roots)] for layer in release.python_layers],
     }
     if release.packages:
-        # What their source is beside that moves their own files alone, and no choice.
+        # Only these fields: the rest of a local package changes its own file, but no choice.
         question["packages"] = [
-            [one.name, one.version, one.requires_python, one.dependencies, one.extras, one.build_requires]
-            for one in release.packages
+            [
+                package.name,
+                package.version,
+                package.requires_python,
+                package.dependencies,
+                package.extras,
+                package.build_requires,
+            ]
+            for package in release.packages
         ]
     return sha256_bytes(canonical_json(question))
 
 
 def target_glibc(debs: Iterable[DebArtifact]) -> tuple[int, int]:
-    """The C library's version among `debs` (`(2, 31)`), which says what wheels may ask for (PEP 600)."""
+    """Return the version of the C library among `debs`, such as `(2, 31)`: it decides which wheels fit (PEP 600).
+
+    Raises:
+        ResolutionError: if `debs` have no C library, or its version is malformed.
+    """
     for deb in debs:
         if deb.name == "libc6":
             parts = re.match(r"(\d+)\.(\d+)", upstream_version(deb.version))
             if parts is None:
                 raise ResolutionError(
-                    f"libc6 {deb.version}: not a version of the GNU C library",
-                    hint="a lock edited by hand? rtbuild lock --refresh makes it anew",
+                    f"libc6 {deb.version} is not a version of the GNU C library", hint=lock_remedy().malformed
                 )
             return int(parts[1]), int(parts[2])
-    raise ResolutionError("no Debian package brings the C library", hint="a Debian layer has to need libc6")
+    raise ResolutionError(
+        "no Debian package installs the C library", hint="add libc6 to the packages of a Debian layer"
+    )
 
 
 def newest_input(debs: Iterable[DebArtifact], pythons: Iterable[PythonArtifact]) -> int:
-    """The time of the newest file that goes into the image, in seconds since 1970: no file of it can be newer."""
-    return max((*(deb.built for deb in debs), *(int(one.uploaded.timestamp()) for one in pythons)))
+    """Return the time of the newest file that goes into the image, in seconds since 1970: an upper bound for mtimes."""
+    return max((*(deb.built for deb in debs), *(int(python.uploaded.timestamp()) for python in pythons)))

@@ -60,11 +60,11 @@ def _pylock(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-    from rtbuild.lockfile.python import python_series
+    from rtbuild.lockfile.python import series_of
 
     pylock = Pylock(
         lock_version=Version("1.0"),
-        requires_python=SpecifierSet(f"=={python_series(lock.python_version)}.*"),
+        requires_python=SpecifierSet(f"=={series_of(lock.python_version)}.*"),
         created_by="rtbuild",
         packages=[_package(python) for python in pythons],
     )

@@ -1,4 +1,4 @@
-"""Local packages in a lock: the sdist that each one's source makes."""
+"""Local packages in a lock: each is locked as the sdist that its source makes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rtbuild.recipe.sdist import LocalSdist, local_sdists
 
 
 def renew_local(pythons: Sequence[PythonArtifact], release: Release) -> tuple[PythonArtifact, ...]:
-    """Locked packages with the sdists that the local ones of them have now."""
-    sdists = {one.package.name: one for one in local_sdists(release)}
-    return tuple(as_locked(one, sdists[one.name]) if one.name in sdists else one for one in pythons)
+    """Return `pythons` with the local packages among them locked as the sdists that their source makes now."""
+    sdists = {sdist.package.name: sdist for sdist in local_sdists(release)}
+    return tuple(as_locked(python, sdists[python.name]) if python.name in sdists else python for python in pythons)
 
 
 def as_locked(artifact: PythonArtifact, sdist: LocalSdist) -> PythonArtifact:
-    """`artifact` with the file of `sdist`."""
+    """Return `artifact` with `sdist` as its file."""
     return replace(
         artifact,
         filename=sdist.filename,
@@ -30,10 +30,10 @@ def as_locked(artifact: PythonArtifact, sdist: LocalSdist) -> PythonArtifact:
 
 
 def stale_local(pythons: Iterable[PythonArtifact], release: Release) -> list[str]:
-    """A line for each local package whose source makes another sdist than the locked one."""
-    locked = {one.name: one for one in pythons}
+    """Return a line for each local package whose source does not make the locked sdist."""
+    locked = {python.name: python for python in pythons}
     return [
-        f"{sdist.package.name}: its source in {sdist.package.folder} is not what the lock was made from"
+        f"{sdist.package.name}: its source in {sdist.package.folder} has changed since the lock was made"
         for sdist in local_sdists(release)
-        if (one := locked.get(sdist.package.name)) is not None and as_locked(one, sdist) != one
+        if (python := locked.get(sdist.package.name)) is not None and as_locked(python, sdist) != python
     ]

@@ -1,20 +1,27 @@
-"""What a lock says, as values."""
+"""What lockfiles say, as values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
 from rtbuild.platform import Platform
 
-VERSION = 1
-"""The lock format that this rtbuild reads and writes."""
+FORMAT_VERSION = 1
+"""The version of the lock format that this rtbuild reads and writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One immutable input file. `path` is its place below whatever mirror serves it; `size` is in bytes."""
+    """An immutable input file.
+
+    Attributes:
+        filename: The file's name.
+        path: Where it is, relative to the root of any mirror that has it.
+        size: Its size in bytes.
+        sha256: Its digest.
+    """
 
     filename: str
     path: str
@@ -24,8 +31,19 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebArtifact(Artifact):
-    """A .deb. `built` is the time in its ar header (seconds since 1970), `depends` names the locked packages that its
-    Pre-Depends and Depends were satisfied by, `layer` the recipe layer that installs it."""
+    """A locked Debian package.
+
+    Attributes:
+        name: The package.
+        version: Its Debian version.
+        architecture: Its Debian architecture; `all` if it fits every one.
+        archive: The archive it comes from (`debian`).
+        suite: The suite it comes from (`bullseye`).
+        built: The time in its ar header, in seconds since 1970.
+        layer: The recipe layer that installs it.
+        essential: Whether it is marked `Essential: yes`.
+        depends: The locked packages that its Pre-Depends and Depends were satisfied by.
+    """
 
     name: str
     version: str
@@ -40,7 +58,7 @@ class DebArtifact(Artifact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPatch:
-    """A patch of a locked package: its id, and the digest of its diff."""
+    """A patch of a locked package: its ID, and the digest of its diff."""
 
     id: str
     sha256: Sha256
@@ -48,14 +66,19 @@ class LockedPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonArtifact(Artifact):
-    """A wheel, or an sdist where the target has no wheel. `requires` are the names of locked packages that it needs,
-    `uploaded` is when the index got it.
+    """A locked Python package: a wheel, or an sdist if there is no wheel for the target.
 
-    A `local` one is an sdist that no mirror has: it is made from the source in the folder `path` of the workspace, and
-    `uploaded` is the date of its files.
+    A local package is an sdist that no mirror has: it is made from the source in the folder `path` of the workspace.
 
-    `patches` are applied to its wheel in the build, in their order. `version` is then the one that comes out
-    (`0.23.0+astro.1`), and everything else is still of the file that the index has, of version `published`.
+    Attributes:
+        name: The package, normalised.
+        version: Its version. With patches, the version that results (`0.23.0+astro.1`); everything else, and
+            `published`, is still about the file that the index has.
+        uploaded: When the index got the file; for a local package, the date of its files.
+        layer: The recipe layer that installs it.
+        requires: The names of the locked packages that it needs.
+        local: Whether its source lies in the recipes.
+        patches: The patches that the build applies to its wheel, in order.
     """
 
     name: str
@@ -68,18 +91,25 @@ class PythonArtifact(Artifact):
 
     @property
     def published(self) -> str:
-        """The version of the file, without what patches add."""
+        """The version of the file, without what patches add to it."""
         return self.version.partition("+")[0] if self.patches else self.version
 
     @property
     def is_wheel(self) -> bool:
-        """False for an sdist, which rtbuild turns into a wheel first."""
+        """False for an sdist, which rtbuild builds a wheel from first."""
         return self.filename.endswith(".whl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerResult:
-    """What building a layer must give. `size` is the uncompressed tar's, in bytes."""
+    """What building a layer must give.
+
+    Attributes:
+        name: The layer.
+        key: The key of its derivation.
+        diff_id: The digest of its uncompressed tar.
+        size: The size of its uncompressed tar, in bytes.
+    """
 
     name: str
     key: Key
@@ -89,7 +119,13 @@ class LayerResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageResult:
-    """What composing an image must give. `compressor` names the program behind the manifest digest."""
+    """What assembling an image must give.
+
+    Attributes:
+        id: The image ID: the digest of the config.
+        manifest: The digest of the manifest, which depends on the compressor too.
+        compressor: The program that compressed the layers, with its version and settings.
+    """
 
     id: Digest
     manifest: Digest
@@ -98,36 +134,59 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """Every artifact of one (release, platform), and the digests the build must produce."""
+    """Every artifact of one release for one platform, and the digests that the build must produce.
+
+    Attributes:
+        release: The release's version (`8.0.0`).
+        platform: The target platform.
+        python_version: The full version of the target's Python (`3.9.2`).
+        as_of: The moment at which the Python index was cut off.
+        source_date_epoch: The time of the newest artifact, in seconds since 1970.
+        inputs: (name, digest) pairs of the recipe files and of what the resolvers were asked.
+        debs: The Debian packages.
+        pythons: The Python packages.
+        build_pythons: What the sdists are built with. Their `layer` is the name of the sdist's package, or empty if
+            all sdists share them.
+        layers: What building each layer must give, bottom first; empty if no build was recorded.
+        image: The release's image; None if no build was recorded.
+        image_base: The image without ONBUILD triggers; None if the release has none.
+        version: The version of the lock format.
+    """
 
     release: str
     platform: Platform
     python_version: str
-    """The full version of the target's Python (`3.9.2`)."""
     as_of: datetime
     source_date_epoch: int
     inputs: tuple[tuple[str, Sha256], ...]
     debs: tuple[DebArtifact, ...]
     pythons: tuple[PythonArtifact, ...]
     build_pythons: tuple[PythonArtifact, ...]
-    """What building the sdists needs; `layer` is the name of the sdist's package, or empty where all share it."""
     layers: tuple[LayerResult, ...] = ()
     image: ImageResult | None = None
     image_base: ImageResult | None = None
-    version: int = VERSION
+    version: int = FORMAT_VERSION
 
     @property
     def remote(self) -> tuple[Artifact, ...]:
-        """Every artifact that mirrors serve: all but the packages whose source lies in the recipes."""
-        return (*self.debs, *(one for one in self.pythons if not one.local), *self.build_pythons)
+        """Every artifact that mirrors serve: all but the local packages."""
+        return (*self.debs, *(python for python in self.pythons if not python.local), *self.build_pythons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLock:
-    """Every package of one private engine on one platform."""
+    """Every package of one private engine on one platform.
+
+    Attributes:
+        engine: The engine's name.
+        platform: The platform it runs on.
+        inputs: (name, digest) pairs of the recipe files.
+        debs: The Debian packages that hold its programs.
+        version: The version of the lock format.
+    """
 
     engine: str
     platform: Platform
     inputs: tuple[tuple[str, Sha256], ...]
-    debs: tuple[DebArtifact, ...] = field(default=())
-    version: int = VERSION
+    debs: tuple[DebArtifact, ...] = ()
+    version: int = FORMAT_VERSION

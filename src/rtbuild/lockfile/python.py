@@ -37,7 +37,7 @@ def target_python_version(release: Release, debs: Iterable[DebArtifact]) -> str:
     )
 
 
-def python_series(version: str) -> str:
+def series_of(version: str) -> str:
     """Return the series of a Python version: `3.9` of `3.9.2`."""
     return ".".join(version.split(".")[:2])
 

@@ -1,4 +1,4 @@
-"""The text of a lock file. See `format`, which reads it."""
+"""The text of a lockfile. See `read`, which reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, PythonArtifact
 
 
 def render_lock(lock: Lock) -> str:
-    """The text of a lock."""
+    """Return the text of a release's lock."""
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Made by: rtbuild lock {lock.release} --platform {lock.platform}"))
     document["version"] = lock.version
@@ -31,23 +31,23 @@ def render_lock(lock: Lock) -> str:
         for layer in lock.layers:
             layers[layer.name] = _table({"key": layer.key, "diff_id": layer.diff_id, "size": layer.size})
         document["layers"] = layers
-    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda deb: deb.name)))
     for name, artifacts in (("python", lock.pythons), ("python-build", lock.build_pythons)):
         if artifacts:
-            ordered = sorted(artifacts, key=lambda one: (one.name, one.layer, one.version))
+            ordered = sorted(artifacts, key=lambda python: (python.name, python.layer, python.version))
             document[name] = _tables(map(_python_fields, ordered))
     return tomlkit.dumps(document)
 
 
 def render_engine_lock(lock: EngineLock) -> str:
-    """The text of a private engine's lock."""
+    """Return the text of a private engine's lock."""
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Made by: rtbuild engine lock --name {lock.engine} --platform {lock.platform}"))
     document["version"] = lock.version
     document["engine"] = lock.engine
     document["platform"] = str(lock.platform)
     document["inputs"] = _table(dict(sorted(lock.inputs)))
-    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda one: one.name)))
+    document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda deb: deb.name)))
     return tomlkit.dumps(document)
 
 
@@ -67,7 +67,7 @@ def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
         "essential": deb.essential,
         "depends": deb.depends,
     }
-    # What is not said need not be written: most packages are not essential.
+    # Defaults are not written: most packages are not essential.
     for name in ("layer", "essential", "depends"):
         if not fields[name]:
             del fields[name]
@@ -86,8 +86,8 @@ def _python_fields(python: PythonArtifact) -> dict[str, Any]:
         "local": python.local,
         "layer": python.layer,
         "requires": python.requires,
-        # Last, because in TOML a table's own fields end where a table inside it begins.
-        "patches": [{"id": one.id, "sha256": one.sha256} for one in python.patches],
+        # Last, because in TOML a table's own fields end when a table inside it begins.
+        "patches": [{"id": patch.id, "sha256": patch.sha256} for patch in python.patches],
     }
     for name in ("local", "layer", "requires", "patches"):
         if not fields[name]:
@@ -119,7 +119,7 @@ def _table(fields: Mapping[str, Any]) -> Table:
 
 
 def _lines(values: Sequence[str]) -> Array:
-    """One name one line, so that adding one changes one."""
+    """One name on a line, so that adding a name changes one line."""
     array = tomlkit.array()
     array.extend(sorted(values))
     return array.multiline(True)

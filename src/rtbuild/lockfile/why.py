@@ -32,13 +32,13 @@ class Reason:
 
     Attributes:
         kind: `deb`, `python` or `python-build`.
-        name: the package.
-        version: its locked version.
-        layer: the recipe layer that holds it, or for `python-build` the package whose sdist needs it.
-        origin: why the first package of `chain` is in the lock.
-        chain: the shortest way to this package from one that the recipes name.
-        needed_by: the packages that depend on this one directly.
-        patches: the patches applied to it, in order.
+        name: The package.
+        version: Its locked version.
+        layer: The recipe layer that holds it, or for `python-build` the package whose sdist needs it.
+        origin: Why the first package of `chain` is in the lock.
+        chain: The shortest way to this package from one that the recipes name.
+        needed_by: The packages that depend on this one directly.
+        patches: The patches applied to it, in order.
     """
 
     kind: str

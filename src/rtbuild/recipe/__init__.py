@@ -1,1 +1,1 @@
-"""What people write: releases, layers, local packages and patches, read from TOML into values."""
+"""Recipes: what people write, read strictly into values."""

@@ -1,4 +1,4 @@
-"""The image's config, put together from the `[image]` parts of layers and of the release."""
+"""The image's config, composed from the `[image]` tables of layers and of the release."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 PLACEHOLDERS = ("version", "airflow", "python", "os")
-"""What `{...}` in an `[image]` part or a file's `content` may name: fields of the release."""
+"""The fields of a release that `{...}` may name in an `[image]` table or a file's `content`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePart:
-    """One `[image]` table. None means that it says nothing about the field; `place` is for messages."""
+    """One `[image]` table. A field that the table does not have is None or empty; `place` is for messages."""
 
     place: str
     env: tuple[tuple[str, str], ...] = ()
@@ -32,7 +32,7 @@ class ImagePart:
 
 
 def read_image_settings(table: Table) -> ImagePart:
-    """Read an `[image]` table; problems go to the table's file."""
+    """Read an `[image]` table; problems are noted for the table's file."""
     env = table.table("env")
     labels = table.table("labels")
     part = ImagePart(
@@ -49,7 +49,7 @@ def read_image_settings(table: Table) -> ImagePart:
     table.finish()
     for name, _ in part.env:
         if not _VARIABLE.match(name):
-            env.wrong(name, "not the name of an environment variable")
+            env.wrong(name, "is not the name of an environment variable")
     if part.working_dir is not None and not part.working_dir.startswith("/"):
         table.wrong("working_dir", f"{part.working_dir!r} is not an absolute path")
     for place, text in _texts(part, env, labels):
@@ -58,9 +58,9 @@ def read_image_settings(table: Table) -> ImagePart:
 
 
 def compose_image(parts: Sequence[ImagePart], values: Mapping[str, str]) -> ImageSettings:
-    """Merge parts in order (a later one wins, field by field, variable by variable) and fill in the placeholders.
+    """Merge `parts` in order and fill in the placeholders. A later part wins, field by field and variable by variable.
 
-    Variables and labels come out sorted, so that moving a line in a recipe does not change an image.
+    Variables and labels are sorted, so that moving a line in a recipe does not change an image.
     """
     settings = ImageSettings()
     env: dict[str, str] = {}
@@ -75,15 +75,15 @@ def compose_image(parts: Sequence[ImagePart], values: Mapping[str, str]) -> Imag
 
 
 def check_placeholders(text: str, place: str, problems: Problems) -> None:
-    """Note every `{...}` in `text` that stands for no field of the release."""
+    """Note a problem for every `{...}` in `text` that does not name a field of the release."""
     for name in _PLACEHOLDER.findall(text):
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-            problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known ones: {known}")
+            problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known placeholders: {known}")
 
 
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
-    """`text` with the release's fields in place of `{...}`."""
+    """Return `text` with the release's fields in place of `{...}`."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
 

@@ -1,4 +1,4 @@
-"""Reading `recipes/layers/<name>.toml`: what one layer holds, whatever release uses it."""
+"""Reading `recipes/layers/<name>.toml`: what a layer holds, whichever release uses it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image_settings
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
 from rtbuild.recipe.packages import input_digests, read_packages
-from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, near_name, parse_toml
+from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
+from rtbuild.text import name_hint
 
 _MODE = re.compile(r"0[0-7]{3,4}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFile:
-    """One layer file. `requirements` and `constraints` go to every release that has the layer."""
+    """A layer as its file describes it.
+
+    Attributes:
+        layer: The layer.
+        requirements: The Python requirements that it adds to every release that has it.
+        constraints: The constraints that it adds to every release that has it.
+        image: Its part of the image's config.
+        inputs: (path, digest) pairs of its files; paths are relative to the workspace.
+    """
 
     layer: Layer
     requirements: tuple[str, ...]
@@ -33,9 +42,13 @@ class LayerFile:
 
 
 def read_layer(root: Path, name: str) -> LayerFile:
-    """Read the layer `name` of the workspace at `root`; raises `RecipeError` with every problem of the file."""
+    """Read the layer `name` of the workspace at `root`.
+
+    Raises:
+        RecipeError: if the file is missing or malformed; it lists every problem.
+    """
     file = f"recipes/layers/{name}.toml"
-    content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
+    content = parse_toml(root / file, file, RecipeError, malformed=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     installed = _InstalledFiles(root, name)
@@ -66,7 +79,7 @@ def read_layer(root: Path, name: str) -> LayerFile:
     elif kind == "files":
         layer = FilesLayer(name=name, title=title, files=files)
         if not files:
-            table.wrong("files", "names no file: the layer would be empty")
+            table.wrong("files", "lists no files, so the layer would be empty")
     else:
         if kind not in ("debian", ""):
             table.wrong("kind", f"unknown kind {kind!r}", hint="a layer is of kind 'debian', 'python' or 'files'")
@@ -81,10 +94,10 @@ def read_layer(root: Path, name: str) -> LayerFile:
             removals=removals,
         )
     if kind in ("python", "files"):
-        for index, copy in enumerate(one for one in files if one.copy_of):
-            hint = "a Debian layer can copy it, or the file's content lies beside the recipe as a 'source'"
-            what = f"{copy.path}: a layer of kind {kind!r} cannot look into the layers below it"
-            table.wrong(f"copies[{index}]", what, hint=hint)
+        for index, copy in enumerate(file for file in files if file.copy_of):
+            hint = "copy it in a Debian layer, or put the file beside the recipe and name it as a 'source'"
+            problem = f"{copy.path}: a layer of kind {kind!r} cannot read the layers below it"
+            table.wrong(f"copies[{index}]", problem, hint=hint)
     if kind in ("debian", "python", "files"):
         table.finish()
     problems.raise_if_any()
@@ -95,7 +108,7 @@ def read_layer(root: Path, name: str) -> LayerFile:
 
 
 def fill_layer(layer: Layer, values: Mapping[str, str]) -> Layer:
-    """`layer` with the release's fields (`version`, `airflow`, ...) in the files whose content its recipe holds."""
+    """Return `layer` with the release's fields (`version`, `airflow`, ...) filled into the content of its files."""
     return replace(layer, files=tuple(_filled(file, values) for file in layer.files))
 
 
@@ -109,33 +122,33 @@ def _filled(file: InstalledFile, values: Mapping[str, str]) -> InstalledFile:
 def read_suites(table: Table) -> tuple[Suite, ...]:
     """Read the `[[suite]]` tables of a layer or an engine."""
     suites: list[Suite] = []
-    for item in table.tables("suite"):
-        architectures = item.strings("architectures", tuple(p.debian for p in PLATFORMS.values()))
-        known = {p.debian for p in PLATFORMS.values()}
+    known = tuple(platform.debian for platform in PLATFORMS.values())
+    for entry in table.tables("suite"):
+        architectures = entry.strings("architectures", known)
         for index, architecture in enumerate(architectures):
             if architecture not in known:
-                item.wrong(
+                entry.wrong(
                     f"architectures[{index}]",
                     f"unknown architecture {architecture!r}",
-                    hint=near_name(architecture, known, "ones"),
+                    hint=name_hint(architecture, known, "architectures"),
                 )
         suite = Suite(
-            archive=item.parsed("archive", names.plain_name, ""),
-            suite=item.parsed("suite", names.suite_name, ""),
-            components=item.strings("components", ("main",)),
+            archive=entry.parsed("archive", names.plain_name, ""),
+            suite=entry.parsed("suite", names.suite_name, ""),
+            components=entry.strings("components", ("main",)),
             architectures=architectures,
-            check_valid_until=item.boolean("check_valid_until", True),
-            snapshot=item.parsed("snapshot", names.snapshot_moment, "") if item.known("snapshot") else None,
+            check_valid_until=entry.boolean("check_valid_until", True),
+            snapshot=entry.parsed("snapshot", names.snapshot_moment, "") if entry.known("snapshot") else None,
         )
-        item.finish()
+        entry.finish()
         if any((other.archive, other.suite) == (suite.archive, suite.suite) for other in suites):
-            item.wrong("suite", f"{suite.suite} of {suite.archive} is listed twice")
+            entry.wrong("suite", f"{suite.suite} of {suite.archive} is listed twice")
         suites.append(suite)
     return tuple(suites)
 
 
 def requirement_list(table: Table, name: str, *, constraint: bool = False) -> tuple[str, ...]:
-    """A list of requirements (PEP 508), or of constraints."""
+    """Read a list of requirements (PEP 508), or of constraints."""
     texts = table.strings(name, ())
     for index, text in enumerate(texts):
         try:
@@ -146,15 +159,15 @@ def requirement_list(table: Table, name: str, *, constraint: bool = False) -> tu
 
 
 def input_digest(content: object) -> Sha256:
-    """The digest of what a recipe file says: comments, white space and the order of fields do not count."""
+    """Return the digest of what a recipe file says; comments, white space and the order of fields do not change it."""
     return sha256_bytes(canonical_json(_plain(content)))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(field) for key, field in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(element) for element in value]
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value
@@ -172,36 +185,36 @@ def _packages(table: Table) -> tuple[str, ...]:
 
 def _users(table: Table) -> tuple[User, ...]:
     users: list[User] = []
-    for item in table.tables("user"):
+    for entry in table.tables("user"):
         user = User(
-            name=item.parsed("name", names.plain_name, ""),
-            uid=item.integer("uid"),
-            gid=item.integer("gid"),
-            home=_absolute(item, "home"),
-            shell=item.string("shell", "/bin/bash"),
+            name=entry.parsed("name", names.plain_name, ""),
+            uid=entry.integer("uid"),
+            gid=entry.integer("gid"),
+            home=_absolute(entry, "home"),
+            shell=entry.string("shell", "/bin/bash"),
         )
-        item.finish()
+        entry.finish()
         for other in users:
             if other.name == user.name:
-                item.wrong("name", f"the user {user.name} is listed twice")
+                entry.wrong("name", f"the user {user.name} is listed twice")
             if other.uid == user.uid:
-                item.wrong("uid", f"{user.uid} is the uid of {other.name} already")
+                entry.wrong("uid", f"{user.uid} is already the uid of {other.name}")
         users.append(user)
     return tuple(users)
 
 
 def _removals(table: Table) -> tuple[Removal, ...]:
     removals = []
-    for item in table.tables("removals"):
-        removals.append(Removal(pattern=_absolute(item, "pattern"), reason=item.string("reason")))
-        item.finish()
+    for entry in table.tables("removals"):
+        removals.append(Removal(pattern=_absolute(entry, "pattern"), reason=entry.string("reason")))
+        entry.finish()
     return tuple(removals)
 
 
 def _absolute(table: Table, name: str) -> str:
     path = table.string(name)
     if path and (not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//")):
-        table.wrong(name, f"{path!r} is not a plain absolute path")
+        table.wrong(name, f"{path!r} is not a normalised absolute path")
     return path
 
 
@@ -210,7 +223,7 @@ def _files_below(folder: Path) -> list[str]:
 
 
 class _InstalledFiles:
-    """The `files`, `copies`, `links` and `directories` of one layer; sources lie in `recipes/layers/<name>/`."""
+    """Reads the `files`, `copies`, `links` and `directories` of a layer; sources lie in `recipes/layers/<name>/`."""
 
     def __init__(self, root: Path, layer: str) -> None:
         self._folder = f"recipes/layers/{layer}"
@@ -218,58 +231,58 @@ class _InstalledFiles:
         self.inputs: list[tuple[str, Sha256]] = []
 
     def read(self, table: Table) -> tuple[InstalledFile, ...]:
-        found: dict[str, InstalledFile] = {}
+        files: dict[str, InstalledFile] = {}
         for field in ("directories", "files", "copies", "links"):
-            for item in table.tables(field):
-                file = self._one(item, field)
-                item.finish()
-                if file.path in found:
-                    item.wrong("path", f"{file.path} is installed twice")
-                found[file.path] = file
-        return tuple(file for _, file in sorted(found.items()))
+            for entry in table.tables(field):
+                file = self._read_entry(entry, field)
+                entry.finish()
+                if file.path in files:
+                    entry.wrong("path", f"{file.path} is installed twice")
+                files[file.path] = file
+        return tuple(file for _, file in sorted(files.items()))
 
-    def _one(self, item: Table, field: str) -> InstalledFile:
-        path = _absolute(item, "path")
-        uid, gid = item.integer("uid", 0), item.integer("gid", 0)
+    def _read_entry(self, entry: Table, field: str) -> InstalledFile:
+        path = _absolute(entry, "path")
+        uid, gid = entry.integer("uid", 0), entry.integer("gid", 0)
         if field == "links":
-            return InstalledFile(path=path, link=item.string("to"), mode=0o777, uid=uid, gid=gid)
-        mode = self._mode(item, "0755" if field == "directories" else "0644")
+            return InstalledFile(path=path, link=entry.string("to"), mode=0o777, uid=uid, gid=gid)
+        mode = self._mode(entry, "0755" if field == "directories" else "0644")
         if field == "copies":
-            return InstalledFile(path=path, copy_of=_absolute(item, "of"), mode=mode, uid=uid, gid=gid)
+            return InstalledFile(path=path, copy_of=_absolute(entry, "of"), mode=mode, uid=uid, gid=gid)
         if field == "directories":
             return InstalledFile(path=path, mode=mode, uid=uid, gid=gid)
-        if item.known("content"):
-            content = item.string("content")
-            check_placeholders(content, item.at("content"), item.problems)
-            if item.known("source"):
-                item.wrong("content", "stands beside 'source'", hint="a file has one of them")
+        if entry.known("content"):
+            content = entry.string("content")
+            check_placeholders(content, entry.at("content"), entry.problems)
+            if entry.known("source"):
+                entry.wrong("content", "cannot be combined with 'source'", hint="keep one of them")
             return InstalledFile(
                 path=path, content=content, sha256=sha256_bytes(content.encode()), mode=mode, uid=uid, gid=gid
             )
-        source, digest = self._source(item)
+        source, digest = self._source(entry)
         return InstalledFile(path=path, source=source, sha256=digest, mode=mode, uid=uid, gid=gid)
 
-    def _source(self, item: Table) -> tuple[Path | None, Sha256 | None]:
-        name = item.string("source")
+    def _source(self, entry: Table) -> tuple[Path | None, Sha256 | None]:
+        name = entry.string("source")
         if not name:
             return None, None
         if name.startswith(("/", "..")) or posixpath.normpath(name) != name:
-            item.wrong("source", f"{name!r} does not lie in {self._folder}/")
+            entry.wrong("source", f"{name!r} is not in {self._folder}/")
             return None, None
         file = f"{self._folder}/{name}"
         try:
             digest = sha256_bytes((self._root / file).read_bytes())
         except OSError as error:
-            hint = near_name(name, _files_below(self._root / self._folder), f"files of {self._folder}/")
-            item.wrong("source", f"{file} cannot be read: {error.strerror}", hint=hint)
+            hint = name_hint(name, _files_below(self._root / self._folder), f"files in {self._folder}/")
+            entry.wrong("source", f"{file} cannot be read: {error.strerror}", hint=hint)
             return None, None
         if (file, digest) not in self.inputs:
             self.inputs.append((file, digest))
         return (self._root / file).absolute(), digest
 
-    def _mode(self, item: Table, default: str) -> int:
-        text = item.string("mode", default)
+    def _mode(self, entry: Table, default: str) -> int:
+        text = entry.string("mode", default)
         if not _MODE.match(text):
-            item.wrong("mode", f"{text!r} is not a mode in octal", hint='write it as "0644" or "0755"')
+            entry.wrong("mode", f"{text!r} is not an octal mode", hint='write it as "0644" or "0755"')
             return 0
         return int(text, 8)

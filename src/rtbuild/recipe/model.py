@@ -16,10 +16,16 @@ from rtbuild.platform import Platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """One suite of a Debian archive. `archive` is a plain name (`debian`, `debian-security`), never an address.
+    """A suite of a Debian archive.
 
-    `snapshot` (`20230501T000000Z`) asks for a moment of a dated archive. `check_valid_until = false` accepts an
-    InRelease past its Valid-Until, as suites that get no more updates have.
+    Attributes:
+        archive: The archive's name (`debian`, `debian-security`), not a URL.
+        suite: The suite (`bullseye`).
+        components: The components to use.
+        architectures: The Debian architectures that the suite is used for.
+        check_valid_until: False accepts an InRelease file past its Valid-Until: suites that get no more updates
+            have one.
+        snapshot: The moment of a dated archive to use (`20230501T000000Z`).
     """
 
     archive: str
@@ -32,12 +38,21 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledFile:
-    """A file (or, with `link`, a symbolic link; or, with neither, a directory) that a layer installs.
+    """A file, symbolic link or directory that a layer installs.
 
-    `source` is the absolute path of the file the recipe names, or `content` the text that the recipe itself holds, with
-    the release's fields filled in; `sha256` is of its bytes. `copy_of` is instead the absolute path of a file in the
-    image: its content is copied once the layer's packages are installed, so that a file which a package ships only as
-    an example can be put in force without repeating it in a recipe.
+    It is a file if it has `source`, `content` or `copy_of`, a symbolic link if it has `link`, otherwise a directory.
+
+    Attributes:
+        path: The absolute path in the image.
+        source: The absolute path of the file that the recipe names.
+        content: The text that the recipe itself holds, with the release's fields filled in.
+        sha256: The digest of the `source` or `content`.
+        link: The target of the symbolic link.
+        copy_of: The absolute path of a file in the image. It is copied once the layer's packages are installed, so that
+            a recipe can enable a file that a package ships as an example, without repeating it.
+        mode: The permission bits.
+        uid: The owner's user ID.
+        gid: The owner's group ID.
     """
 
     path: str
@@ -53,7 +68,12 @@ class InstalledFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What a layer leaves out, and why: a pattern (`fnmatch`) of absolute paths; a directory goes with its content."""
+    """What a layer leaves out, and why.
+
+    Attributes:
+        pattern: A pattern (`fnmatch`) of absolute paths; a directory is removed with its content.
+        reason: Why; for people.
+    """
 
     pattern: str
     reason: str
@@ -61,7 +81,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account that a Debian layer creates (no password, no last-change day)."""
+    """An account that a Debian layer creates, without a password and a last-change day."""
 
     name: str
     uid: int
@@ -72,7 +92,18 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebianLayer:
-    """A layer of Debian packages: dpkg runs in it. `parent` None starts from nothing."""
+    """A layer of Debian packages, which dpkg installs.
+
+    Attributes:
+        name: The layer.
+        title: What the layer is; for people.
+        parent: The Debian layer below; None for one that starts from nothing.
+        suites: The suites that its packages come from.
+        packages: The packages to install, each as `name` or `name=version`.
+        users: The accounts to create.
+        files: The files to install.
+        removals: What to leave out.
+    """
 
     name: str
     title: str
@@ -88,7 +119,7 @@ class DebianLayer:
 class PackageFile:
     """A file of a local package; `path` is relative to the package's folder.
 
-    Its content is held, not only its digest: what is built is then what was read, and not what lies there later.
+    The content is held, not only its digest, so that what is built is what was read, even if the file changes later.
     """
 
     path: str
@@ -99,10 +130,17 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPackage:
-    """A Python package whose source lies in the recipes: what its pyproject.toml says, and the files that count.
+    """A Python package whose source lies in the recipes: what its pyproject.toml says, and the files it is built from.
 
-    `name` is normalised, `folder` relative to the workspace, with slashes. `extras` are (normalised name, requirements)
-    pairs, `build_requires` what building it needs (PEP 518), all in the order in which the file has them.
+    Attributes:
+        name: The package, normalised.
+        version: Its version, normalised.
+        folder: The folder of its source, relative to the workspace, with slashes.
+        requires_python: The Python versions that it runs on; None for all.
+        dependencies: Its requirements, in the order of the file.
+        extras: (normalised name, requirements) pairs, in the order of the file.
+        build_requires: What it is built with (PEP 518), in the order of the file.
+        files: The files that it is built from, sorted by path.
     """
 
     name: str
@@ -117,12 +155,19 @@ class LocalPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A change to the wheel of a Python package, ahead of upstream or apart from it.
+    """A change to the wheel of one version of a Python package.
 
-    `kind` is `backport` (upstream has it in a later version), `product` (these images alone need it), `revert` (takes
-    back what upstream did) or `security`; `upstream` names the change there. It fits the one `version` of `package`,
-    whose name is normalised. `obsolete` is the first version that needs it no more. `sha256` is of the file that
-    `diffs` were read from.
+    Attributes:
+        id: The patch's ID, which is the name of its files.
+        title: What it changes; for people.
+        kind: `backport` (upstream has it in a later version), `product` (only these images need it), `revert` (undoes a
+            change of upstream) or `security`.
+        package: The package, normalised.
+        version: The version of the package that it applies to.
+        upstream: The change of upstream that it is about.
+        obsolete: The first version that no longer needs it.
+        sha256: The digest of the file that `diffs` were read from.
+        diffs: The changes, file by file.
     """
 
     id: str
@@ -136,23 +181,32 @@ class Patch:
     diffs: tuple[FileDiff, ...] = field(repr=False)
 
     def misfit(self, version: str) -> tuple[str, str] | None:
-        """Why the patch is not for `version` of its package, and what to do; None where it is."""
+        """Return why the patch does not apply to `version` of its package, and a hint; None if it applies."""
         if Version(version) == Version(self.version):
             return None
-        text = f"is for {self.package} {self.version}, and the release has {version}"
+        problem = f"is for {self.package} {self.version}, but the release has {version}"
         if self.obsolete is not None and Version(version) >= Version(self.obsolete):
-            return text, f"{self.package} needs it no more since {self.obsolete}: remove it from the release's patches"
-        return text, "make another patch for that version, or remove this one from the release's patches"
+            return problem, f"remove it from the release's patches: {self.package} {self.obsolete} no longer needs it"
+        return problem, "make another patch for that version, or remove this one from the release's patches"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonLayer:
-    """A layer of wheels. `roots` are the requirements whose closure it holds; empty `roots` means all the rest.
+    """A layer of Python packages.
 
-    A layer below the one that holds the rest has the whole closure of its roots, but for what a lower layer has. One
-    above it has its roots and what nothing but them needs. `packages` are made from source in the recipes; they are
-    among the roots. `preferred` names, for a path that several wheels install with different content, the package that
-    wins.
+    One layer of a release has no roots and holds the rest: every package that no other layer holds. A layer below it
+    holds the closure of its roots, except what a lower layer holds. A layer above it holds its roots and what only they
+    need.
+
+    Attributes:
+        name: The layer.
+        title: What the layer is; for people.
+        roots: The requirements that decide which packages it holds; empty for the layer that holds the rest.
+        packages: The local packages, which are among the roots.
+        files: The files to install.
+        removals: What to leave out.
+        preferred: (path, package) pairs: the package whose file is installed, for a path that several packages have
+            with different content.
     """
 
     name: str
@@ -166,9 +220,9 @@ class PythonLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesLayer:
-    """A layer of the recipe's own files: nothing is fetched and nothing runs to make it.
+    """A layer of the recipe's own files. Building it fetches nothing and runs nothing.
 
-    It names every folder that it brings; folders of the layers below it keep what those say of them.
+    It names every folder that it adds; folders of the layers below keep their owners and modes.
     """
 
     name: str
@@ -181,7 +235,7 @@ Layer = DebianLayer | PythonLayer | FilesLayer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """The image's config: what a container of it starts with (OCI image specification, `config`)."""
+    """The image's config, which its containers start with (OCI image specification, `config`)."""
 
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
@@ -195,7 +249,7 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """A release's life: `status` (`stable`, `lts`, `yanked`) and its last supported month (`2023-11`)."""
+    """How long a release is supported: its `status` (`stable`, `lts`, `yanked`) and its last month (`2023-11`)."""
 
     status: str
     until: str | None = None
@@ -203,13 +257,25 @@ class Support:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """One runtime version and everything that its recipes say.
+    """A version of the runtime, and everything that its recipes say.
 
-    `requirements` are the direct Python requirements (PEP 508), Airflow with its extras first, local packages with
-    their versions among them; `constraints` bind packages that nothing asks for directly; `build_constraints` do so for
-    what building sdists needs.
-    `as_of` cuts the Python index at a moment (files uploaded before it count). `patches` are applied in their order.
-    `inputs` are the digests of what each recipe file says, by its path relative to the workspace.
+    Attributes:
+        version: The release's version (`8.0.0`).
+        airflow: Airflow's version.
+        python_series: The Python series (`3.9`); its patch version comes from a Debian package.
+        os: The operating system's name, for people.
+        released: The day of the release (`2023-04-30`).
+        as_of: The moment at which the Python index is cut off: only files uploaded before it count.
+        platforms: The platforms that have an image.
+        support: How long the release is supported.
+        layers: The image's layers, bottom first.
+        image: The image's config.
+        requirements: The direct Python requirements (PEP 508): Airflow with its extras first, local packages with
+            their versions among them.
+        constraints: The constraints on Python packages that nothing requires directly.
+        build_constraints: The constraints on packages that sdists are built with.
+        inputs: (path, digest) pairs of all recipe files; paths are relative to the workspace.
+        patches: The patches to apply, in order.
     """
 
     version: str
@@ -229,40 +295,50 @@ class Release:
     patches: tuple[Patch, ...] = ()
 
     def require_platform(self, platform: Platform) -> None:
-        """Raise `RecipeError` where the release has no image for `platform`."""
+        """Check that the release has an image for `platform`.
+
+        Raises:
+            RecipeError: if it does not.
+        """
         if platform not in self.platforms:
-            known = ", ".join(str(one) for one in self.platforms)
-            hint = f"{self.version} is made for {known}"
+            hint = f"its platforms are: {', '.join(map(str, self.platforms))}"
             raise RecipeError(f"release {self.version} has no image for {platform}", hint=hint)
 
     @property
     def debian_layers(self) -> tuple[DebianLayer, ...]:
-        """The layers of Debian packages, bottom first."""
+        """The Debian layers, bottom first."""
         return tuple(layer for layer in self.layers if isinstance(layer, DebianLayer))
 
     @property
     def suites(self) -> tuple[Suite, ...]:
-        """The suites that its Debian packages come from, the lowest layer's first."""
+        """The suites that the Debian packages come from, those of the lowest layer first."""
         return tuple(dict.fromkeys(suite for layer in self.debian_layers for suite in layer.suites))
 
     @property
     def python_layers(self) -> tuple[PythonLayer, ...]:
-        """The layers of wheels, bottom first."""
+        """The Python layers, bottom first."""
         return tuple(layer for layer in self.layers if isinstance(layer, PythonLayer))
 
     @property
     def packages(self) -> tuple[LocalPackage, ...]:
-        """The packages whose source lies in the recipes, by layer, bottom first."""
+        """The local packages, by layer, bottom first."""
         return tuple(package for layer in self.python_layers for package in layer.packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRecipe:
-    """A private engine: Debian packages that are unpacked side by side, without their dependencies."""
+    """A private engine: Debian packages that are unpacked into one folder, without their dependencies.
+
+    Attributes:
+        name: The engine.
+        title: What the engine is; for people.
+        packages: (package, suite) pairs; each suite is one of `suites`.
+        suites: The suites that the packages come from.
+        inputs: (path, digest) pairs of its recipe files; paths are relative to the workspace.
+    """
 
     name: str
     title: str
     packages: tuple[tuple[str, str], ...]
-    """(package, suite) pairs; the suite is one of `suites`."""
     suites: tuple[Suite, ...]
     inputs: tuple[tuple[str, Sha256], ...]

@@ -1,4 +1,7 @@
-"""Checks of the names and versions that recipes write: each returns the value or raises `ValueError` with a reason."""
+"""Checks of the names and versions in recipes and lockfiles.
+
+Each check returns its value, or raises `ValueError` with the reason why it is malformed.
+"""
 
 from __future__ import annotations
 
@@ -21,47 +24,47 @@ _SNAPSHOT = re.compile(r"[0-9]{8}T[0-9]{6}Z\Z")
 
 
 def release_version(text: str) -> str:
-    """`major.minor.patch`."""
+    """Check the version of a release, `major.minor.patch`."""
     if not _RELEASE.match(text):
-        raise ValueError("a release is named major.minor.patch, such as 8.0.0")
+        raise ValueError("expected major.minor.patch, such as 8.0.0")
     return text
 
 
 def release_order(version: str) -> tuple[int, ...]:
-    """The sort key of a release version."""
+    """Return the sort key of a release version."""
     return tuple(int(part) for part in version.split("."))
 
 
 def python_series(text: str) -> str:
-    """A Python series, `major.minor`."""
+    """Check a Python series, `major.minor`."""
     if not _SERIES.match(text):
-        raise ValueError("a Python series such as 3.9 is expected; its patch comes from the Debian package")
+        raise ValueError("expected a Python series such as 3.9; the patch version comes from the Debian package")
     return text
 
 
 def month(text: str) -> str:
-    """A month, `2023-11`."""
+    """Check a month, `2023-11`."""
     if not _MONTH.match(text):
-        raise ValueError("a month such as 2023-11 is expected")
+        raise ValueError("expected a month such as 2023-11")
     return text
 
 
 def plain_name(text: str) -> str:
-    """The name of a layer, engine or archive."""
+    """Check the name of a layer, engine, archive or patch."""
     if not _NAME.match(text):
-        raise ValueError("a name of lower-case letters, digits and single hyphens is expected")
+        raise ValueError("expected lower-case letters, digits and single hyphens")
     return text
 
 
 def debian_name(text: str) -> str:
-    """The name of a Debian package (Debian Policy 5.6.7)."""
+    """Check the name of a Debian package (Debian Policy 5.6.7)."""
     if not _DEBIAN.match(text):
         raise ValueError("not a Debian package name")
     return text
 
 
 def debian_request(text: str) -> str:
-    """A Debian package's name, or `name=version` as apt-get spells it."""
+    """Check the name of a Debian package, or `name=version` as apt-get spells it."""
     name, equals, version = text.partition("=")
     debian_name(name)
     if equals:
@@ -70,32 +73,32 @@ def debian_request(text: str) -> str:
 
 
 def debian_version(text: str) -> str:
-    """The version of a Debian package (Debian Policy 5.6.12)."""
+    """Check the version of a Debian package (Debian Policy 5.6.12)."""
     if not _DEBIAN_VERSION.match(text):
         raise ValueError("not a Debian version")
     return text
 
 
 def suite_name(text: str) -> str:
-    """The name of a suite below `dists/`."""
+    """Check the name of a suite below `dists/`."""
     if not _SUITE.match(text):
-        raise ValueError("not the name of a suite")
+        raise ValueError("not a suite name")
     return text
 
 
 def snapshot_moment(text: str) -> str:
-    """A moment as dated archives spell it, `20230501T000000Z`."""
+    """Check a moment as dated archives spell it, `20230501T000000Z`."""
     try:
         if not _SNAPSHOT.match(text):
             raise ValueError(text)
-        datetime.strptime(text, "%Y%m%dT%H%M%SZ")  # there is no thirteenth month
+        datetime.strptime(text, "%Y%m%dT%H%M%SZ")  # refuses a thirteenth month
     except ValueError:
-        raise ValueError("a moment such as 20230501T000000Z is expected") from None
+        raise ValueError("expected a moment such as 20230501T000000Z") from None
     return text
 
 
-def python_version(text: str) -> str:
-    """The version of a Python package (PEP 440)."""
+def pep440_version(text: str) -> str:
+    """Check the version of a Python package (PEP 440)."""
     try:
         Version(text)
     except InvalidVersion:
@@ -104,18 +107,18 @@ def python_version(text: str) -> str:
 
 
 def requirement(text: str) -> Requirement:
-    """A requirement (PEP 508) by name: an address would tie the release to a place."""
+    """Check a requirement (PEP 508) without a URL, which would tie the release to one server."""
     try:
         parsed = Requirement(text)
     except InvalidRequirement as cause:
         raise ValueError(f"not a requirement (PEP 508): {str(cause).splitlines()[0]}") from None
     if parsed.url is not None:
-        raise ValueError("a requirement names a package and versions, never an address")
+        raise ValueError("a requirement must name a package and versions, not a URL")
     return parsed
 
 
 def constraint(text: str) -> Requirement:
-    """A requirement that says only which versions may be chosen: it has a version and no extras."""
+    """Check a constraint: a requirement with a version and without extras."""
     parsed = requirement(text)
     if not parsed.specifier:
         raise ValueError("a constraint needs a version, such as ==1.2.3")
@@ -125,10 +128,10 @@ def constraint(text: str) -> Requirement:
 
 
 def is_pin(specifier: Specifier) -> bool:
-    """Whether it allows one version alone, but for local ones of it (PEP 440)."""
+    """Return whether `specifier` allows one version only, with or without a local part (PEP 440)."""
     return specifier.operator == "==" and not specifier.version.endswith(".*")
 
 
 def normalized(name: str) -> str:
-    """A Python package's name as indexes compare it (PEP 503)."""
+    """Return the name of a Python package as indexes compare it (PEP 503)."""
     return canonicalize_name(name)

@@ -1,7 +1,7 @@
-"""Local packages: Python packages whose source lies in `recipes/layers/<layer>/`, named by `[[packages]]` tables.
+"""Reading local packages: Python packages whose source lies in `recipes/layers/<layer>/`, named by `[[packages]]`.
 
-What a lock has to know of a package (its name, version and requirements) is read from pyproject.toml, and none of its
-code runs: what only a build could tell ("dynamic") is refused.
+What a lock needs to know about a package (its name, version and requirements) is read from pyproject.toml without
+running any code of it. Fields that only a build could tell (`dynamic`) are refused.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ INCLUDED = (
     "AUTHORS*",
     "src",
 )
-"""What counts in the top folder of a package whose recipe does not say `include`: what building it reads."""
+"""The default of `include`: what in the top folder of a package belongs to it, because builds read it."""
 
 EXCLUDED = ("tests",)
-"""What does not count at any depth where a recipe does not say `exclude`."""
+"""The default of `exclude`: what does not belong to a package, at any depth."""
 
 LEFT_OVERS = (".*", "*~", "__pycache__", "*.py[co]", "*.so", "*.egg-info", "PKG-INFO")
-"""What tools leave behind; it never counts, or a lock would depend on what was run in the folder."""
+"""What tools leave behind. It never belongs to a package, or a lock would depend on what was run in the folder."""
 
 _LOCKED_FIELDS = ("version", "requires-python", "dependencies", "optional-dependencies")
 # Core metadata specification, "Name".
@@ -49,66 +49,67 @@ _NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?\Z", re.IGNORECASE)
 
 
 def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, ...]:
-    """The `[[packages]]` of a layer of the workspace at `root`.
+    """Read the `[[packages]]` of a layer of the workspace at `root`; problems of the tables are noted.
 
-    Problems of the tables are noted; a pyproject.toml that cannot be used raises `RecipeError` at once.
+    Raises:
+        RecipeError: if a pyproject.toml is missing or malformed; it lists every problem of the file.
     """
     packages: list[LocalPackage] = []
-    for item in table.tables("packages"):
-        source = item.string("source")
-        include = _patterns(item, "include", INCLUDED)
-        exclude = _patterns(item, "exclude", EXCLUDED)
-        item.finish()
+    for entry in table.tables("packages"):
+        source = entry.string("source")
+        include = _patterns(entry, "include", INCLUDED)
+        exclude = _patterns(entry, "exclude", EXCLUDED)
+        entry.finish()
         folder = f"recipes/layers/{layer}/{source}"
         if not source or source.startswith(("/", ".")) or posixpath.normpath(source) != source:
-            item.wrong("source", f"{source!r} does not lie in recipes/layers/{layer}/")
+            entry.wrong("source", f"{source!r} is not in recipes/layers/{layer}/")
             continue
         if any("/" in pattern for pattern in (*include, *exclude)):
-            continue  # what would be read is not what was meant
+            continue  # a problem was noted, and other files than the intended ones would be read
         try:
-            files = tuple(_files(item, root / folder, include, (*exclude, *LEFT_OVERS)))
+            files = tuple(_files(entry, root / folder, include, (*exclude, *LEFT_OVERS)))
         except OSError as error:
             place = os.path.relpath(error.filename or root / folder, root)
-            item.wrong("source", f"{place} cannot be read: {error.strerror}")
+            entry.wrong("source", f"{place} cannot be read: {error.strerror}")
             continue
         package = _package(root, folder, files)
         if not any(file.path.endswith(".py") and file.path != "setup.py" for file in files):
-            item.wrong(
+            entry.wrong(
                 "include",
-                f"no module of {package.name} is among what counts",
-                hint=f"without 'include' that is: {', '.join(INCLUDED)}",
+                f"no Python module of {package.name} is included",
+                hint=f"by default, 'include' is: {', '.join(INCLUDED)}",
             )
         if any(other.name == package.name for other in packages):
-            item.wrong("source", f"{package.name} is listed twice")
+            entry.wrong("source", f"{package.name} is listed twice")
         packages.append(package)
     return tuple(packages)
 
 
 def input_digests(package: LocalPackage) -> tuple[tuple[str, Sha256], ...]:
-    """The package's files by their path relative to the workspace, for a lock's list of inputs."""
+    """Return (path, digest) pairs of the package's files, for a lock's inputs; paths are relative to the workspace."""
     return tuple((f"{package.folder}/{file.path}", file.sha256) for file in package.files)
 
 
-def _patterns(item: Table, name: str, default: Sequence[str]) -> tuple[str, ...]:
-    patterns = item.strings(name, default)
+def _patterns(entry: Table, name: str, default: Sequence[str]) -> tuple[str, ...]:
+    patterns = entry.strings(name, default)
     for index, pattern in enumerate(patterns):
         if "/" in pattern:
-            item.wrong(f"{name}[{index}]", f"{pattern!r} is a path, a pattern of names is expected")
+            entry.wrong(f"{name}[{index}]", f"{pattern!r} is a path, expected a pattern of names")
     return patterns
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _files(item: Table, folder: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[PackageFile]:
-    """The files that count, sorted by path; of the top folder only what `include` names. Raises `OSError`."""
+def _files(entry: Table, folder: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[PackageFile]:
+    """The package's files, sorted by path. `include` selects among the top folder's entries only. Raises `OSError`."""
     for path in sorted(_paths(folder, include, exclude)):
         file = folder / path
-        # A link would bring in bytes that are not under the folder, and a pipe would never end.
+        # A link would add bytes from outside the folder, and reading a pipe would never end.
         if file.is_symlink() or not file.is_file():
-            item.wrong("source", f"{path!r} in it is neither a file nor a folder")
+            entry.wrong("source", f"{path!r} in it is neither a file nor a folder")
         elif not _is_text(path):
-            item.wrong("source", f"{path!r} in it is not named in UTF-8")
+            entry.wrong("source", f"the name of {path!r} in it is not UTF-8")
         else:
             content = file.read_bytes()
             executable = bool(file.stat().st_mode & 0o100)
@@ -142,21 +143,21 @@ def _is_text(path: str) -> bool:
 
 
 def _package(root: Path, folder: str, files: tuple[PackageFile, ...]) -> LocalPackage:
-    """What the package says of itself (PEP 621, PEP 518); raises `RecipeError` with every problem."""
+    """Read the package's metadata (PEP 621, PEP 518). Raises `RecipeError` with every problem."""
     name = f"{folder}/pyproject.toml"
-    content = parse_toml(root / name, name, RecipeError, hint="a local package needs one, with a [project] table")
+    content = parse_toml(root / name, name, RecipeError, missing="add one with a [project] table to the package")
     problems = Problems(name, RecipeError)
     table = Table(content, problems)
     if not any(file.path == "pyproject.toml" for file in files):
-        problems.add("", "is not among what counts of the package", hint="name it in 'include'")
+        problems.add("", "is not included in the package", hint="add it to 'include'")
     project = table.table("project", required=True)
     dynamic = project.strings("dynamic", ())
     for index, field in enumerate(dynamic):
         if field in _LOCKED_FIELDS:
             project.wrong(
                 f"dynamic[{index}]",
-                f"{field} is left to the build, but a lock has to know it",
-                hint=f"write {field} into [project]",
+                f"{field} is left to the build, but the lock needs it",
+                hint=f"set {field} in [project]",
             )
     _check_named_files(project, content.get("project"), {file.path for file in files})
     requires_python = project.parsed("requires-python", _specifiers, "") if project.has("requires-python") else None
@@ -174,14 +175,14 @@ def _package(root: Path, folder: str, files: tuple[PackageFile, ...]) -> LocalPa
     return package
 
 
-def _check_named_files(project: Table, said: Any, paths: set[str]) -> None:
-    """Backends leave out a README that is not there, some of them without a word."""
+def _check_named_files(project: Table, fields: Any, paths: set[str]) -> None:
+    """Check that the README and licence that pyproject.toml names exist: some backends ignore missing ones."""
     for field in ("readme", "license"):
-        value = said.get(field) if isinstance(said, dict) else None
+        value = fields.get(field) if isinstance(fields, dict) else None
         name = value.get("file") if isinstance(value, dict) else value if field == "readme" else None
         if isinstance(name, str) and name not in paths:
-            hint = "add the file, or name it in 'include' of the layer's [[packages]]"
-            project.wrong(field, f"{name} is not among what counts of the package", hint=hint)
+            hint = "add the file, or list it in 'include' of the layer's [[packages]]"
+            project.wrong(field, f"{name} is not included in the package", hint=hint)
 
 
 def _extras(table: Table) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -200,16 +201,16 @@ def _requirements(table: Table, field: str, default: Sequence[str] | None = None
 
 def _name(text: str) -> str:
     if not _NAME.match(text):
-        raise ValueError("not the name of a Python package")
+        raise ValueError("not a Python package name")
     return names.normalized(text)
 
 
 def _version(text: str) -> str:
-    return str(Version(names.python_version(text)))
+    return str(Version(names.pep440_version(text)))
 
 
 def _specifiers(text: str) -> str:
     try:
         return str(SpecifierSet(text))
     except InvalidSpecifier:
-        raise ValueError("not a set of version specifiers (PEP 440)") from None
+        raise ValueError("not a version specifier set (PEP 440)") from None

@@ -1,4 +1,4 @@
-"""Reading `recipes/patches/<id>.toml` and the unified diff beside it, `<id>.patch`."""
+"""Reading patches: `recipes/patches/<id>.toml`, and the unified diff beside it, `<id>.patch`."""
 
 from __future__ import annotations
 
@@ -15,44 +15,48 @@ from rtbuild.recipe.layers import input_digest
 from rtbuild.recipe.model import Patch
 from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
 
-FOLDER = "recipes/patches"
-KINDS = ("backport", "product", "revert", "security")
-LABEL = "astro"
-"""What a patched version has after its plus sign, with the number of patches."""
+PATCH_FOLDER = "recipes/patches"
+PATCH_KINDS = ("backport", "product", "revert", "security")
+VERSION_LABEL = "astro"
+"""What follows the plus sign of a patched version, before the number of patches."""
 
 _NO_SHA256 = Sha256("0" * 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFile:
-    """A patch, and the digests of its two files by their path relative to the workspace."""
+    """A patch, and (path, digest) pairs of its two files; paths are relative to the workspace."""
 
     patch: Patch
     inputs: tuple[tuple[str, Sha256], ...]
 
 
 def read_patch(root: Path, id: str) -> PatchFile:
-    """Read the patch `id` of the workspace at `root`; raises `RecipeError` with every problem of a file."""
-    file = f"{FOLDER}/{id}.toml"
-    content = parse_toml(root / file, file, RecipeError, mend=RECIPE_HELP)
+    """Read the patch `id` of the workspace at `root`.
+
+    Raises:
+        RecipeError: if a file is missing or malformed; it lists every problem of the file.
+    """
+    file = f"{PATCH_FOLDER}/{id}.toml"
+    content = parse_toml(root / file, file, RecipeError, malformed=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     title = table.string("title")
     kind = table.string("kind")
-    if kind and kind not in KINDS:
-        table.wrong("kind", f"unknown kind {kind!r}", hint=f"one of {', '.join(KINDS)}")
+    if kind and kind not in PATCH_KINDS:
+        table.wrong("kind", f"unknown kind {kind!r}", hint=f"known kinds: {', '.join(PATCH_KINDS)}")
     package = table.parsed("package", _package, "")
     version = table.parsed("version", _version, "0")
     upstream = table.optional("upstream")
-    obsolete = table.parsed("obsolete", names.python_version, "0") if table.known("obsolete") else None
+    obsolete = table.parsed("obsolete", names.pep440_version, "0") if table.known("obsolete") else None
     sha256 = table.parsed("sha256", parse_sha256, _NO_SHA256)
     table.finish()
-    if upstream is None and kind in KINDS and kind != "product" and not table.has("upstream"):
-        table.wrong("upstream", f"is missing: a {kind} says which change of upstream it is about")
+    if upstream is None and kind in PATCH_KINDS and kind != "product" and not table.has("upstream"):
+        table.wrong("upstream", f"is missing: a {kind} must name the upstream change it is about")
     if obsolete is None and kind == "backport" and not table.has("obsolete"):
-        table.wrong("obsolete", "is missing: a backport says which version of upstream has it")
+        table.wrong("obsolete", "is missing: a backport must name the upstream version that has it")
     if obsolete is not None and Version(obsolete) <= Version(version):
-        table.wrong("obsolete", f"{obsolete} is not after {version}, which the patch is for")
+        table.wrong("obsolete", f"{obsolete} is not newer than {version}, which the patch applies to")
     problems.raise_if_any()
     diffs = _read_diffs(root, id, sha256)
     patch = Patch(
@@ -66,41 +70,41 @@ def read_patch(root: Path, id: str) -> PatchFile:
         sha256=sha256,
         diffs=diffs,
     )
-    inputs = ((file, input_digest(content)), (f"{FOLDER}/{id}.patch", sha256))
+    inputs = ((file, input_digest(content)), (f"{PATCH_FOLDER}/{id}.patch", sha256))
     return PatchFile(patch=patch, inputs=inputs)
 
 
 def patched_version(version: str, count: int) -> str:
-    """The version of a package of `version` with `count` patches: `0.23.0+astro.1`.
+    """Return the version of a package at `version` with `count` patches, such as `0.23.0+astro.1`.
 
-    A local version (PEP 440) satisfies whatever asks for the version that it is made from, `==` included.
+    A local version (PEP 440) satisfies the specifiers that it satisfies without its local part, `==` included.
     """
-    return f"{version}+{LABEL}.{count}" if count else version
+    return f"{version}+{VERSION_LABEL}.{count}" if count else version
 
 
 def _read_diffs(root: Path, id: str, sha256: Sha256) -> tuple[FileDiff, ...]:
-    file = f"{FOLDER}/{id}.patch"
+    file = f"{PATCH_FOLDER}/{id}.patch"
     try:
         content = (root / file).read_bytes()
     except FileNotFoundError:
-        raise RecipeError(f"{file}: there is no such file", hint=f"{FOLDER}/{id}.toml stands for it") from None
+        raise RecipeError(f"{file}: no such file", hint=f"add the diff beside {PATCH_FOLDER}/{id}.toml") from None
     except OSError as error:
-        raise RecipeError(f"{file}: cannot be read: {error.strerror}", hint="may you read the file?") from error
+        raise RecipeError(f"{file}: cannot be read: {error.strerror}", hint="check the file's permissions") from error
     found = sha256_bytes(content)
     if found != sha256:
-        hint = f'if that is meant, write sha256 = "{found}" into {FOLDER}/{id}.toml'
-        raise RecipeError(f"{file}: is not what its record says: its sha256 is {found}", hint=hint)
+        hint = f'if the change is intended, set sha256 = "{found}" in {PATCH_FOLDER}/{id}.toml'
+        raise RecipeError(f"{file}: does not match the sha256 in {PATCH_FOLDER}/{id}.toml", hint=hint)
     try:
         diffs = read_diff(content)
     except DiffError as error:
-        hint = "it has to be a unified diff, as `git diff` or `diff -u` write it"
+        hint = "write it as a unified diff, with `git diff` or `diff -u`"
         raise RecipeError(f"{file}: line {error.line}: {error}", hint=hint) from None
-    for one in diffs:
-        if one.path.partition("/")[0].endswith(".dist-info"):
-            # Name, version and requirements are what the lock was resolved with; the rest of it is written anew.
+    for diff in diffs:
+        if diff.path.partition("/")[0].endswith(".dist-info"):
+            # The lock was resolved with the name, version and requirements in it, and the build rewrites the rest.
             raise RecipeError(
-                f"{file}: line {one.line}: {one.path} is no file that a patch may change",
-                hint="what a package says of itself is what its lock was made with",
+                f"{file}: line {diff.line}: {diff.path} is metadata, which a patch cannot change",
+                hint="remove it from the diff",
             )
     return diffs
 
@@ -108,12 +112,12 @@ def _read_diffs(root: Path, id: str, sha256: Sha256) -> tuple[FileDiff, ...]:
 def _package(text: str) -> str:
     name = names.requirement(text).name
     if names.normalized(name) != text:
-        raise ValueError(f"not a normalised name, {names.normalized(name)!r} is expected")
+        raise ValueError(f"not a normalised name, expected {names.normalized(name)!r}")
     return text
 
 
 def _version(text: str) -> str:
-    version = Version(names.python_version(text))
+    version = Version(names.pep440_version(text))
     if version.local is not None:
-        raise ValueError("a version with a local part cannot be told from a patched one")
+        raise ValueError("a version with a local part is indistinguishable from a patched one")
     return str(version)

@@ -1,4 +1,4 @@
-"""Reading recipes: `recipes/releases/<version>.toml` with the layers it names, and `recipes/engines/<name>.toml`."""
+"""Reading `recipes/releases/<version>.toml` with its layers and patches, and `recipes/engines/<name>.toml`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,47 @@ from rtbuild.recipe.image import ImagePart, compose_image, read_image_settings
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
 from rtbuild.recipe.patches import PatchFile, read_patch
-from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, near_name, parse_toml
+from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
+from rtbuild.text import name_hint
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
-STATUSES = ("stable", "lts", "yanked")
+SUPPORT_STATUSES = ("stable", "lts", "yanked")
 
 
 def list_releases(root: Path) -> tuple[str, ...]:
-    """The versions that have a recipe, oldest first; raises `RecipeError` for a file that is not named as a version."""
-    found = _stems(root / "recipes" / "releases")
-    for version in found:
+    """Return the versions that have a recipe, oldest first.
+
+    Raises:
+        RecipeError: if a file is not named after a version.
+    """
+    versions = _stems(root / "recipes" / "releases")
+    for version in versions:
         try:
             names.release_version(version)
-        except ValueError as error:
-            raise RecipeError(f"recipes/releases/{version}.toml: is not named as a release", hint=str(error)) from None
-    return tuple(sorted(found, key=names.release_order))
+        except ValueError:
+            hint = "name it after its version, such as 8.0.0.toml"
+            raise RecipeError(f"recipes/releases/{version}.toml: is not named after a version", hint=hint) from None
+    return tuple(sorted(versions, key=names.release_order))
 
 
 def list_engines(root: Path) -> tuple[str, ...]:
-    """The engines that have a recipe, by name."""
+    """Return the names of the engines that have a recipe, sorted."""
     return tuple(sorted(_stems(root / "recipes" / "engines")))
 
 
 def read_release(root: Path, version: str) -> Release:
-    """Read the release `version` of the workspace at `root`, put together with its layers.
+    """Read the release `version` of the workspace at `root`, with its layers and patches.
 
-    Raises `RecipeError`; problems of one file are collected before they are raised.
+    Raises:
+        RecipeError: if a recipe is missing or malformed; it lists every problem of the first malformed file.
     """
     file = f"recipes/releases/{version}.toml"
     known = ", ".join(list_releases(root)) or "none"
-    content = parse_toml(root / file, file, RecipeError, hint=f"known releases: {known}", mend=RECIPE_HELP)
+    content = parse_toml(root / file, file, RecipeError, missing=f"known releases: {known}", malformed=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
 
-    airflow = table.parsed("airflow", names.python_version, "0")
+    airflow = table.parsed("airflow", names.pep440_version, "0")
     python = table.parsed("python", names.python_series, "0.0")
     system = table.string("os")
     released = _day(table, "released")
@@ -69,15 +76,15 @@ def read_release(root: Path, version: str) -> Release:
     layer_files = [_layer(root, name, index, problems) for index, name in enumerate(layer_names)]
     patch_files = [_patch(root, name, index, problems) for index, name in enumerate(patch_ids)]
     problems.raise_if_any()
-    requirements = [*own_requirements, *(text for one in layer_files for text in one.requirements)]
-    constraints = [*(text for one in layer_files for text in one.constraints), *own_constraints]
+    requirements = [*own_requirements, *(text for layer_file in layer_files for text in layer_file.requirements)]
+    constraints = [*(text for layer_file in layer_files for text in layer_file.constraints), *own_constraints]
     layers = _inherit(layer_files, problems)
     _check_python(layers, requirements, constraints, problems)
-    patches = tuple(one.patch for one in patch_files)
+    patches = tuple(patch_file.patch for patch_file in patch_files)
     _check_patches(patches, layers, [*requirements, *constraints], problems)
     problems.raise_if_any()
 
-    parts: list[ImagePart] = [*(one.image for one in layer_files), own_image]
+    parts: list[ImagePart] = [*(layer_file.image for layer_file in layer_files), own_image]
     values = {"version": version, "airflow": airflow, "python": python, "os": system}
     inputs = {file: input_digest(content)}
     for layer_file in layer_files:
@@ -104,10 +111,14 @@ def read_release(root: Path, version: str) -> Release:
 
 
 def read_engine(root: Path, name: str) -> EngineRecipe:
-    """Read the recipe of the private engine `name`; raises `RecipeError`."""
+    """Read the recipe of the private engine `name`.
+
+    Raises:
+        RecipeError: if the recipe is missing or malformed; it lists every problem.
+    """
     file = f"recipes/engines/{name}.toml"
     known = ", ".join(list_engines(root)) or "none"
-    content = parse_toml(root / file, file, RecipeError, hint=f"known engines: {known}", mend=RECIPE_HELP)
+    content = parse_toml(root / file, file, RecipeError, missing=f"known engines: {known}", malformed=RECIPE_HELP)
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
     title = table.string("title")
@@ -119,8 +130,8 @@ def read_engine(root: Path, name: str) -> EngineRecipe:
             names.debian_name(package)
         except ValueError as error:
             wanted.wrong(package, str(error))
-        if suite not in {one.suite for one in suites}:
-            wanted.wrong(package, f"comes from {suite!r}, which is no [[suite]] of this file")
+        if suite not in {known_suite.suite for known_suite in suites}:
+            wanted.wrong(package, f"comes from {suite!r}, which is not a [[suite]] of this file")
         packages.append((package, suite))
     table.finish()
     problems.raise_if_any()
@@ -129,7 +140,7 @@ def read_engine(root: Path, name: str) -> EngineRecipe:
 
 
 def _stems(folder: Path) -> list[str]:
-    # Editors and file managers leave hidden files behind; those are nobody's recipe.
+    # Editors and file managers leave hidden files behind.
     return [path.stem for path in folder.glob("*.toml") if not path.name.startswith(".")]
 
 
@@ -149,19 +160,19 @@ def _patch(root: Path, id: str, index: int, problems: Problems) -> PatchFile:
 
 
 def _require_known(root: Path, kind: str, name: str, index: int, problems: Problems) -> None:
-    """Stop at a name that has no file; `kind` is the release's field and the folder of such files."""
+    """Raise if `name` has no file; `kind` is the release's field and the folder of such files."""
     known = _stems(root / "recipes" / kind)
     if name not in known:
-        hint = near_name(name, known, kind)
-        problems.add(f"{kind}[{index}]", f"there is no recipes/{kind}/{name}.toml", hint=hint)
+        hint = name_hint(name, known, kind)
+        problems.add(f"{kind}[{index}]", f"no such file: recipes/{kind}/{name}.toml", hint=hint)
         problems.raise_if_any()
 
 
 def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Layer, ...]:
-    """Check the order of layers; a Debian layer that names no suites has its parent's."""
+    """Check the order of layers, and give a Debian layer without suites those of its parent."""
     layers: list[Layer] = []
     below: dict[str, DebianLayer] = {}
-    for index, layer in enumerate(one.layer for one in layer_files):
+    for index, layer in enumerate(layer_file.layer for layer_file in layer_files):
         place = f"layers[{index}]"
         if not isinstance(layer, DebianLayer):
             layers.append(layer)
@@ -169,17 +180,17 @@ def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Laye
         above = next((other for other in layers if not isinstance(other, DebianLayer)), None)
         if above is not None:
             kind = "layer of files" if isinstance(above, FilesLayer) else "Python layer"
-            problems.add(place, f"the Debian layer {layer.name} stands above a {kind}", hint="list it before")
+            problems.add(place, f"the Debian layer {layer.name} is above a {kind}", hint=f"list it before {above.name}")
         if layer.parent is None:
             if below:
-                hint = f'write parent = "{next(reversed(below))}" in recipes/layers/{layer.name}.toml'
-                problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest one", hint=hint)
+                hint = f'set parent = "{next(reversed(below))}" in recipes/layers/{layer.name}.toml'
+                problems.add(place, f"the layer {layer.name} has no parent, but is not the lowest layer", hint=hint)
             if not layer.suites:
-                hint = f"write [[suite]] in recipes/layers/{layer.name}.toml"
-                problems.add(place, f"the layer {layer.name} names no suite", hint=hint)
+                hint = f"add a [[suite]] to recipes/layers/{layer.name}.toml"
+                problems.add(place, f"the layer {layer.name} has no suites", hint=hint)
         elif layer.parent not in below:
-            hint = f"list {layer.parent} before {layer.name}, or name another in recipes/layers/{layer.name}.toml"
-            problems.add(place, f"the parent {layer.parent!r} of {layer.name} does not stand below it", hint=hint)
+            hint = f"list {layer.parent} before {layer.name}, or change the parent in recipes/layers/{layer.name}.toml"
+            problems.add(place, f"the parent {layer.parent!r} of {layer.name} is not below it", hint=hint)
         else:
             layer = replace(layer, suites=layer.suites or below[layer.parent].suites)
         below[layer.name] = layer
@@ -200,35 +211,40 @@ def _check_python(
     for text in constraints:
         name = names.normalized(Requirement(text).name)
         if name in bound:
-            problems.add("constraints", f"{name} is bound twice: {bound[name]!r} and {text!r}", hint="keep one of them")
+            problems.add(
+                "constraints", f"{name} is constrained twice: {bound[name]!r} and {text!r}", hint="keep one of them"
+            )
         bound[name] = text
     python_layers = [layer for layer in layers if isinstance(layer, PythonLayer)]
     for layer in python_layers:
         for root in layer.roots:
             if names.normalized(Requirement(root).name) not in seen:
-                hint = f"require it in the release, or take it out of recipes/layers/{layer.name}.toml"
-                problems.add("layers", f"{layer.name} holds {root!r}, which nothing requires", hint=hint)
+                hint = f"require it in the release, or remove it from recipes/layers/{layer.name}.toml"
+                problems.add("layers", f"{root!r} is a root of {layer.name}, but nothing requires it", hint=hint)
     if python_layers and [bool(layer.roots) for layer in python_layers].count(False) != 1:
-        hint = "one Python layer, and only one, has neither 'roots' nor 'packages': it holds the rest"
-        problems.add("layers", "it is not clear which Python layer holds the rest", hint=hint)
+        hint = "leave out 'roots' and 'packages' in exactly one Python layer, which then holds all other packages"
+        problems.add("layers", "exactly one Python layer must have no roots", hint=hint)
 
 
 def _check_patches(
     patches: Sequence[Patch], layers: Sequence[Layer], requirements: Sequence[str], problems: Problems
 ) -> None:
-    """What can be told before there is a lock: most packages that are patched are pinned."""
+    """Check what is known without a lock: the versions of most patched packages are pinned."""
     local = {package.name for layer in layers if isinstance(layer, PythonLayer) for package in layer.packages}
     pins = {}
     for text in requirements:
-        wanted = Requirement(text)
-        pins.update({names.normalized(wanted.name): one.version for one in wanted.specifier if names.is_pin(one)})
+        requirement = Requirement(text)
+        for specifier in requirement.specifier:
+            if names.is_pin(specifier):
+                pins[names.normalized(requirement.name)] = specifier.version
     for index, patch in enumerate(patches):
         place = f"patches[{index}]"
         if patch.package in local:
             hint = "change its source instead"
-            problems.add(place, f"{patch.id} is for {patch.package}, a package of the recipes", hint=hint)
+            problems.add(place, f"{patch.id} is for {patch.package}, which is a local package", hint=hint)
         elif patch.package in pins and (misfit := patch.misfit(pins[patch.package])):
-            problems.add(place, f"{patch.id} {misfit[0]}", hint=misfit[1])
+            problem, hint = misfit
+            problems.add(place, f"{patch.id} {problem}", hint=hint)
 
 
 def _airflow(version: str, extras: Sequence[str], table: Table) -> str:
@@ -248,9 +264,9 @@ def _providers(table: Table) -> list[str]:
         if normal in seen:
             providers.wrong(name, f"is the same provider as {seen[normal]}", hint="keep one of them")
         if not normal.startswith(PROVIDER_PREFIX):
-            providers.wrong(name, "is not a provider of Airflow", hint="name it in 'packages'")
+            providers.wrong(name, "is not an Airflow provider", hint="list it in 'packages'")
         try:
-            names.python_version(version)
+            names.pep440_version(version)
         except ValueError as error:
             providers.wrong(name, f"{version!r}: {error}")
         seen[normal] = name
@@ -266,15 +282,15 @@ def _platforms(table: Table) -> tuple[Platform, ...]:
         except UsageError as error:
             table.wrong(f"platforms[{index}]", error.brief, hint=error.hint)
     if table.has("platforms") and not names_found:
-        table.wrong("platforms", "names no platform", hint=f"known platforms: {', '.join(PLATFORMS)}")
+        table.wrong("platforms", "is empty", hint=f"known platforms: {', '.join(PLATFORMS)}")
     return tuple(platforms)
 
 
 def _support(table: Table) -> Support:
     support = table.table("support", required=True)
     status = support.string("status")
-    if status and status not in STATUSES:
-        support.wrong("status", f"unknown status {status!r}", hint=f"one of {', '.join(STATUSES)}")
+    if status and status not in SUPPORT_STATUSES:
+        support.wrong("status", f"unknown status {status!r}", hint=f"known statuses: {', '.join(SUPPORT_STATUSES)}")
     until = support.parsed("until", names.month, "") if support.known("until") else None
     support.finish()
     return Support(status=status, until=until)
@@ -286,5 +302,5 @@ def _day(table: Table, name: str) -> str:
         try:
             date.fromisoformat(text)
         except ValueError:
-            table.wrong(name, f"{text!r} is not a day", hint="write it as 2023-04-30")
+            table.wrong(name, f"{text!r} is not a date", hint="write it as 2023-04-30")
     return text

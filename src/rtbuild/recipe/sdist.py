@@ -1,4 +1,4 @@
-"""The one sdist that a local package's source makes, known from the recipes alone."""
+"""The sdist of a local package, which depends on the recipes only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from rtbuild.recipe.model import LocalPackage, PackageFile, Release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSdist:
-    """The sdist of a local package. `uploaded` stands for the time at which an index would have got it."""
+    """The sdist of a local package.
+
+    Attributes:
+        package: The package.
+        filename: The sdist's file name.
+        content: The sdist.
+        sha256: The digest of the content.
+        uploaded: The date of its files, which stands in for the time when an index got it.
+    """
 
     package: LocalPackage
     filename: str
@@ -25,15 +33,14 @@ class LocalSdist:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size of the content in bytes."""
         return len(self.content)
 
 
 def local_sdists(release: Release) -> tuple[LocalSdist, ...]:
-    """The sdists of the release's local packages.
+    """Return the sdists of the release's local packages.
 
-    Their files are as old as the moment at which the release looks at the world: recipes have no dates of their own
-    that would be the same on every machine.
+    Their files have the date `release.as_of`, because the dates of recipe files differ from machine to machine.
     """
     return tuple(_sdist(package, release.as_of) for package in release.packages)
 
@@ -47,7 +54,7 @@ def _sdist(package: LocalPackage, moment: datetime) -> LocalSdist:
 
 
 def _archive(stem: str, package: LocalPackage, mtime: int) -> bytes:
-    """A source distribution (PEP 517), but not compressed: its bytes depend on no compressor."""
+    """A source distribution (PEP 517), uncompressed so that its bytes do not depend on a compressor."""
     info = _pkg_info(package)
     files = [*package.files, PackageFile(path="PKG-INFO", content=info, sha256=sha256_bytes(info))]
     parts: list[bytes] = []
@@ -63,7 +70,7 @@ def _archive(stem: str, package: LocalPackage, mtime: int) -> bytes:
 
 
 def _pkg_info(package: LocalPackage) -> bytes:
-    """Core metadata 2.2, the first that promises to hold for every wheel that is made of the sdist (PEP 643)."""
+    """Core metadata 2.2, the first version that promises to hold for every wheel built from the sdist (PEP 643)."""
     lines = ["Metadata-Version: 2.2", f"Name: {package.name}", f"Version: {package.version}"]
     if package.requires_python is not None:
         lines.append(f"Requires-Python: {package.requires_python}")

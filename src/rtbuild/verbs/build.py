@@ -18,6 +18,7 @@ from rtbuild.lockfile.check import stale_parts
 from rtbuild.lockfile.compressor import compressor_mismatch
 from rtbuild.lockfile.model import ImageResult, LayerResult, Lock
 from rtbuild.lockfile.read import record_results
+from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Release
@@ -234,7 +235,7 @@ def _require_fresh(release: Release, lock: Lock, lock_name: str) -> None:
         raise StaleLockError(
             f"{lock_name}: stale, the recipes changed since it was made",
             details="\n".join(stale),
-            hint=f"update it with: rtbuild lock {release.version} --platform {lock.platform}",
+            hint=lock_remedy(release.version, lock.platform).stale,
         )
 
 

@@ -1,4 +1,4 @@
-"""What is said of a lock that no longer fits its recipes."""
+"""Whether a lock still fits its recipes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.lockfile.check import stale_parts
-from rtbuild.lockfile.model import Lock
+from rtbuild.digest import Sha256
+from rtbuild.lockfile.check import stale_engine_parts, stale_parts
+from rtbuild.lockfile.local import as_locked
+from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.lockfile.read import write_lock
 from rtbuild.platform import PLATFORMS
+from rtbuild.recipe.model import EngineRecipe, PythonLayer
+from rtbuild.recipe.read import read_release
+from rtbuild.recipe.sdist import local_sdists
 from rtbuild.workspace import Workspace
-from tests.fakes import locks, workspaces
+from tests.fakes import locks, releases, workspaces
+from tests.fakes.packages import FOLDER, PYPROJECT, write_workspace_with_package
+from tests.fakes.patches import diff, patch
 from tests.fakes.workspaces import put, write_workspace
 
 AMD64 = PLATFORMS["linux/amd64"]
@@ -20,7 +27,7 @@ AMD64 = PLATFORMS["linux/amd64"]
 
 @dataclass
 class Locked:
-    """A project with a lock that fits it."""
+    """A workspace with a lock that fits it."""
 
     workspace: Workspace
     lock: Lock
@@ -33,7 +40,7 @@ class Locked:
         path.write_text(text.replace(old, new))
 
     def check(self) -> tuple[str, ...]:
-        """What is stale."""
+        """Return what is stale."""
         return stale_parts(self.workspace.release("8.0"), self.workspace.read_lock("8.0.0", AMD64))
 
 
@@ -41,13 +48,13 @@ class Locked:
 def world(tmp_path: Path) -> Locked:
     workspace = Workspace(root=write_workspace(tmp_path))
     names = ("apache-airflow-providers-amazon", "apache-airflow-providers-http", "astro-sdk-python")
-    found = zip(names, ("8.0.0", "4.3.0", "1.5.3"), strict=True)
+    versions = zip(names, ("8.0.0", "4.3.0", "1.5.3"), strict=True)
     lock = locks.lock(
         inputs=workspace.release("8.0").inputs,
         debs=(locks.deb("apt"), locks.deb("python3.9", layer="python"), locks.deb("tini")),
         pythons=(
             locks.wheel("apache-airflow", "2.6.0", layer="airflow"),
-            *(locks.wheel(name, version) for name, version in found),
+            *(locks.wheel(name, version) for name, version in versions),
             locks.wheel("pip", "23.1.2", layer="airflow"),
         ),
     )
@@ -59,14 +66,14 @@ def test_a_lock_that_fits(world: Locked) -> None:
     assert world.check() == ()
 
 
-def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
+def test_a_python_version_that_was_edited(world: Locked) -> None:
     minimal = locks.deb("libpython3.9-minimal", "3.9.2-1", layer="python")
     lock = replace(world.lock, debs=(*world.lock.debs, minimal))
     path = world.workspace.lock_path("8.0.0", AMD64)
     write_lock(path, lock)
     assert world.check() == ()
     write_lock(path, replace(lock, python_version="3.9.3"))
-    assert world.check() == ("python_version is 3.9.3, but the locked packages bring 3.9.2",)
+    assert world.check() == ("python_version is 3.9.3, but the locked packages install 3.9.2",)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
             'amazon = "8.1.0"',
             [
                 "recipes/releases/8.0.0.toml has changed since the lock was made",
-                "apache-airflow-providers-amazon: the recipes want ==8.1.0, the lock has 8.0.0",
+                "apache-airflow-providers-amazon: the recipes require ==8.1.0, the lock has 8.0.0",
             ],
         ),
         (
@@ -87,7 +94,7 @@ def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
             '"curl"',
             [
                 "recipes/layers/base-os.toml has changed since the lock was made",
-                "the Debian package curl of base-os is not locked",
+                "the Debian package curl of layer base-os is not locked",
             ],
         ),
         (
@@ -96,7 +103,7 @@ def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
             "2023-05-03T00:00:00Z",
             [
                 "recipes/releases/8.0.0.toml has changed since the lock was made",
-                "as_of: the recipe says 2023-05-03T00:00:00+00:00, the lock 2023-05-02T00:00:00+00:00",
+                "as_of is 2023-05-03T00:00:00+00:00 in the recipe, 2023-05-02T00:00:00+00:00 in the lock",
             ],
         ),
         (
@@ -110,12 +117,12 @@ def test_a_python_that_is_not_the_locked_packages(world: Locked) -> None:
         ),
     ],
 )
-def test_check_says_what_is_stale(world: Locked, file: str, old: str, new: str, stale: list[str]) -> None:
+def test_what_is_stale(world: Locked, file: str, old: str, new: str, stale: list[str]) -> None:
     world.change(file, old, new)
     assert list(world.check()) == stale
 
 
-def test_check_says_which_layers_came_and_went(world: Locked) -> None:
+def test_layers_that_were_added_and_removed(world: Locked) -> None:
     put(world.workspace.root / "recipes/layers/others.toml", workspaces.PROVIDERS)
     world.change("releases/8.0.0", '"providers"]', '"others"]')
     assert world.check() == (
@@ -126,11 +133,51 @@ def test_check_says_which_layers_came_and_went(world: Locked) -> None:
     )
 
 
-def test_check_finds_an_epoch_that_was_edited(world: Locked) -> None:
+def test_an_epoch_that_was_edited(world: Locked) -> None:
     write_lock(world.workspace.lock_path("8.0.0", AMD64), replace(world.lock, source_date_epoch=5))
-    assert world.check() == (f"source_date_epoch is 5, but the newest package is of {world.lock.source_date_epoch}",)
+    assert world.check() == (
+        f"source_date_epoch is 5, but the newest locked file is from {world.lock.source_date_epoch}",
+    )
 
 
 def test_a_comment_makes_nothing_stale(world: Locked) -> None:
-    world.change("releases/8.0.0", "airflow = ", "# the one that everybody waited for\nairflow = ")
+    world.change("releases/8.0.0", "airflow = ", "# a comment\nairflow = ")
     assert world.check() == ()
+
+
+def test_a_local_package_whose_source_changed(tmp_path: Path) -> None:
+    root = write_workspace_with_package(tmp_path)
+    release = read_release(root, "8.0.0")
+    (sdist,) = local_sdists(release)
+    artifact = as_locked(locks.wheel("gate-keeper", "1.0.0", layer="gate"), sdist)
+    lock = locks.lock(pythons=(artifact,), inputs=release.inputs)
+    assert [line for line in stale_parts(release, lock) if "gate" in line] == []
+    (root / FOLDER / "pyproject.toml").write_text(PYPROJECT.replace('"1.0.0"', '"1.1.0"'))
+    assert [line for line in stale_parts(read_release(root, "8.0.0"), lock) if "gate" in line] == [
+        f"{FOLDER}/pyproject.toml has changed since the lock was made",
+        "gate-keeper: the recipes require ==1.1.0, the lock has 1.0.0",
+        f"gate-keeper: its source in {FOLDER} has changed since the lock was made",
+    ]
+
+
+def test_a_patch_that_is_not_locked() -> None:
+    edit = patch(diff("demo.py", "1\n", "2\n"), id="edit")
+    wheel = locks.wheel("demo")
+    lock = locks.lock(
+        pythons=(wheel,), debs=(), inputs=(), layers=(), image=None, source_date_epoch=int(wheel.uploaded.timestamp())
+    )
+    layer = PythonLayer(name="providers", title="", roots=())
+    release = releases.release(layers=(layer,), requirements=("demo==1.0",), patches=(edit,))
+    assert stale_parts(replace(release, patches=()), lock) == ()
+    line = f"demo: the recipes patch it with edit ({edit.sha256[:12]}), the lock with nothing"
+    assert stale_parts(release, lock) == (line,)
+
+
+def test_an_engine_lock() -> None:
+    inputs = (("recipes/engines/default.toml", Sha256("a" * 64)),)
+    recipe = EngineRecipe(name="default", title="", packages=(), suites=(), inputs=inputs)
+    lock = EngineLock(engine="default", platform=AMD64, inputs=inputs)
+    assert stale_engine_parts(recipe, lock) == ()
+    assert stale_engine_parts(replace(recipe, inputs=((inputs[0][0], Sha256("b" * 64)),)), lock) == (
+        "recipes/engines/default.toml has changed since the lock was made",
+    )

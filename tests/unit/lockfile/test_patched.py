@@ -1,24 +1,16 @@
-"""Patches in locks: versions, what is stale, what moved, what is exported, and that choosing knows nothing of them."""
+"""Patches of locked packages: versions, their order, what is stale."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from packaging.pylock import Pylock
 
 from rtbuild.digest import Sha256
-from rtbuild.errors import LockError, RecipeError
-from rtbuild.lockfile.changes import moved_packages
-from rtbuild.lockfile.check import stale_parts
-from rtbuild.lockfile.export import export_lock
-from rtbuild.lockfile.model import Lock, LockedPatch
-from rtbuild.lockfile.patched import as_patched, as_published
-from rtbuild.lockfile.read import read_lock, write_lock
-from rtbuild.lockfile.why import AppliedPatch, reasons_for
-from rtbuild.recipe.model import Patch, PythonLayer, Release
+from rtbuild.errors import RecipeError, StaleLockError
+from rtbuild.lockfile.model import LockedPatch
+from rtbuild.lockfile.patched import as_patched, as_published, patches_of, stale_patches
+from rtbuild.recipe.model import Patch, Release
 from tests.fakes import locks, releases
 from tests.fakes.patches import diff, patch
 
@@ -28,15 +20,7 @@ PYTHONS = (locks.wheel("demo"), locks.wheel("other", "2.0", requires=("demo",)))
 
 
 def release(*patches: Patch) -> Release:
-    layers = (PythonLayer(name="providers", title="", roots=()),)
-    return releases.release(layers=layers, requirements=("demo==1.0", "other"), patches=patches)
-
-
-def lock(*patches: Patch) -> Lock:
-    """A lock of two packages, the first of which has those patches."""
-    epoch = int(PYTHONS[0].uploaded.timestamp())
-    pythons = as_patched(PYTHONS, release(*patches))
-    return locks.lock(pythons=pythons, inputs=(), debs=(), source_date_epoch=epoch)
+    return releases.release(patches=patches)
 
 
 def test_patches_count_in_the_version_and_keep_their_order() -> None:
@@ -50,24 +34,24 @@ def test_patches_count_in_the_version_and_keep_their_order() -> None:
     assert other == PYTHONS[1]
 
 
-def test_choosing_never_sees_a_patched_version() -> None:
+def test_resolvers_never_see_a_patched_version() -> None:
     assert as_published(as_patched(PYTHONS, release(ONE))) == PYTHONS
 
 
 @pytest.mark.parametrize(
     ("change", "brief", "hint"),
     [
-        ({"package": "gone"}, "is for gone, which the release does not have", "remove it, or require the package"),
-        ({"version": "0.9"}, "is for demo 0.9, and the release has 1.0", "make another patch for that version"),
         (
-            {"version": "0.9", "obsolete": "1.0"},
-            "and the release has 1.0",
-            "demo needs it no more since 1.0: remove it",
+            {"package": "gone"},
+            "is for gone, which the release does not have",
+            "remove the patch, or require the package",
         ),
-        ({"version": "1.1", "obsolete": "1.2"}, "is for demo 1.1, and the release has 1.0", "make another patch"),
+        ({"version": "0.9"}, "is for demo 0.9, but the release has 1.0", "make another patch for that version"),
+        ({"version": "0.9", "obsolete": "1.0"}, "but the release has 1.0", "demo 1.0 no longer needs it"),
+        ({"version": "1.1", "obsolete": "1.2"}, "is for demo 1.1, but the release has 1.0", "make another patch"),
     ],
 )
-def test_a_patch_without_its_package(change: dict[str, str], brief: str, hint: str) -> None:
+def test_a_patch_that_does_not_apply(change: dict[str, str], brief: str, hint: str) -> None:
     wrong = replace(TWO, **change)  # type: ignore[arg-type]
     with pytest.raises(RecipeError) as caught:
         as_patched(PYTHONS, release(ONE, wrong))
@@ -76,94 +60,39 @@ def test_a_patch_without_its_package(change: dict[str, str], brief: str, hint: s
     assert hint in (caught.value.hint or "")
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "lock.toml"
-    write_lock(path, lock(TWO, ONE))
-    assert read_lock(path) == lock(TWO, ONE)
-    text = path.read_text()
-    write_lock(path, read_lock(path))
-    assert path.read_text() == text
-    assert f'[[python.patches]]\nid = "two"\nsha256 = "{TWO.sha256}"\n' in text
-    assert text.index('"two"') < text.index('"one"')
+def test_stale_patches() -> None:
+    locked = as_patched(PYTHONS, release(ONE))
+    one, two = ONE.sha256[:12], TWO.sha256[:12]
+    assert stale_patches(locked, release(ONE)) == []
+    assert stale_patches(PYTHONS, release()) == []
+    edited = replace(ONE, sha256=Sha256("e" * 64))
+    assert stale_patches(locked, release(edited)) == [
+        f"demo: the recipes patch it with one (eeeeeeeeeeee), the lock with one ({one})"
+    ]
+    assert stale_patches(locked, release()) == [f"demo: the recipes patch it with nothing, the lock with one ({one})"]
+    assert stale_patches(as_patched(PYTHONS, release(TWO, ONE)), release(ONE, TWO)) == [
+        f"demo: the recipes patch it with one ({one}), two ({two}), the lock with two ({two}), one ({one})"
+    ]
+    gone = replace(ONE, package="gone")
+    assert stale_patches(PYTHONS, release(gone)) == [
+        f"gone: the recipes patch it with one ({one}), the lock with nothing"
+    ]
 
 
-def test_a_lock_without_patches_says_nothing_of_them(tmp_path: Path) -> None:
-    write_lock(tmp_path / "lock.toml", lock())
-    assert "patches" not in (tmp_path / "lock.toml").read_text()
+def test_the_patches_of_a_locked_package() -> None:
+    demo, other = as_patched(PYTHONS, release(TWO, ONE))
+    assert patches_of(demo, release(ONE, TWO)) == (TWO, ONE)
+    assert patches_of(other, release(ONE, TWO)) == ()
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "brief"),
-    [
-        ('"1.0+astro.1"', '"1.0"', "python[0].version: 1.0 should be 1.0+astro.1, by"),
-        ('"1.0+astro.1"', '"1.0+astro.2"', "python[0].version: 1.0+astro.2 should be 1.0+astro.1, by"),
-        ('id = "one"', 'id = "One"', "python[0].patches[0].id: 'One'"),
-        ('id = "one"', 'name = "one"', "python[0].patches[0].id: is missing"),
-        (ONE.sha256, "12", "python[0].patches[0].sha256: '12': not a sha256"),
-        (
-            "[[python.patches]]",
-            f'[[python.patches]]\nid = "one"\nsha256 = "{ONE.sha256}"\n[[python.patches]]',
-            "python[0].patches[1].id: one is applied twice",
-        ),
-        ("[[python]]", "[[python-build]]", "python-build[0].patches: unknown field"),
-    ],
+    "patches",
+    [(), (replace(ONE, sha256=Sha256("e" * 64)),), (replace(ONE, package="other"),)],
+    ids=["removed", "edited", "for another package"],
 )
-def test_bad_patches(tmp_path: Path, old: str, new: str, brief: str) -> None:
-    path = tmp_path / "lock.toml"
-    write_lock(path, lock(ONE))
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new).replace("[[python.", "[[python-build." if "build" in new else "[[python."))
-    with pytest.raises(LockError) as caught:
-        read_lock(path)
-    assert brief in f"{caught.value.brief}\n{caught.value.details}"
-
-
-def test_what_is_stale() -> None:
-    assert stale_parts(release(ONE), lock(ONE)) == ()
-    assert stale_parts(release(), lock()) == ()
-    edited = replace(ONE, sha256=Sha256("e" * 64))
-    one, two = ONE.sha256[:12], TWO.sha256[:12]
-    assert stale_parts(release(edited), lock(ONE)) == (
-        f"demo: the recipes patch it with one (eeeeeeeeeeee), the lock with one ({one})",
-    )
-    assert stale_parts(release(), lock(ONE)) == (f"demo: the recipes patch it with nothing, the lock with one ({one})",)
-    assert stale_parts(release(ONE, TWO), lock(TWO, ONE)) == (
-        f"demo: the recipes patch it with one ({one}), two ({two}), the lock with two ({two}), one ({one})",
-    )
-    gone = replace(ONE, package="gone")
-    assert stale_parts(release(gone), lock()) == (
-        f"gone: the recipes patch it with one ({one}), the lock with nothing",
-    )
-
-
-def test_what_moved() -> None:
-    def moved(before: Lock, after: Lock) -> list[str]:
-        return [str(move) for move in moved_packages(before, after)]
-
-    assert moved(lock(ONE), lock(ONE)) == []
-    assert moved(lock(), lock(ONE)) == ["~ demo 1.0 -> 1.0+astro.1 (python)"]
-    assert moved(lock(ONE), lock()) == ["~ demo 1.0+astro.1 -> 1.0 (python)"]
-    assert moved(lock(ONE), lock(TWO)) == ["~ demo 1.0+astro.1: other patches (python)"]
-    other_file = replace(lock(), pythons=(replace(PYTHONS[0], sha256=Sha256("f" * 64)), PYTHONS[1]))
-    assert moved(lock(), other_file) == ["~ demo 1.0: another file (python)"]
-
-
-def test_who_needs_it_is_told_of_its_patches() -> None:
-    (need,) = reasons_for(release(ONE), lock(ONE), "demo")
-    assert (need.version, need.patches) == ("1.0+astro.1", (AppliedPatch(id="one", kind="product", title="Mend it"),))
-    (need,) = reasons_for(release(), lock(ONE), "demo")
-    assert need.patches == (AppliedPatch(id="one", kind="", title=""),)
-    (need,) = reasons_for(release(ONE), lock(ONE), "other")
-    assert need.patches == ()
-
-
-def test_other_tools_get_what_is_published() -> None:
-    text = export_lock(lock(ONE, TWO), "requirements")
-    assert "\n# the image has demo 1.0+astro.2, patched: one, two\ndemo==1.0 \\\n    --hash=sha256:bbbb" in text
-    found = tomllib.loads(export_lock(lock(ONE, TWO), "pylock"))
-    demo, other = found["packages"]
-    assert demo["version"] == "1.0"
-    assert demo["tool"] == {"rtbuild": {"version": "1.0+astro.2", "patches": ["one", "two"]}}
-    assert "tool" not in other
-    Pylock.from_dict(found)
+def test_a_locked_patch_that_the_recipes_have_changed(patches: tuple[Patch, ...]) -> None:
+    demo, _ = as_patched(PYTHONS, release(ONE))
+    with pytest.raises(StaleLockError) as caught:
+        patches_of(demo, release(*patches))
+    assert caught.value.brief == "demo: patch one has changed since the lock of 8.0.0 was made"
+    assert caught.value.hint == "update it with: rtbuild lock 8.0.0"

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rtbuild.errors import RtbuildError
-from rtbuild.lockfile.model import Lock
-from rtbuild.lockfile.why import Reason, reasons_for
+from rtbuild.lockfile.model import Lock, LockedPatch
+from rtbuild.lockfile.why import AppliedPatch, Reason, reasons_for
 from rtbuild.recipe.model import DebianLayer
 from tests.fakes import locks, releases
+from tests.fakes.patches import diff, patch
 
 RELEASE = releases.release(
     layers=(
@@ -104,6 +105,26 @@ def test_packages_that_sdists_are_built_with() -> None:
 def test_a_name_on_both_sides_has_two_reasons() -> None:
     both = lock(debs=(locks.deb("urllib3"),))
     assert [found.kind for found in reasons_for(RELEASE, both, "urllib3")] == ["deb", "python"]
+
+
+def test_local_packages_are_there_by_themselves() -> None:
+    local = replace(locks.wheel("gate", requires=("lantern",)), local=True, path="recipes/layers/gate/package")
+    found = lock(pythons=(local, locks.wheel("lantern")))
+    release = replace(RELEASE, requirements=("gate==1.0",))
+    for package, chain in (("gate", ("gate",)), ("lantern", ("gate", "lantern"))):
+        (only,) = reasons_for(release, found, package)
+        assert (only.origin, only.chain) == ("local package recipes/layers/gate/package", chain)
+
+
+def test_the_patches_of_a_package() -> None:
+    one = patch(diff("demo.py", "1\n", "2\n"), id="one")
+    locked = LockedPatch(id="one", sha256=one.sha256)
+    found = lock(pythons=(replace(locks.wheel("demo"), version="1.0+astro.1", patches=(locked,)),))
+    (only,) = reasons_for(replace(RELEASE, patches=(one,)), found, "demo")
+    assert only.version == "1.0+astro.1"
+    assert only.patches == (AppliedPatch(id="one", kind="product", title="Mend it"),)
+    (only,) = reasons_for(RELEASE, found, "demo")
+    assert only.patches == (AppliedPatch(id="one", kind="", title=""),)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Packages whose source lies in the recipes: what is read of them, and what is said of those that cannot be locked."""
+"""Reading local packages, and what is wrong with those that cannot be locked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read(root: Path) -> LocalPackage:
     return package
 
 
-def test_what_a_package_says_of_itself(tmp_path: Path) -> None:
+def test_the_metadata_of_a_package(tmp_path: Path) -> None:
     package = read(write_workspace_with_package(tmp_path, pyproject=PYPROJECT.replace('"1.0.0"', '"v1.0.0-RC1"')))
     assert (package.name, package.version, package.folder) == ("gate-keeper", "1.0.0rc1", FOLDER)
     assert package.requires_python == ">=3.9"
@@ -28,7 +28,7 @@ def test_what_a_package_says_of_itself(tmp_path: Path) -> None:
     assert package.build_requires == ("setuptools>=64", "wheel")
 
 
-def test_only_what_building_it_reads_counts(tmp_path: Path) -> None:
+def test_only_files_that_builds_read_belong_to_it(tmp_path: Path) -> None:
     package = read(write_workspace_with_package(tmp_path))
     assert [(file.path, file.executable) for file in package.files] == [
         ("README.md", False),
@@ -41,7 +41,7 @@ def test_only_what_building_it_reads_counts(tmp_path: Path) -> None:
         assert (file.content, file.sha256) == (content, sha256_bytes(content))
 
 
-def test_a_recipe_may_say_what_counts(tmp_path: Path) -> None:
+def test_a_recipe_may_say_which_files_belong_to_it(tmp_path: Path) -> None:
     layer = LAYER + 'include = ["*.toml", "README.md", "docs", "src"]\nexclude = ["data"]\n'
     package = read(write_workspace_with_package(tmp_path, layer=layer))
     assert [file.path for file in package.files] == [
@@ -62,7 +62,7 @@ def test_a_package_is_a_root_of_its_layer_and_a_requirement_of_the_release(tmp_p
         assert inputs[f"{FOLDER}/{file.path}"] == file.sha256
 
 
-def test_the_layer_may_also_stand_below_the_one_that_holds_the_rest(tmp_path: Path) -> None:
+def test_the_layer_may_also_be_below_the_one_that_holds_the_rest(tmp_path: Path) -> None:
     root = write_workspace_with_package(tmp_path)
     release = root / "recipes/releases/8.0.0.toml"
     release.write_text(release.read_text().replace('"providers", "gate"', '"gate", "providers"'))
@@ -75,33 +75,33 @@ def test_the_layer_may_also_stand_below_the_one_that_holds_the_rest(tmp_path: Pa
         (
             'version = "1.0.0"',
             'dynamic = ["version"]',
-            "project.dynamic[0]: version is left to the build, but a lock has to know it",
-            "write version into [project]",
+            "project.dynamic[0]: version is left to the build, but the lock needs it",
+            "set version in [project]",
         ),
         (
             'dependencies = ["spam>=1", "lantern"]',
             'dynamic = ["readme", "dependencies"]',
-            "project.dynamic[1]: dependencies is left to the build, but a lock has to know it",
-            "write dependencies into [project]",
+            "project.dynamic[1]: dependencies is left to the build, but the lock needs it",
+            "set dependencies in [project]",
         ),
-        ('version = "1.0.0"', "", "project.version: is missing, a string is expected", None),
+        ('version = "1.0.0"', "", "project.version: is missing, expected a string", None),
         ('"1.0.0"', '"one"', "project.version: 'one': not a version (PEP 440)", None),
-        ("Gate_Keeper", "-gate", "project.name: '-gate': not the name of a Python package", None),
-        (">=3.9", "=>3.9", "project.requires-python: '=>3.9': not a set of version specifiers (PEP 440)", None),
+        ("Gate_Keeper", "-gate", "project.name: '-gate': not a Python package name", None),
+        (">=3.9", "=>3.9", "project.requires-python: '=>3.9': not a version specifier set (PEP 440)", None),
         (
             '"lantern"',
             '"lantern @ file:///srv/lantern"',
-            "project.dependencies[1]: 'lantern @ file:///srv/lantern': a requirement names a package and versions",
+            "project.dependencies[1]: 'lantern @ file:///srv/lantern': a requirement must name a package and versions",
             None,
         ),
         ("owl;", "owl;;", "project.optional-dependencies.Night[0]: ", None),
-        ("[project", "[tool.other", "project: is missing, a table is expected", None),
-        ("[build-system]", "[build]", "build-system: is missing, a table is expected", None),
+        ("[project", "[tool.other", "project: is missing, expected a table", None),
+        ("[build-system]", "[build]", "build-system: is missing, expected a table", None),
         (
             'name = "Gate_Keeper"',
             'name = "Gate_Keeper"\nreadme = "LIESMICH.md"',
-            "project.readme: LIESMICH.md is not among what counts of the package",
-            "add the file, or name it in 'include' of the layer's [[packages]]",
+            "project.readme: LIESMICH.md is not included in the package",
+            "add the file, or list it in 'include' of the layer's [[packages]]",
         ),
         ("[project]", "[project", "is not valid TOML", None),
     ],
@@ -116,20 +116,23 @@ def test_trouble_in_a_pyproject(tmp_path: Path, old: str, new: str, problem: str
 @pytest.mark.parametrize(
     ("layer", "problem"),
     [
-        (LAYER.replace('source = "package"', ""), "packages[0].source: is missing, a string is expected"),
+        (LAYER.replace('source = "package"', ""), "packages[0].source: is missing, expected a string"),
         (LAYER + 'tests = "x"\n', "packages[0].tests: unknown field"),
         (LAYER.replace("[[packages]]", "[packages]"), "packages: expected a list, found a table"),
         (
             LAYER.replace('"package"', '"../base-os"'),
-            "packages[0].source: '../base-os' does not lie in recipes/layers/",
+            "packages[0].source: '../base-os' is not in recipes/layers/",
         ),
-        (LAYER.replace('"package"', '"/etc"'), "packages[0].source: '/etc' does not lie in recipes/layers/gate/"),
+        (LAYER.replace('"package"', '"/etc"'), "packages[0].source: '/etc' is not in recipes/layers/gate/"),
         (
             LAYER.replace('"package"', '"packet"'),
             "packages[0].source: recipes/layers/gate/packet cannot be read: No such file or directory",
         ),
-        (LAYER + 'include = ["src/gate"]\n', "packages[0].include[0]: 'src/gate' is a path, a pattern of names is"),
-        (LAYER + 'exclude = ["gate_keeper"]\n', "packages[0].include: no module of gate-keeper is among what counts"),
+        (
+            LAYER + 'include = ["src/gate"]\n',
+            "packages[0].include[0]: 'src/gate' is a path, expected a pattern",
+        ),
+        (LAYER + 'exclude = ["gate_keeper"]\n', "packages[0].include: no Python module of gate-keeper is included"),
         (LAYER + LAYER[LAYER.index("[[") :], "packages[1].source: gate-keeper is listed twice"),
     ],
 )
@@ -138,14 +141,14 @@ def test_trouble_in_the_layer(tmp_path: Path, layer: str, problem: str) -> None:
     assert error.brief.startswith(f"recipes/layers/gate.toml: {problem}")
 
 
-def test_a_pyproject_that_does_not_count_or_is_not_there(tmp_path: Path) -> None:
+def test_a_pyproject_that_is_not_included_or_missing(tmp_path: Path) -> None:
     root = write_workspace_with_package(tmp_path, layer=LAYER + 'include = ["src", "README.md"]\n')
-    assert refusal(root).brief == f"{FOLDER}/pyproject.toml: is not among what counts of the package"
+    assert refusal(root).brief == f"{FOLDER}/pyproject.toml: is not included in the package"
     (root / FOLDER / "pyproject.toml").unlink()
-    assert refusal(root).brief == f"{FOLDER}/pyproject.toml: there is no such file"
+    assert refusal(root).brief == f"{FOLDER}/pyproject.toml: no such file"
 
 
-def test_links_and_pipes_are_no_source(tmp_path: Path) -> None:
+def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
     root = write_workspace_with_package(tmp_path)
     (root / FOLDER / MODULE).with_name("link.py").symlink_to("/etc/passwd")
     problem = "packages[0].source: 'src/gate_keeper/link.py' in it is neither a file nor a folder"
@@ -164,7 +167,7 @@ def test_a_release_cannot_require_another_package_of_that_name(tmp_path: Path) -
     assert error.brief.endswith("gate-keeper is required twice: 'gate.keeper' and 'gate-keeper==1.0.0'")
 
 
-def test_two_layers_cannot_bring_one_package(tmp_path: Path) -> None:
+def test_two_layers_cannot_have_the_same_package(tmp_path: Path) -> None:
     root = write_workspace_with_package(tmp_path)
     put(root / "recipes/layers/other.toml", LAYER)
     write_package(root / "recipes/layers/other/package")

@@ -1,4 +1,4 @@
-"""Patches in recipes: the record, the diff beside it, and which releases they are for."""
+"""Reading patches: the record, the diff beside it, and the releases that name them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = 'patches = ["more"]\n' + RELEASE
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project whose release has one patch."""
+    """A workspace whose release has one patch."""
     write_patch(tmp_path, "more")
     return write_workspace(tmp_path, release=NAMED)
 
@@ -70,15 +70,15 @@ def test_versions_count_patches(version: str, count: int, expected: str) -> None
         ('kind = "product"', 'kinds = "product"', "recipes/patches/more.toml: kind: is missing"),
         ('version = "4.3.0"', 'version = "four"', "version: 'four': not a version (PEP 440)"),
         ('version = "4.3.0"', 'version = "4.3.0+astro.1"', "version: '4.3.0+astro.1': a version with a local part"),
-        ('version = "4.3.0"', 'version = "4.3.0"\nobsolete = "4.3.0"', "obsolete: 4.3.0 is not after 4.3.0"),
+        ('version = "4.3.0"', 'version = "4.3.0"\nobsolete = "4.3.0"', "obsolete: 4.3.0 is not newer than 4.3.0"),
         ('version = "4.3.0"', 'version = "4.3.0"\nobsolete = "next"', "obsolete: 'next': not a version"),
         ('version = "4.3.0"', 'version = "4.3.0"\nsha256 = "abc"', "sha256: 'abc': not a sha256"),
         ("apache-airflow-providers-http", "Apache_Airflow_Providers_HTTP", "package: 'Apache_Airflow_Providers_HTTP'"),
         ("apache-airflow-providers-http", "http>=4", "package: 'http>=4': not a normalised name"),
-        ('kind = "product"', 'kind = "backport"', "upstream: is missing: a backport says which change"),
-        ('kind = "product"', 'kind = "backport"\nupstream = "#1"', "obsolete: is missing: a backport says"),
-        ('kind = "product"', 'kind = "revert"', "upstream: is missing: a revert says which change"),
-        ('kind = "product"', 'kind = "security"', "upstream: is missing: a security says which change"),
+        ('kind = "product"', 'kind = "backport"', "upstream: is missing: a backport must name the upstream change"),
+        ('kind = "product"', 'kind = "backport"\nupstream = "#1"', "obsolete: is missing: a backport must name"),
+        ('kind = "product"', 'kind = "revert"', "upstream: is missing: a revert must name the upstream change"),
+        ('kind = "product"', 'kind = "security"', "upstream: is missing: a security must name the upstream change"),
         ("\ntitle =", "\nauthor = 1\ntitle =", "author: unknown field"),
     ],
 )
@@ -90,10 +90,10 @@ def test_bad_records(root: Path, old: str, new: str, brief: str) -> None:
     assert brief in error.brief
 
 
-def test_a_patch_that_is_not_there(root: Path) -> None:
+def test_a_missing_patch(root: Path) -> None:
     (root / "recipes" / "patches" / "more.toml").rename(root / "recipes" / "patches" / "less.toml")
     error = refusal(root)
-    assert error.brief == "recipes/releases/8.0.0.toml: patches[0]: there is no recipes/patches/more.toml"
+    assert error.brief == "recipes/releases/8.0.0.toml: patches[0]: no such file: recipes/patches/more.toml"
     assert error.hint == "known patches: less"
 
 
@@ -102,14 +102,14 @@ def test_a_patch_that_is_named_twice(root: Path) -> None:
     assert refusal(root).brief == "recipes/releases/8.0.0.toml: patches[1]: 'more' is listed twice"
 
 
-def test_an_id_that_leads_elsewhere(root: Path) -> None:
+def test_an_id_that_is_a_path(root: Path) -> None:
     put(root / "recipes" / "releases" / "8.0.0.toml", NAMED.replace('["more"]', '["../patches/more"]'))
-    assert refusal(root).brief.startswith("recipes/releases/8.0.0.toml: patches[0]: '../patches/more': a name of")
+    assert refusal(root).brief.startswith("recipes/releases/8.0.0.toml: patches[0]: '../patches/more': expected")
 
 
-def test_a_diff_that_is_not_there(root: Path) -> None:
+def test_a_missing_diff(root: Path) -> None:
     (root / "recipes" / "patches" / "more.patch").unlink()
-    assert refusal(root).brief == "recipes/patches/more.patch: there is no such file"
+    assert refusal(root).brief == "recipes/patches/more.patch: no such file"
 
 
 def test_a_diff_that_was_edited(root: Path) -> None:
@@ -117,19 +117,19 @@ def test_a_diff_that_was_edited(root: Path) -> None:
     (root / "recipes" / "patches" / "more.patch").write_text(text)
     error = refusal(root)
     digest = sha256_bytes(text.encode())
-    assert error.brief == f"recipes/patches/more.patch: is not what its record says: its sha256 is {digest}"
-    assert error.hint == f'if that is meant, write sha256 = "{digest}" into recipes/patches/more.toml'
+    assert error.brief == "recipes/patches/more.patch: does not match the sha256 in recipes/patches/more.toml"
+    assert error.hint == f'if the change is intended, set sha256 = "{digest}" in recipes/patches/more.toml'
 
 
-def test_a_diff_that_cannot_be_read(root: Path) -> None:
+def test_a_malformed_diff(root: Path) -> None:
     write_patch(root, "more", text=PATCH.replace("@@ -1,3", "@ -1,3"))
     assert refusal(root).brief.startswith("recipes/patches/more.patch: line 5: neither a hunk nor a file; found '@ -1,")
 
 
-def test_what_a_package_says_of_itself_stays(root: Path) -> None:
+def test_metadata_cannot_be_patched(root: Path) -> None:
     write_patch(root, "more", text=PATCH.replace("http/hooks.py", "http-4.3.0.dist-info/METADATA"))
     error = refusal(root)
-    assert error.brief.startswith("recipes/patches/more.patch: line 3: http-4.3.0.dist-info/METADATA is no file that")
+    assert error.brief.startswith("recipes/patches/more.patch: line 3: http-4.3.0.dist-info/METADATA is metadata")
 
 
 def test_a_patch_for_another_version_than_the_release_pins(root: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_patch_for_another_version_than_the_release_pins(root: Path) -> None:
     error = refusal(root)
     assert error.brief == (
         "recipes/releases/8.0.0.toml: patches[0]: "
-        "more is for apache-airflow-providers-http 4.2.0, and the release has 4.3.0"
+        "more is for apache-airflow-providers-http 4.2.0, but the release has 4.3.0"
     )
     assert error.hint is not None
     assert "make another patch for that version" in error.hint
@@ -146,19 +146,17 @@ def test_a_patch_for_another_version_than_the_release_pins(root: Path) -> None:
 def test_a_patch_that_is_obsolete(root: Path) -> None:
     write_patch(root, "more", RECORD.replace("4.3.0", "4.2.0") + 'obsolete = "4.3"\n')
     error = refusal(root)
-    assert error.hint == (
-        "apache-airflow-providers-http needs it no more since 4.3: remove it from the release's patches"
-    )
+    assert error.hint == ("remove it from the release's patches: apache-airflow-providers-http 4.3 no longer needs it")
 
 
 def test_a_patch_for_airflow_itself(root: Path) -> None:
     write_patch(root, "more", RECORD.replace("-providers-http", "").replace("4.3.0", "2.6.0"))
     assert read_release(root, "8.0.0").patches[0].package == "apache-airflow"
     write_patch(root, "more", RECORD.replace("-providers-http", "").replace("4.3.0", "2.6.1"))
-    assert "is for apache-airflow 2.6.1, and the release has 2.6.0" in refusal(root).brief
+    assert "is for apache-airflow 2.6.1, but the release has 2.6.0" in refusal(root).brief
 
 
-def test_a_package_of_the_recipes_is_not_patched(root: Path) -> None:
+def test_local_packages_cannot_be_patched(root: Path) -> None:
     put(root / "recipes" / "layers" / "extra.toml", PROVIDERS + '[[packages]]\nsource = "gate"\n')
     folder = root / "recipes" / "layers" / "extra" / "gate"
     put(folder / "src" / "gate.py", "x = 1\n")
@@ -167,5 +165,5 @@ def test_a_package_of_the_recipes_is_not_patched(root: Path) -> None:
     write_patch(root, "more", RECORD.replace("apache-airflow-providers-http", "gate").replace("4.3.0", "1.0"))
     put(root / "recipes" / "releases" / "8.0.0.toml", NAMED.replace('"providers"]', '"providers", "extra"]'))
     error = refusal(root)
-    assert error.brief == "recipes/releases/8.0.0.toml: patches[0]: more is for gate, a package of the recipes"
+    assert error.brief == "recipes/releases/8.0.0.toml: patches[0]: more is for gate, which is a local package"
     assert error.hint == "change its source instead"

@@ -51,4 +51,4 @@ def test_a_release_without_a_lock(workspace: Workspace) -> None:
     workspace.lock_path("8.0.0", AMD64).unlink()
     with pytest.raises(LockError) as caught:
         why(workspace, "8.0", "apt", platform=AMD64)
-    assert caught.value.hint == "make it with: rtbuild lock 8.0.0 --platform linux/amd64"
+    assert caught.value.hint == "create it with: rtbuild lock 8.0.0 --platform linux/amd64"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.recipe.patches import FOLDER as PATCHES
+from rtbuild.recipe.patches import PATCH_FOLDER
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 
 ROOT = Path(__file__).parents[3]
@@ -26,16 +26,17 @@ def test_an_engine_can_be_read(name: str) -> None:
 
 
 def test_no_recipe_names_an_address() -> None:
-    # What tools leave in the folder of a package is no recipe.
-    left_over = re.compile(r"/\.|/__pycache__/|\.egg-info/")
+    # What tools leave in the folder of a package is not part of a recipe.
+    leftover = re.compile(r"/\.|/__pycache__/|\.egg-info/")
     recipes = ROOT / "recipes"
-    found = ((path, f"/{path.relative_to(recipes)}") for path in recipes.rglob("*") if path.is_file())
-    files = [path for path, name in found if not left_over.search(name)]
+    files = [
+        path for path in recipes.rglob("*") if path.is_file() and not leftover.search(f"/{path.relative_to(recipes)}")
+    ]
     assert files
     assert [str(path) for path in files if "://" in path.read_text(encoding="utf-8")] == []
 
 
 def test_every_patch_is_one_of_a_release() -> None:
     used = {patch.id for version in list_releases(ROOT) for patch in read_release(ROOT, version).patches}
-    assert used == {path.stem for path in (ROOT / PATCHES).glob("*.toml")}
-    assert {f"{name}.patch" for name in used} == {path.name for path in (ROOT / PATCHES).glob("*.patch")}
+    assert used == {path.stem for path in (ROOT / PATCH_FOLDER).glob("*.toml")}
+    assert {f"{name}.patch" for name in used} == {path.name for path in (ROOT / PATCH_FOLDER).glob("*.patch")}
