@@ -17,8 +17,7 @@ from rtbuild.mirror.download import fetch
 from rtbuild.platform import parse_platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
-from rtbuild.verbs.build import build
-from rtbuild.verbs.build_result import BuildResult
+from rtbuild.verbs.build import BuildResult, build
 from rtbuild.verbs.engine import open_engine
 from rtbuild.workspace import Workspace
 from tests.integration.airflow_versions import VERSIONS
