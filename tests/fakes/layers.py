@@ -1,4 +1,4 @@
-"""Raw layers as engines write them, made with Python's `tarfile`: an independent hand."""
+"""Raw layers as engines write them, made with `tarfile` and not with the code under test."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def symlink(path: str, target: str, *, mtime: int = 100) -> tuple[Entry, bytes]:
 
 
 def whiteout(path: str) -> tuple[Entry, bytes]:
+    """The file that hides `path` in lower layers."""
     name = Path(path).name
     return file(path.removesuffix(name) + ".wh." + name, mode=0, mtime=999)
 
 
 def opaque(path: str) -> tuple[Entry, bytes]:
+    """The file that hides the content of the folder `path` in lower layers."""
     return file(f"{path}/.wh..wh..opq", mode=0, mtime=999)
 
 
 def tar_info(entry: Entry) -> tarfile.TarInfo:
-    """The same member as `tarfile` has it."""
+    """Convert a member to that of `tarfile`."""
     info = tarfile.TarInfo(entry.path)
     info.type = _TYPES[entry.type]
     info.mode, info.uid, info.gid, info.size, info.mtime = entry.mode, entry.uid, entry.gid, entry.size, entry.mtime
@@ -59,14 +61,15 @@ def tar_info(entry: Entry) -> tarfile.TarInfo:
 
 
 def raw_layer(*members: tuple[Entry, bytes], noise: bool = False) -> bytes:
-    """A plain tar of `members`; `noise` adds what archivers add: owners' names, fractions of seconds, more times."""
+    """A plain tar of `members`. `noise` adds what archivers add: names of owners, fractions of seconds, more times."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry, content in members:
             info = tar_info(entry)
             if noise:
                 info.uname, info.gname = "root", "staff"
-                info.pax_headers |= {
+                info.pax_headers = {
+                    **info.pax_headers,
                     "atime": "1700000000.5",
                     "ctime": "1700000000.25",
                     "mtime": f"{entry.mtime}.123456",
@@ -76,18 +79,18 @@ def raw_layer(*members: tuple[Entry, bytes], noise: bool = False) -> bytes:
 
 
 def contents(raw: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
-    """What `tarfile` finds in a plain tar, in order; a path twice is refused."""
-    found: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
+    """What `tarfile` reads from a plain tar, in order; fails if a path is there twice."""
+    members: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
     with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
         for info in archive:
-            assert info.name not in found, f"{info.name} is there twice"
+            assert info.name not in members, f"{info.name} is there twice"
             stream = archive.extractfile(info) if info.isreg() else None
-            found[info.name] = (info, stream.read() if stream else b"")
-    return found
+            members[info.name] = (info, stream.read() if stream else b"")
+    return members
 
 
 def compressed(content: bytes, compressor: Compressor = DEFAULT) -> bytes:
-    """`content` as a layer's blob has it: a frame for every `FRAME_SIZE` bytes."""
+    """Compress `content` as the blob of a layer: one frame for every `FRAME_SIZE` bytes."""
     return b"".join(
         compressor.frame(content[start : start + FRAME_SIZE]) for start in range(0, len(content), FRAME_SIZE)
     )

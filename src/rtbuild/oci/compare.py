@@ -1,4 +1,4 @@
-"""What makes two layers differ, member by member."""
+"""Compare two layers, member by member."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """`what` differs at `path` (absolute): `missing` (in b), `added` (in b), `duplicate`, `order`, `type`, `mode`,
-    `owner`, `size`, `mtime`, `link`, `device`, `xattrs` or `content`; `before` and `after` say how, in a and in b.
+    """A difference between layers a and b.
+
+    Attributes:
+        path: The absolute path of the member.
+        what: `missing` (only in a), `added` (only in b), `duplicate`, `order`, or what differs: `type`, `mode`,
+            `owner`, `size`, `mtime`, `link`, `device`, `xattrs` or `content`.
+        before: The value in a, as text.
+        after: The value in b, as text.
     """
 
     path: str
@@ -35,16 +41,19 @@ class _Member:
 
 
 def compare_layers(a: Path | BinaryIO, b: Path | BinaryIO) -> tuple[Difference, ...]:
-    """How layer `b` differs from layer `a`, in the order of paths; either may be plain, zstd or gzip.
+    """Return how layer `b` differs from layer `a`, sorted by path. Either may be compressed.
 
-    Keeps a summary of `a`'s members in memory (some 400 bytes each), never content. Equal members in another order are
-    one difference `order` at the first path that is out of place. Raises `IntegrityError` for malformed layers.
+    Equal members in another order are a single difference `order` at the first path that is out of place. A summary of
+    the members of `a` is kept in memory, about 400 bytes each, and no content.
+
+    Raises:
+        IntegrityError: if a layer is malformed.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     before: dict[str, _Member] = {}
     for member in _members(a):
         if member.entry.path in before:
-            found.append(_difference(member.entry.path, "duplicate", "twice", ""))
+            differences.append(_difference(member.entry.path, "duplicate", "twice", ""))
         before[member.entry.path] = member
     expected = iter(before)
     moved: str | None = None
@@ -52,25 +61,25 @@ def compare_layers(a: Path | BinaryIO, b: Path | BinaryIO) -> tuple[Difference, 
     for member in _members(b):
         path = member.entry.path
         if path in seen:
-            found.append(_difference(path, "duplicate", "", "twice"))
+            differences.append(_difference(path, "duplicate", "", "twice"))
             continue
         seen.add(path)
         old = before.get(path)
         if old is None:
-            found.append(_difference(path, "added", "", member.entry.type))
+            differences.append(_difference(path, "added", "", member.entry.type))
             continue
-        found.extend(_compare(old, member))
+        differences.extend(_compare(old, member))
         if moved is None and not _comes_next(expected, path):
             moved = path
     missing = [path for path in before if path not in seen]
-    found += [_difference(path, "missing", before[path].entry.type, "") for path in missing]
+    differences += [_difference(path, "missing", before[path].entry.type, "") for path in missing]
     if moved is not None:
-        found.append(_difference(moved, "order", "", ""))
-    return tuple(sorted(found, key=lambda difference: (difference.path, difference.what)))
+        differences.append(_difference(moved, "order", "", ""))
+    return tuple(sorted(differences, key=lambda difference: (difference.path, difference.what)))
 
 
 def _comes_next(expected: Iterator[str], path: str) -> bool:
-    """Whether `path` is still to come; what is missing in b is skipped."""
+    """Advance `expected` to `path`, over members that are missing in b; return whether it was found."""
     return any(candidate == path for candidate in expected)
 
 
@@ -103,12 +112,12 @@ def _difference(path: str, what: str, before: str, after: str) -> Difference:
 def _members(layer: Path | BinaryIO) -> Iterator[_Member]:
     with _opened(layer) as file:
         for entry, _ in read_members(file):
-            state = hashlib.sha256()
+            hasher = hashlib.sha256()
             left = entry.size
             while left and (piece := file.read(min(left, _CHUNK))):
-                state.update(piece)
+                hasher.update(piece)
                 left -= len(piece)
-            yield _Member(entry, state.digest() if entry.type == REGULAR else b"")
+            yield _Member(entry, hasher.digest() if entry.type == REGULAR else b"")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Image configs and manifests, written by ourselves so that nothing of an engine's version gets into them.
+"""Write image configs and manifests. An engine would put traces of its version into them.
 
-Both are canonical JSON. The image ID is the digest of the config: it covers every layer's uncompressed bytes and all
-settings, but not the compression. Rules: OCI image specification 1.1, `config.md` and `manifest.md`; `OnBuild` and
-`Shell` are Docker's extensions of it (Docker image specification 1.2).
+Both are canonical JSON. The image ID is the digest of the config: it covers the uncompressed bytes of every layer and
+all settings, but not the compression. Specification: OCI image specification 1.1, `config.md` and `manifest.md`;
+`OnBuild` and `Shell` are Docker's extensions (Docker image specification 1.2).
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from rtbuild.oci.descriptor import MANIFEST, Descriptor
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import ImageSettings
 
-# What Debian's own and Docker's official images say; engines take arm64 with and without it for the same.
+# As in Debian's own and Docker's official images; to engines, arm64 with and without it are the same.
 _VARIANTS = {"arm64": "v8"}
 
 
 def image_config(
     settings: ImageSettings, *, platform: Platform, epoch: int, layers: Sequence[tuple[str, DiffId]]
 ) -> bytes:
-    """The config of an image of `layers` (name and diff_id, bottom first), created at `epoch` (seconds since 1970)."""
+    """Return the config of an image.
+
+    Args:
+        settings: What containers of the image start with.
+        platform: The image's platform.
+        epoch: The creation time in seconds since 1970.
+        layers: The name and diff ID of each layer, bottom first.
+    """
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     # Empty fields are left out: engines differ in whether they write them.
     fields: dict[str, Any] = {
@@ -51,7 +58,7 @@ def image_config(
 
 
 def manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """The manifest of an image of stored layers, bottom first."""
+    """Return the manifest of an image with this config and these layers, bottom first."""
     return canonical_json(
         {
             "schemaVersion": 2,
@@ -63,6 +70,6 @@ def manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
 
 
 def platform_fields(platform: Platform) -> tuple[str, str, str]:
-    """(os, architecture, variant) of `platform`, as descriptors and configs have them; no variant is empty."""
+    """Return the os, architecture and variant of `platform` for descriptors and configs; the variant may be empty."""
     os, architecture = platform.name.split("/")
     return os, architecture, _VARIANTS.get(architecture, "")

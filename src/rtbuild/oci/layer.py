@@ -1,7 +1,7 @@
-"""Writing layers, and turning what BuildKit exports into canonical layers: bytes that depend on the files alone.
+"""Write layers, and turn BuildKit's exports into canonical layers, whose bytes depend only on the files in them.
 
-Measured: two versions of BuildKit export the same members for the same build, but with the clock's times and what the
-run left behind. The canonical layer has none of that; its `diff_id` is what locks record.
+Measured: two versions of BuildKit export the same members for the same build, but with the times of the clock and with
+traces of the run. A canonical layer has neither; its diff ID is what locks record.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDigest:
-    """A layer that was written: `diff_id` and `size` (bytes) are of the plain tar, the blob's of what is stored."""
+    """A layer that was written.
+
+    Attributes:
+        diff_id: The digest of the uncompressed tar.
+        size: The size of the uncompressed tar in bytes.
+        blob: The digest of the blob, as it is stored.
+        blob_size: The size of the blob in bytes.
+        media_type: The media type of the blob.
+        compressor: The name of the compressor.
+    """
 
     diff_id: DiffId
     size: int
@@ -40,20 +49,20 @@ class LayerDigest:
 
     @property
     def descriptor(self) -> Descriptor:
-        """What a manifest says of the layer."""
+        """The layer in a manifest."""
         return Descriptor(media_type=self.media_type, digest=self.blob, size=self.blob_size)
 
 
 class LayerWriter:
-    """One layer on its way into a layout: tar bytes go in, the compressed blob and both digests come out.
+    """Writes one layer into a layout: compresses the tar and computes both digests, in constant memory.
 
-    Leaving the `with` without `finish` leaves nothing behind. Memory is constant. `workers` threads compress; their
-    number has no effect on the bytes.
+    Leaving the `with` without `finish` leaves nothing behind. The number of `workers`, the threads that compress, does
+    not change the bytes.
     """
 
     def __init__(self, layout: Layout, *, compressor: Compressor = DEFAULT, workers: int = 2) -> None:
         self._compressor = compressor
-        self._state = hashlib.sha256()
+        self._hasher = hashlib.sha256()
         self._size = 0
         self._blob = layout.new_blob()
         self._frames = FrameStream(self._blob.write, compressor, workers=workers)
@@ -68,22 +77,34 @@ class LayerWriter:
         self._blob.__exit__(kind, error, trace)
 
     def write(self, content: bytes) -> None:
-        """Append bytes of the tar; members must come out whole, and without the blocks that end an archive."""
-        self._state.update(content)
+        """Append bytes of whole members, without the blocks that end an archive.
+
+        Raises:
+            StoreError: if the layout cannot be written.
+        """
+        self._hasher.update(content)
         self._size += len(content)
         self._frames.write(content)
 
     def add(self, entry: Entry, content: bytes = b"") -> None:
-        """Append a member with its content; raises `ValueError` where `entry.size` is not the content's."""
+        """Append a member with its content.
+
+        Raises:
+            ValueError: if `entry.size` is not the size of the content.
+            StoreError: if the layout cannot be written.
+        """
         if entry.type == REGULAR and entry.size != len(content):
-            raise ValueError(f"{entry.path}: {len(content)} bytes instead of {entry.size}")
+            raise ValueError(f"{entry.path}: content is {len(content)} bytes, expected {entry.size}")
         self.write(member_header(entry) + content + padding(len(content)))
 
     def add_frames(self, frames: BinaryIO | Path) -> None:
-        """Append whole members that this kind of compressor compressed before, as they are; without the end blocks.
+        """Append frames of whole members that were compressed earlier, as they are, without the blocks that end a tar.
 
-        They are decompressed for their digest, so frames that hold something else than thought cannot get in unnoticed.
-        Raises `IntegrityError` for damaged or other frames and for half members.
+        They are decompressed to compute the diff ID, so frames with the wrong content cannot go unnoticed.
+
+        Raises:
+            IntegrityError: if the frames are damaged, have another compression or end within a member.
+            StoreError: if the layout cannot be written.
         """
         if isinstance(frames, Path):
             with frames.open("rb") as file:
@@ -92,20 +113,25 @@ class LayerWriter:
         self._frames.flush()
         start = self._size
         for piece in decompress(_Tee(frames, self._blob.write), self._compressor.compression):
-            self._state.update(piece)
+            self._hasher.update(piece)
             self._size += len(piece)
         if (self._size - start) % BLOCK_SIZE:
-            raise IntegrityError("compressed members that end within a block")
+            raise IntegrityError("compressed members end within a block")
 
     def finish(self) -> LayerDigest:
-        """End the tar, store the blob and tell its digests; raises `StoreError`."""
+        """End the tar and store the blob.
+
+        Raises:
+            ValueError: if the last member is incomplete.
+            StoreError: if the layout cannot be written.
+        """
         if self._size % BLOCK_SIZE:
-            raise ValueError("the last member of the layer is not whole")
+            raise ValueError("the last member of the layer is incomplete")
         self.write(END)
         self._frames.flush()
         blob = self._blob.commit(self._compressor.compression.media_type)
         return LayerDigest(
-            diff_id=DiffId(digest_of(Sha256(self._state.hexdigest()))),
+            diff_id=DiffId(digest_of(Sha256(self._hasher.hexdigest()))),
             size=self._size,
             blob=blob.digest,
             blob_size=blob.size,
@@ -124,55 +150,65 @@ def canonical_layer(
     transforms: Mapping[str, Callable[[bytes], bytes]] | None = None,
     keep_whiteouts: bool = False,
 ) -> LayerDigest:
-    """Merge uncompressed layers, bottom first, into one canonical layer and write it.
+    """Merge uncompressed layers, bottom first, into one canonical layer (see `merge`) and write it.
 
-    - Members are sorted by path; mtimes are at most `epoch`; owners are numbers; there is one header spelling (`tar`).
-    - A whiteout hides what is in the layers below it. With `keep_whiteouts` it stays in the result, for the image's
-      layers below; without, the result is the bottom of an image and gets the folders that it lacks.
-    - `removals` are left out, a folder with its content. A whiteout of such a path stays: it hides the parent's.
-    - `transforms` rewrite single files (path without the first slash); a path that is not there is skipped.
-    - `extra` members are added after that, or take the place of what is there (`bytes` or a file for regular ones).
-    - Names of one file stay hard links of each other, with the first of them in the order as the file.
+    Members are sorted by path and have the one header spelling of `formats.tar`. The first name of a file becomes the
+    file, its other names hard links to it.
 
-    Raises `IntegrityError` for malformed layers, the same path twice, and contradictions between the layers.
+    There are seven parameters: input, output, and the steps between them in their order, which callers combine freely.
+
+    Args:
+        raw_layers: The uncompressed tars.
+        writer: Where the layer is written to.
+        epoch: The latest mtime, in seconds since 1970; later ones become this one.
+        removals: Members to remove, a folder with its content. Their whiteouts stay: they hide what the parent has.
+        transforms: Functions that rewrite the content of files, by path without the leading slash. A path that does not
+            exist is skipped.
+        extra: Members to add or replace, with their content or the file that has it.
+        keep_whiteouts: Whether the layer lies on a parent image, whose files its whiteouts hide. Otherwise it is the
+            bottom of an image, has no whiteouts, and missing parent folders are added.
+
+    Raises:
+        IntegrityError: if a layer is malformed, has a path twice, or the layers contradict each other.
+        StoreError: if a layer cannot be read or the result cannot be written.
     """
-    tree = LayerMerge()
+    merge = LayerMerge()
     with contextlib.ExitStack() as opened:
         for index, layer in enumerate(raw_layers):
             if isinstance(layer, Path):
                 try:
                     file = opened.enter_context(layer.open("rb"))
                 except OSError as error:
-                    raise StoreError(f"cannot read the layer {layer}", details=str(error)) from None
-                tree.put(file, str(layer))
+                    raise StoreError(f"cannot read layer {layer}", details=str(error)) from None
+                merge.add_layer(file, str(layer))
             else:
-                tree.put(layer, f"{index + 1} of {len(raw_layers)}")
-        tree.remove(removals)
+                merge.add_layer(layer, f"{index + 1} of {len(raw_layers)}")
+        merge.remove(removals)
         for path, rewrite in (transforms or {}).items():
-            _transform(tree, path, rewrite)
-        tree.install(extra)
+            _transform(merge, path, rewrite)
+        merge.install(extra)
         if not keep_whiteouts:
-            tree.add_missing_parents(epoch)
-        _write(tree, writer, epoch, tree.whiteout_members() if keep_whiteouts else [])
+            merge.add_missing_parents(epoch)
+        _write(merge, writer, epoch, merge.whiteout_paths() if keep_whiteouts else [])
     return writer.finish()
 
 
-def _write(tree: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]) -> None:
-    nodes = tree.nodes
+def _write(merge: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]) -> None:
+    members = merge.members
     for path in whiteouts:
-        nodes[path] = MergedEntry(Entry(path=path, mode=0, mtime=epoch), content=b"")
-    for path in tree.sorted_paths():
-        node = nodes[path].origin
-        entry = node.entry
-        if node.first is not None:
-            # The owner and the attributes stand at each name: engines set the owner of links too, which in turn
-            # takes away security.capability and the set-user-ID bit, unless they come again.
+        members[path] = MergedEntry(Entry(path=path, mode=0, mtime=epoch), content=b"")
+    for path in merge.sorted_paths():
+        file = members[path].origin
+        entry = file.entry
+        if file.first is not None:
+            # Each name repeats owner and attributes: engines set the owner of links too, which drops
+            # security.capability and the set-user-ID bit unless they are set again.
             writer.write(
                 member_header(
                     Entry(
                         path=path,
                         type=HARDLINK,
-                        link=node.first,
+                        link=file.first,
                         mode=entry.mode,
                         uid=entry.uid,
                         gid=entry.gid,
@@ -182,26 +218,26 @@ def _write(tree: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequenc
                 )
             )
             continue
-        node.first = entry.path = path
+        file.first = entry.path = path
         entry.mtime = min(entry.mtime, epoch)
         if entry.type != REGULAR:
             writer.write(member_header(entry))
             continue
         writer.write(member_header(entry))
-        for piece in _content(node):
+        for piece in _content(file):
             writer.write(piece)
         writer.write(padding(entry.size))
 
 
-def _content(node: MergedEntry) -> Iterator[bytes]:
-    if isinstance(node.content, bytes):
-        yield node.content
-    elif node.content is not None:
-        with node.content.open("rb") as file:
-            yield from _exactly(file, node.entry)
-    elif node.source is not None:
-        node.source.seek(node.offset)
-        yield from _exactly(node.source, node.entry)
+def _content(member: MergedEntry) -> Iterator[bytes]:
+    if isinstance(member.content, bytes):
+        yield member.content
+    elif member.content is not None:
+        with member.content.open("rb") as file:
+            yield from _exactly(file, member.entry)
+    elif member.source is not None:
+        member.source.seek(member.offset)
+        yield from _exactly(member.source, member.entry)
 
 
 def _exactly(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
@@ -209,24 +245,24 @@ def _exactly(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
     while left:
         piece = file.read(min(left, _CHUNK))
         if not piece:
-            raise IntegrityError(f"/{entry.path}: its content ends {left} bytes too early")
+            raise IntegrityError(f"/{entry.path}: its content is truncated, {left} bytes are missing")
         left -= len(piece)
         yield piece
 
 
-def _transform(tree: LayerMerge, path: str, rewrite: Callable[[bytes], bytes]) -> None:
-    node = tree.nodes.get(path)
-    if node is None:
+def _transform(merge: LayerMerge, path: str, rewrite: Callable[[bytes], bytes]) -> None:
+    member = merge.members.get(path)
+    if member is None:
         return
-    node = node.origin
-    if node.entry.type != REGULAR:
-        raise IntegrityError(f"/{path} is a {node.entry.type}, where a file was to be rewritten")
-    node.content = rewrite(b"".join(_content(node)))
-    node.entry.size = len(node.content)
+    file = member.origin
+    if file.entry.type != REGULAR:
+        raise IntegrityError(f"cannot rewrite /{path}: it is a {file.entry.type}, not a file")
+    file.content = rewrite(b"".join(_content(file)))
+    file.entry.size = len(file.content)
 
 
 class _Tee:
-    """A file whose bytes also go to `sink` as they are read."""
+    """A file that passes what is read from it to `sink` as well."""
 
     def __init__(self, file: BinaryIO, sink: Callable[[bytes], object]) -> None:
         self._file = file

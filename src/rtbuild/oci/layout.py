@@ -1,6 +1,6 @@
-"""OCI image layouts: folders of blobs by digest, and an index that names images.
+"""OCI image layouts: folders with blobs by digest and an index that names images.
 
-The rules are in the OCI image specification 1.1, `image-layout.md` and `manifest.md`.
+Specification: OCI image specification 1.1, `image-layout.md` and `manifest.md`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ _DOCUMENT_LIMIT = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """An image in a layout. `names` are what the index calls it; layers and diff_ids come bottom first."""
+    """An image in a layout.
+
+    Attributes:
+        manifest: Its manifest.
+        config: Its config.
+        layers: Its layers, bottom first.
+        diff_ids: The diff IDs of the layers, bottom first.
+        platform: Its os, architecture and variant; the variant may be empty.
+        names: Its names in the index.
+    """
 
     manifest: Descriptor
     config: Descriptor
@@ -54,14 +63,18 @@ class StoredImage:
 
 
 class Layout:
-    """A layout folder. Many may read it and add blobs at once; the index has one writer at a time."""
+    """A layout folder. Many may read it and add blobs at once, but only one may write the index at a time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @classmethod
     def create(cls, root: Path) -> Layout:
-        """The layout at `root`, made where there is none; an existing one keeps what it has. Raises `StoreError`."""
+        """Return the layout at `root`, created if it is missing; an existing one keeps its content.
+
+        Raises:
+            StoreError: if it cannot be created.
+        """
         try:
             (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             if not (root / "oci-layout").exists():
@@ -69,74 +82,107 @@ class Layout:
             if not (root / "index.json").exists():
                 write_atomically(root / "index.json", index_document(()))
         except OSError as error:
-            raise StoreError(f"cannot make an OCI layout at {root}", details=str(error)) from None
+            raise StoreError(f"cannot create an OCI layout at {root}", details=str(error)) from None
         return cls(root)
 
     @classmethod
     def open(cls, root: Path) -> Layout:
-        """The layout at `root`; raises `StoreError` where there is none."""
+        """Return the layout at `root`.
+
+        Raises:
+            StoreError: if there is none.
+        """
         if not (root / "oci-layout").is_file():
-            hint = "it is a folder with the files oci-layout and index.json"
+            hint = "name a folder with the files `oci-layout` and `index.json`"
             raise StoreError(f"no OCI image layout at {root}", hint=hint)
         return cls(root)
 
     def blob_path(self, digest: Digest) -> Path:
-        """Where the blob is, or would be."""
+        """Return the path of a blob, whether it exists or not."""
         return self.root / "blobs" / "sha256" / hex_of(digest)
 
     def new_blob(self) -> BlobWriter:
-        """A blob to be written piece by piece."""
+        """Return a writer for a new blob.
+
+        Raises:
+            StoreError: if the layout cannot be written.
+        """
         return BlobWriter(self)
 
     def put_blob(self, content: bytes | Iterable[bytes], media_type: str) -> Descriptor:
-        """Store `content` and describe it; raises `StoreError`."""
+        """Store `content` as a blob and return its descriptor.
+
+        Raises:
+            StoreError: if the layout cannot be written.
+        """
         with self.new_blob() as blob:
             for piece in (content,) if isinstance(content, bytes) else content:
                 blob.write(piece)
             return blob.commit(media_type)
 
     def read_document(self, descriptor: Descriptor) -> bytes:
-        """A manifest's or config's bytes, verified; raises `IntegrityError` for missing, other or oversized ones."""
+        """Return the bytes of a manifest or config, verified.
+
+        Raises:
+            IntegrityError: if it is missing, larger than 4 MiB, or has another size or digest.
+        """
         if descriptor.size > _DOCUMENT_LIMIT:
             path = self.blob_path(descriptor.digest)
-            raise IntegrityError(f"{path}: {descriptor.size} bytes are too many for a manifest or config")
+            raise IntegrityError(f"{path}: {descriptor.size} bytes is too large for a manifest or config")
         return b"".join(self.read_blob(descriptor))
 
     def read_blob(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The blob in pieces. Raises `IntegrityError` for another size at once, and for another digest at the end."""
+        """Yield a blob in pieces of up to 1 MiB.
+
+        Raises:
+            IntegrityError: at once if the blob is missing or has another size; at the end if it has another digest.
+        """
         path = self.blob_path(descriptor.digest)
-        state = hashlib.sha256()
+        hasher = hashlib.sha256()
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size != descriptor.size:
-                    raise IntegrityError(f"{path}: {size} bytes instead of {descriptor.size}")
+                    raise IntegrityError(f"{path}: size is {size} bytes, expected {descriptor.size}")
                 while chunk := file.read(_CHUNK):
-                    state.update(chunk)
+                    hasher.update(chunk)
                     yield chunk
         except FileNotFoundError:
             raise IntegrityError(f"{path}: the blob is missing") from None
-        if state.hexdigest() != hex_of(descriptor.digest):
-            raise IntegrityError(f"{path}: its content has sha256 {state.hexdigest()}")
+        if hasher.hexdigest() != hex_of(descriptor.digest):
+            raise IntegrityError(f"{path}: the blob is damaged: sha256 is {hasher.hexdigest()}")
 
     def write_index(self, manifests: Sequence[Descriptor]) -> None:
-        """Replace the index. Raises `StoreError`."""
+        """Replace the index.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
         try:
             write_atomically(self.root / "index.json", index_document(manifests))
         except OSError as error:
             raise StoreError(f"cannot write {self.root / 'index.json'}", details=str(error)) from None
 
     def list_images(self, entries: Sequence[Descriptor]) -> None:
-        """List `entries` in the index, in place of what has the same name and platform there; the rest stays.
+        """Add `entries` to the index, replacing those with the same name and platform.
 
-        An older entry that tells no platform counts as one for every platform. Raises `StoreError`, `IntegrityError`.
+        An older entry without a platform counts as one for every platform.
+
+        Raises:
+            StoreError: if the index cannot be read or written.
+            IntegrityError: if the index is malformed.
         """
-        taken = {(_place(entry), platform) for entry in entries for platform in (entry.platform, None)}
-        kept = [found for found in self.read_index() if (_place(found), found.platform) not in taken]
+        replaced = {(_index_name(entry), platform) for entry in entries for platform in (entry.platform, None)}
+        kept = [entry for entry in self.read_index() if (_index_name(entry), entry.platform) not in replaced]
         self.write_index((*kept, *entries))
 
     def read_index(self) -> tuple[Descriptor, ...]:
-        """What the index lists; raises `IntegrityError` for one that cannot be understood."""
+        """Return the entries of the index.
+
+        Raises:
+            StoreError: if it cannot be read.
+            IntegrityError: if it is malformed.
+        """
         path = self.root / "index.json"
         try:
             content = path.read_bytes()
@@ -146,11 +192,11 @@ class Layout:
 
 
 class BlobWriter:
-    """A blob under a temporary name, until `commit` gives it its digest for one; else leaving the `with` drops it."""
+    """A blob that is being written, under a temporary name until `commit`. Leaving the `with` without it drops it."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._state = hashlib.sha256()
+        self._hasher = hashlib.sha256()
         self.size = 0
         try:
             number, name = tempfile.mkstemp(prefix=".new-", dir=layout.root / "blobs" / "sha256")
@@ -170,8 +216,12 @@ class BlobWriter:
         self._path.unlink(missing_ok=True)
 
     def write(self, content: bytes) -> None:
-        """Append; raises `StoreError` (disk full)."""
-        self._state.update(content)
+        """Append bytes.
+
+        Raises:
+            StoreError: if they cannot be written, for example because the disk is full.
+        """
+        self._hasher.update(content)
         self.size += len(content)
         try:
             self._file.write(content)
@@ -179,8 +229,12 @@ class BlobWriter:
             raise self._failure(error) from None
 
     def commit(self, media_type: str) -> Descriptor:
-        """Make the blob durable under its digest and describe it. An equal one that is there already is replaced."""
-        digest = digest_of(Sha256(self._state.hexdigest()))
+        """Store the blob durably under its digest, replacing an existing one, and return its descriptor.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        digest = digest_of(Sha256(self._hasher.hexdigest()))
         try:
             self._file.flush()
             os.fchmod(self._file.fileno(), 0o444)  # blobs are hard-linked: nobody may write through a link
@@ -193,36 +247,45 @@ class BlobWriter:
         return Descriptor(media_type=media_type, digest=digest, size=self.size)
 
     def _failure(self, error: OSError) -> StoreError:
-        hint = "the disk is full: free some space and run again" if error.errno == errno.ENOSPC else None
+        hint = "free some space on the disk and run the command again" if error.errno == errno.ENOSPC else None
         return StoreError(f"cannot write a blob into {self._layout.root}", details=str(error), hint=hint)
 
 
 def read_stored_image(
     layout: Layout, reference: str | None = None, platform: tuple[str, str] | None = None
 ) -> StoredImage:
-    """The image that `reference` (a tag, a full name or a digest) names; None is the only one there is.
+    """Return the image that `reference` refers to. Indexes inside the index are followed.
 
-    Indexes inside the index are followed; `platform` is (os, architecture) where several are there.
-    Raises `IntegrityError` for a malformed or missing part and `StoreError` where no or more than one image fits.
+    Args:
+        layout: The layout to look in.
+        reference: A tag, a name or a digest; None for the only image of the layout.
+        platform: The os and architecture to choose if there are several.
+
+    Raises:
+        IntegrityError: if a part of the layout is malformed or missing.
+        StoreError: if no image matches, or more than one.
     """
-    matching = [found for found in layout.read_index() if reference is None or is_called(found, reference)]
-    manifests = {found.digest: found for found in _manifests(layout, matching)}
-    images = [image_of(layout, found) for found in manifests.values()]
+    entries = layout.read_index()
+    matching = [entry for entry in entries if reference is None or is_called(entry, reference)]
+    manifests = {manifest.digest: manifest for manifest in _manifests(layout, matching)}
+    images = [image_of(layout, manifest) for manifest in manifests.values()]
     if platform:
         images = [image for image in images if image.platform[:2] == platform]
     if len(images) != 1:
         wanted = " ".join(filter(None, (reference or "image", "/".join(platform) if platform else "")))
-        names = (
-            ", ".join(sorted({name for found in layout.read_index() for name in names_of(found)}))
-            or "nothing that has a name"
-        )
+        names = ", ".join(sorted({name for entry in entries for name in names_of(entry)}))
         what = "no" if not images else "more than one"
-        raise StoreError(f"{layout.root}: {what} image fits {wanted}", hint=f"the index lists {names}")
+        hint = f"choose one of the index: {names}" if names else "the index names no image"
+        raise StoreError(f"{layout.root}: {what} image matches {wanted}", hint=hint)
     return images[0]
 
 
 def image_of(layout: Layout, manifest: Descriptor) -> StoredImage:
-    """What the manifest in `layout` says, and its config; raises `IntegrityError` for a malformed or missing part."""
+    """Read the image with this manifest from `layout`.
+
+    Raises:
+        IntegrityError: if a part of the image is malformed or missing.
+    """
     path = layout.blob_path(manifest.digest)
     document = parse_document(layout.read_document(manifest), path)
     config = parse_descriptor(document.get("config"), f"{path}: config")
@@ -230,30 +293,30 @@ def image_of(layout: Layout, manifest: Descriptor) -> StoredImage:
     config_path = layout.blob_path(config.digest)
     settings = parse_document(layout.read_document(config), config_path)
     try:
-        diff_ids = tuple(DiffId(parse_digest(found)) for found in settings["rootfs"]["diff_ids"])
+        diff_ids = tuple(DiffId(parse_digest(text)) for text in settings["rootfs"]["diff_ids"])
         platform = (str(settings["os"]), str(settings["architecture"]), str(settings.get("variant", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{config_path}: not an image config", details=repr(error)) from None
     if len(diff_ids) != len(layers):
-        raise IntegrityError(f"{path}: {len(layers)} layers, but the config has {len(diff_ids)} diff_ids")
-    names = tuple(name for found in layout.read_index() if found.digest == manifest.digest for name in names_of(found))
+        raise IntegrityError(f"{path}: the manifest has {len(layers)} layers, but the config {len(diff_ids)} diff IDs")
+    names = tuple(name for entry in layout.read_index() if entry.digest == manifest.digest for name in names_of(entry))
     return StoredImage(
         manifest=manifest, config=config, layers=layers, diff_ids=diff_ids, platform=platform, names=names
     )
 
 
-def _place(entry: Descriptor) -> str:
-    """The name under which an index has the image; its digest where it has none."""
+def _index_name(entry: Descriptor) -> str:
+    """Return the full name of an entry of an index; its digest if it has no name."""
     return next(reversed(names_of(entry)), entry.digest)
 
 
 def _manifests(layout: Layout, descriptors: Iterable[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
-    for found in descriptors:
-        if found.media_type in MANIFESTS:
-            # BuildKit's attestations are manifests for a platform that does not exist.
-            if not found.platform or found.platform[0] != "unknown":
-                yield found
-        elif found.media_type in INDEXES and depth < 4:
-            path = layout.blob_path(found.digest)
-            inner = parse_descriptors(parse_document(layout.read_document(found), path), "manifests", path)
+    for descriptor in descriptors:
+        if descriptor.media_type in MANIFESTS:
+            # BuildKit's attestations are manifests for the platform "unknown".
+            if not descriptor.platform or descriptor.platform[0] != "unknown":
+                yield descriptor
+        elif descriptor.media_type in INDEXES and depth < 4:
+            path = layout.blob_path(descriptor.digest)
+            inner = parse_descriptors(parse_document(layout.read_document(descriptor), path), "manifests", path)
             yield from _manifests(layout, inner, depth + 1)

@@ -1,4 +1,28 @@
-"""Several raw layers as one set of members: what an overlay of them shows (OCI image specification, `layer.md`)."""
+"""Merge raw layers into one set of members: what an overlay of them shows (OCI image specification 1.1, `layer.md`).
+
+Two kinds of empty files hide what lower layers have: a whiteout `.wh.c` hides `c`, and `.wh..wh..opq` makes its folder
+opaque, which hides everything that lower layers have in it. A tar stores the content of a file under one of its names;
+the other names are hard links to that one. An example:
+
+| path | lower layer | upper layer | result at the bottom of an image | result on a parent image |
+|---|---|---|---|---|
+| `a` | file "1" | file "2" | file "2" | file "2" |
+| `b` | link to `a` | | file "1" | file "1" |
+| `c` | file "3" | `.wh.c` | | `.wh.c` |
+| `d` | folder | folder, `.wh..wh..opq` | folder | folder, `.wh..wh..opq` |
+| `d/new` | | file "4" | file "4" | file "4" |
+| `d/old` | file "5" | | | |
+| `e` | link to `a` | | link to `b` | link to `b` |
+| `f` | file "6" | folder | folder | folder, `.wh..wh..opq` |
+
+- `b` and `e` keep the content that the lower layer gave `a`: a link belongs to a file (its `origin`), not to a name, so
+  replacing or removing `a` does not change them. The first name of a file in the order of paths becomes the file, so
+  `e` is now a link to `b`.
+- At the bottom of an image whiteouts have done their work and are left out. On a parent image they stay, because they
+  hide what the parent may have.
+- The file `f` hid whatever the parent has at that path. The folder in its place would show a folder of the parent
+  through, so it is opaque.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +44,15 @@ OPAQUE = ".wh..wh..opq"
 
 
 class MergedEntry:
-    """A path of the result: `entry` as its layer tells it, and `content`, or where it is: at `offset` of `source`.
+    """A path of the result.
 
-    `origin` is the node that a hard link leads to; names of one file have one origin, whichever of them was the link.
-    `first` is the first path under which it was written.
+    Attributes:
+        entry: The member as its layer has it.
+        source: The layer that holds its content, if a layer does.
+        offset: The position of the content in `source`.
+        content: The content itself or a file with it, if it does not come from a layer.
+        origin: The file that this is a name of: itself, or what a hard link leads to. All names of a file share it.
+        first: The first path under which the file was written, set while writing.
     """
 
     __slots__ = ("content", "entry", "first", "offset", "origin", "source")
@@ -40,119 +69,134 @@ class MergedEntry:
 
 
 class LayerMerge:
-    """The merged layers: `nodes` by path; `whiteouts` (paths) and `opaques` (folders) hide what the image has below."""
+    """Layers merged so far.
+
+    Attributes:
+        members: What is in the result, by path.
+        whiteouts: The paths that are hidden in a parent image.
+        opaques: The folders whose content in a parent image is hidden.
+    """
 
     def __init__(self) -> None:
-        self.nodes: dict[str, MergedEntry] = {}
+        self.members: dict[str, MergedEntry] = {}
         self.whiteouts: set[str] = set()
         self.opaques: set[str] = set()
 
-    def put(self, file: BinaryIO, name: str) -> None:
-        """Lay the raw layer in `file` on top; `name` tells it in errors. Raises `IntegrityError`."""
+    def add_layer(self, file: BinaryIO, name: str) -> None:
+        """Merge the raw layer in `file` on top of the others; `name` stands for it in messages.
+
+        Raises:
+            IntegrityError: if the layer is malformed.
+        """
         upper, whiteouts, opaques = _read_layer(file, name)
-        if self.nodes or self.whiteouts or self.opaques:
-            replaced = {path for path, node in upper.items() if path in self.nodes and self._changes_kind(path, node)}
+        if self.members or self.whiteouts or self.opaques:
+            replaced = {path for path in upper if path in self.members and self._changes_kind(path, upper[path])}
             self._hide(whiteouts | replaced, opaques)
-            # A folder in place of a file: the file had hidden a folder of the parent, if there was one.
+            # The file that a folder replaces had hidden the parent's folder, if there is one.
             self.opaques |= {path for path in replaced if upper[path].entry.type == DIRECTORY}
-        self.nodes.update(upper)
+        self.members.update(upper)
         self.whiteouts |= whiteouts
         self.opaques |= opaques
         self._settle_whiteouts()
 
     def remove(self, removals: Sequence[Removal]) -> None:
-        """Leave out what the patterns match; a folder takes along what is in it, whiteouts too."""
+        """Remove the members that the patterns match; a folder with its content and the whiteouts in it."""
         if not removals:
             return
         match = _matcher(removals)
-        gone = {path for path in self.nodes if match("/" + path)}
-        self._hide(gone, set())
+        self._hide({path for path in self.members if match("/" + path)}, set())
 
     def install(self, extra: Iterable[tuple[Entry, bytes | Path]]) -> None:
-        """Add members, or put them in the place of what is there. Raises `IntegrityError` for a path given twice, for a
-        folder with content that would be replaced by something else, and for a hard link to nowhere.
+        """Add members with their content, replacing existing ones.
+
+        Raises:
+            IntegrityError: if a path is given twice, a folder with content would be replaced by something else, a hard
+                link has no target, or a file cannot be read.
         """
-        seen: set[str] = set()
+        installed: set[str] = set()
         for entry, content in extra:
             path = entry.path
-            if path in seen:
+            if path in installed:
                 raise IntegrityError(f"/{path} is installed twice")
-            seen.add(path)
-            old = self.nodes.get(path)
-            if old and old.entry.type == DIRECTORY != entry.type and _below(sorted(self.nodes), path):
-                raise IntegrityError(f"/{path} is a folder with content, and a {entry.type} is installed in its place")
+            installed.add(path)
+            old = self.members.get(path)
+            if old and old.entry.type == DIRECTORY != entry.type and _below(sorted(self.members), path):
+                raise IntegrityError(f"cannot install a {entry.type} at /{path}: a folder with content is there")
             if old and old.entry.type != DIRECTORY == entry.type:
                 self.opaques.add(path)
-            node = MergedEntry(replace(entry))
+            member = MergedEntry(replace(entry))
             if entry.type == REGULAR:
-                node.content = content
-                node.entry.size = _size(path, content)
+                member.content = content
+                member.entry.size = _size(path, content)
             if entry.type == HARDLINK:
-                if entry.link not in self.nodes or self.nodes[entry.link].entry.type == DIRECTORY:
-                    raise IntegrityError(f"/{path} is a hard link to /{entry.link}, which is not there")
-                node.origin = self.nodes[entry.link].origin
-            self.nodes[path] = node
+                if entry.link not in self.members or self.members[entry.link].entry.type == DIRECTORY:
+                    raise IntegrityError(f"cannot install /{path}: there is no file /{entry.link} to link to")
+                member.origin = self.members[entry.link].origin
+            self.members[path] = member
         self._settle_whiteouts()
 
     def sorted_paths(self) -> list[str]:
-        """Every path, parents before children. Raises `IntegrityError` where a parent is no folder."""
-        nodes = self.nodes
-        for path in nodes:
-            parent = nodes.get(path[: path.rfind("/")]) if "/" in path else None
+        """Return every path, parents before children.
+
+        Raises:
+            IntegrityError: if the parent of a path is not a folder.
+        """
+        for path in self.members:
+            parent = self.members.get(path[: path.rfind("/")]) if "/" in path else None
             if parent and parent.entry.type != DIRECTORY:
-                raise IntegrityError(f"/{path} lies in a {parent.entry.type}")
-        return sorted(nodes)
+                raise IntegrityError(f"/{path} is inside a {parent.entry.type}")
+        return sorted(self.members)
 
     def add_missing_parents(self, mtime: int) -> None:
-        """Give every path its folders (0755, root), for a tree that has nothing below it."""
+        """Add the folders (mode 0755, owner root) that paths need if there is no parent image."""
         missing: set[str] = set()
-        for path in self.nodes:
+        for path in self.members:
             while slash := path.rfind("/") + 1:
                 path = path[: slash - 1]
-                if path in self.nodes or path in missing:
+                if path in self.members or path in missing:
                     break
                 missing.add(path)
         for path in missing:
-            self.nodes[path] = MergedEntry(Entry(path=path, type=DIRECTORY, mode=0o755, mtime=mtime))
+            self.members[path] = MergedEntry(Entry(path=path, type=DIRECTORY, mode=0o755, mtime=mtime))
 
-    def whiteout_members(self) -> list[str]:
-        """The whiteouts as paths of tar members; what lies in an opaque folder needs none."""
-        found = [f"{path}/{OPAQUE}" for path in self.opaques if not self._in_opaque(path)]
+    def whiteout_paths(self) -> list[str]:
+        """Return the paths of the whiteouts as tar members; nothing inside an opaque folder needs one."""
+        paths = [f"{path}/{OPAQUE}" for path in self.opaques if not self._in_opaque(path)]
         for path in self.whiteouts:
             if not self._in_opaque(path):
                 folder, slash, name = path.rpartition("/")
-                found.append(f"{folder}{slash}{WHITEOUT}{name}")
-        return found
+                paths.append(f"{folder}{slash}{WHITEOUT}{name}")
+        return paths
 
-    def _changes_kind(self, path: str, node: MergedEntry) -> bool:
-        return (self.nodes[path].entry.type == DIRECTORY) != (node.entry.type == DIRECTORY)
+    def _changes_kind(self, path: str, member: MergedEntry) -> bool:
+        return (self.members[path].entry.type == DIRECTORY) != (member.entry.type == DIRECTORY)
 
-    def _hide(self, paths: set[str], opaque: set[str]) -> None:
-        """Drop `paths` with all that is in them, and the content of `opaque` folders."""
-        if not paths and not opaque:
+    def _hide(self, paths: set[str], opaques: set[str]) -> None:
+        """Drop `paths` with everything in them, and the content of the folders `opaques`."""
+        if not paths and not opaques:
             return
-        for kept in (self.nodes.keys(), self.whiteouts, self.opaques):
-            ordered = sorted(kept)
-            gone = paths & kept
-            for path in paths | opaque:
-                gone.update(_below(ordered, path))
-            if kept is self.whiteouts or kept is self.opaques:
-                kept -= gone
+        for known in (self.members.keys(), self.whiteouts, self.opaques):
+            ordered = sorted(known)
+            hidden = paths & known
+            for path in paths | opaques:
+                hidden.update(_below(ordered, path))
+            if known is self.whiteouts or known is self.opaques:
+                known -= hidden
             else:
-                for path in gone:
-                    del self.nodes[path]
+                for path in hidden:
+                    del self.members[path]
 
     def _settle_whiteouts(self) -> None:
-        """Where something new is in a whiteout's place, that hides by itself; a folder has to be opaque for it."""
+        """Drop whiteouts of paths that are there again: a file hides the parent's by itself, a folder if opaque."""
         if not self.whiteouts:
             return
-        ordered = sorted(self.nodes)
+        ordered = sorted(self.members)
         for path in sorted(self.whiteouts):
-            node = self.nodes.get(path)
-            if node is None and not _below(ordered, path):
+            member = self.members.get(path)
+            if member is None and not _below(ordered, path):
                 continue
             self.whiteouts.remove(path)
-            if node is None or node.entry.type == DIRECTORY:
+            if member is None or member.entry.type == DIRECTORY:
                 self.opaques.add(path)
 
     def _in_opaque(self, path: str) -> bool:
@@ -164,7 +208,8 @@ class LayerMerge:
 
 
 def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, MergedEntry], set[str], set[str]]:
-    nodes: dict[str, MergedEntry] = {}
+    """Return the members, whiteouts and opaque folders of a raw layer."""
+    members: dict[str, MergedEntry] = {}
     whiteouts: set[str] = set()
     opaques: set[str] = set()
     try:
@@ -174,18 +219,18 @@ def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, MergedEntry], set[
                 _note_whiteout(path, whiteouts, opaques)
                 continue
             if not path:
-                continue  # the root folder itself is no part of a layer: engines neither write nor apply it
-            if path in nodes:
+                continue  # the root folder is not part of a layer: engines neither write nor apply it
+            if path in members:
                 raise IntegrityError(f"has /{path} twice")
-            nodes[path] = node = MergedEntry(entry, file, offset)
+            members[path] = member = MergedEntry(entry, file, offset)
             if entry.type == HARDLINK:
-                target = nodes.get(entry.link)
+                target = members.get(entry.link)
                 if target is None or target.entry.type == DIRECTORY:
-                    raise IntegrityError(f"has a hard link /{path} to /{entry.link}, which does not come before it")
-                node.origin = target.origin
+                    raise IntegrityError(f"has a hard link /{path} without its file /{entry.link} before it")
+                member.origin = target.origin
     except IntegrityError as error:
         raise IntegrityError(f"layer {name}: {error.brief}", details=error.details) from None
-    return nodes, whiteouts, opaques
+    return members, whiteouts, opaques
 
 
 def _note_whiteout(path: str, whiteouts: set[str], opaques: set[str]) -> None:
@@ -194,10 +239,10 @@ def _note_whiteout(path: str, whiteouts: set[str], opaques: set[str]) -> None:
         opaques.add(folder)
         return
     if name.startswith(WHITEOUT + WHITEOUT):
-        return  # what aufs kept for itself (`.wh..wh.plnk`)
+        return  # internal to aufs (`.wh..wh.plnk`)
     hidden = name.removeprefix(WHITEOUT)
     if hidden in ("", ".", ".."):
-        raise IntegrityError(f"has a whiteout that names nothing: /{path}")
+        raise IntegrityError(f"has a whiteout without a name: /{path}")
     whiteouts.add(folder + slash + hidden)
 
 
@@ -207,11 +252,11 @@ def _size(path: str, content: bytes | Path) -> int:
     try:
         return content.stat().st_size
     except OSError as error:
-        raise IntegrityError(f"/{path} cannot be installed from {content}", details=str(error)) from None
+        raise IntegrityError(f"cannot install /{path} from {content}", details=str(error)) from None
 
 
 def _below(ordered: Sequence[str], folder: str) -> Sequence[str]:
-    """What of the sorted paths lies in `folder`, at any depth: the character after `/` is `0`."""
+    """Return those of the sorted paths that are in `folder`, at any depth; in ASCII, `0` follows `/`."""
     if not folder:
         return ordered
     start = bisect_left(ordered, folder + "/")

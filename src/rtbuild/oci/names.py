@@ -1,6 +1,12 @@
-"""What images in a layout are called, and how containerd and Docker want it said.
+"""Names of images in a layout, in the annotations that containerd and Docker read.
 
-The rules are in the OCI image specification 1.1, `annotations.md`.
+Specification: OCI image specification 1.1, `annotations.md`.
+
+| name given | `CONTAINERD_NAME` | `REFERENCE` |
+|---|---|---|
+| `airflow` | `docker.io/library/airflow:latest` | `latest` |
+| `team/airflow:8.0` | `docker.io/team/airflow:8.0` | `8.0` |
+| `localhost:5000/airflow:8.0` | `localhost:5000/airflow:8.0` | `8.0` |
 """
 
 from __future__ import annotations
@@ -15,17 +21,17 @@ CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def named(manifest: Descriptor, names: Sequence[str]) -> tuple[Descriptor, ...]:
-    """`manifest` once for each of `names` (`repository:tag`), annotated as containerd and `docker load` want it."""
-    found = []
+    """Return `manifest` once for each of `names` (`repository:tag`), with the annotations of that name."""
+    entries = []
     for name in names:
         full = full_reference(name)
         annotations = ((CONTAINERD_NAME, full), (REFERENCE, full.rpartition(":")[2]))
-        found.append(replace(manifest, annotations=annotations))
-    return tuple(found)
+        entries.append(replace(manifest, annotations=annotations))
+    return tuple(entries)
 
 
 def full_reference(name: str) -> str:
-    """`name` with registry, namespace and tag, as containerd keeps it: `docker load` loses images with bare names."""
+    """Return `name` with registry, namespace and tag. `docker load` loses images whose names are short."""
     repository, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:
         repository, tag = name, "latest"
@@ -37,12 +43,12 @@ def full_reference(name: str) -> str:
     return f"{repository}:{tag}"
 
 
-def is_called(found: Descriptor, reference: str) -> bool:
-    """Whether `reference`, a tag, a full name or a digest, means an image of the index."""
-    return reference in (found.digest, *names_of(found)) or full_reference(reference) in names_of(found)
+def is_called(entry: Descriptor, reference: str) -> bool:
+    """Return whether `reference` (a tag, a name or a digest) refers to an entry of an index."""
+    return reference in (entry.digest, *names_of(entry)) or full_reference(reference) in names_of(entry)
 
 
-def names_of(found: Descriptor) -> list[str]:
-    """What the index calls an image, the most exact name last."""
-    annotations = dict(found.annotations)
+def names_of(entry: Descriptor) -> list[str]:
+    """Return the names of an entry of an index: its tag, then its full name."""
+    annotations = dict(entry.annotations)
     return [annotations[key] for key in (REFERENCE, CONTAINERD_NAME) if key in annotations]

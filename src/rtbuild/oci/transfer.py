@@ -1,4 +1,4 @@
-"""Taking an image out of a layout: into another one, or into a tar for `docker load`."""
+"""Copy an image from a layout into another one, or into a tar for `docker load`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from rtbuild.oci.names import full_reference, named
 
 
 def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
-    """Put the image into the layout at `destination`, made where needed, under `names`; what has other names
-    or is for other platforms stays.
+    """Add the image to the layout in the folder `destination`, under `names`, and return that layout.
 
-    Blobs are hard links where the file system allows, else copies. Raises `StoreError` and `IntegrityError`.
+    A missing layout is created. Images with other names or for other platforms stay. Blobs are hard links if the file
+    system allows it, otherwise copies.
+
+    Raises:
+        StoreError: if the destination cannot be written.
+        IntegrityError: if a part of the image is missing or malformed.
     """
     target = Layout.create(destination)
     image = image_of(layout, manifest)
@@ -33,9 +37,12 @@ def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: S
 
 
 def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Iterator[bytes]:
-    """A tar of a layout with this image alone, for `docker load`; every blob is verified while it streams.
+    """Yield the tar of a layout that has only this image, for `docker load`. Every blob is verified on the way.
 
-    Beside the OCI index it has the `manifest.json` that Docker without the containerd image store needs.
+    Beside the OCI index it has the `manifest.json` that Docker needs without the containerd image store.
+
+    Raises:
+        IntegrityError: if a part of the image is missing, malformed or damaged.
     """
     image = image_of(layout, manifest)
     blobs = {blob.digest: blob for blob in (*image.layers, image.config, image.manifest)}

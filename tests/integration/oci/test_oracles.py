@@ -1,4 +1,4 @@
-"""Our tars, layers and layouts, as GNU tar, zstd, skopeo and umoci see them (Debian has them all by these names)."""
+"""Our tars, layers and layouts, read by GNU tar, zstd, skopeo and umoci (all in Debian under these names)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import DiffId
+from rtbuild.formats.compression import PLAIN
 from rtbuild.formats.frames import Compressor, gzip, zstd
 from rtbuild.formats.tar import END, member_header, padding
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
@@ -26,20 +28,22 @@ from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import ImageSettings
 from tests.fakes.layers import compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(os.geteuid() != 0, reason="unpacking with owners and devices needs root"),
-]
+pytestmark = pytest.mark.integration
+
 _CLEAN = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
 _LONG = "/".join(["directory-with-a-rather-long-name"] * 6)
 _UNICODE = "ünï/ç-" + "ö" * 60
 
 
+@pytest.fixture(autouse=True)
+def root() -> None:
+    assert os.geteuid() == 0, "unpacking with owners and devices needs root"
+
+
 def _need(tool: str) -> str:
-    found = shutil.which(tool)
-    if not found:
-        pytest.skip(f"{tool} is not installed: apt-get install {tool}")
-    return found
+    path = shutil.which(tool)
+    assert path, f"{tool} is missing: apt-get install {tool}"
+    return path
 
 
 def _run(*command: str | Path) -> bytes:
@@ -47,17 +51,17 @@ def _run(*command: str | Path) -> bytes:
 
 
 def _state(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything that a layer can say of the files below `root`; hard links by the names they share."""
-    found: dict[str, tuple[object, ...]] = {}
+    """Everything that a layer records of the files below `root`; hard links by all names of the file."""
+    state: dict[str, tuple[object, ...]] = {}
     names: dict[int, list[str]] = {}
     for path in sorted(root.rglob("*")):
-        about = path.lstat()
-        what: object = ""
+        status = path.lstat()
+        content = ""
         if path.is_symlink():
-            what = str(path.readlink())
-        elif stat.S_ISREG(about.st_mode):
-            what = hashlib.sha256(path.read_bytes()).hexdigest()
-        shared = names.setdefault(about.st_ino, [])
+            content = str(path.readlink())
+        elif stat.S_ISREG(status.st_mode):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        shared = names.setdefault(status.st_ino, [])
         shared.append(str(path.relative_to(root)))
         attributes = {
             name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
@@ -65,18 +69,18 @@ def _state(root: Path) -> dict[str, tuple[object, ...]]:
         attributes = {
             name: value for name, value in attributes.items() if not name.startswith("user.rootlesscontainers")
         }
-        time = 0 if stat.S_ISDIR(about.st_mode) else int(about.st_mtime)
-        found[str(path.relative_to(root))] = (
-            oct(about.st_mode),
-            about.st_uid,
-            about.st_gid,
-            about.st_rdev,
+        time = 0 if stat.S_ISDIR(status.st_mode) else int(status.st_mtime)
+        state[str(path.relative_to(root))] = (
+            oct(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_rdev,
             time,
-            what,
+            content,
             tuple(sorted(attributes.items())),
             shared,
         )
-    return found
+    return state
 
 
 def _rich_tree(root: Path) -> None:
@@ -99,13 +103,13 @@ def _rich_tree(root: Path) -> None:
 
 
 def _canonical(layout: Layout, *raw: bytes, keep_whiteouts: bool = False) -> LayerDigest:
-    with LayerWriter(layout, compressor=gzip()) as writer:  # umoci 0.4 knows no zstd
+    with LayerWriter(layout, compressor=gzip()) as writer:  # umoci 0.4 does not support zstd
         layers = [io.BytesIO(layer) for layer in raw]
         return canonical_layer(layers, writer, epoch=1_700_000_000, keep_whiteouts=keep_whiteouts)
 
 
 def _put_image(layout: Layout, name: str, layers: Sequence[Descriptor], digests: Sequence[LayerDigest]) -> None:
-    named_layers = [(name, found.diff_id) for found in digests]
+    named_layers = [(name, digest.diff_id) for digest in digests]
     content = image_config(ImageSettings(), platform=PLATFORMS["linux/amd64"], epoch=1, layers=named_layers)
     config = layout.put_blob(content, CONFIG)
     image = layout.put_blob(manifest(config, layers), MANIFEST)
@@ -120,7 +124,7 @@ def _unpacked(
     return tmp_path / name / "rootfs"
 
 
-def test_gnu_tar_extracts_what_it_had_packed(tmp_path: Path) -> None:
+def test_gnu_tar_extracts_what_it_packed(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     _rich_tree(source)
@@ -140,7 +144,7 @@ def test_gnu_tar_extracts_what_it_had_packed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7", "oldgnu"])
-def test_every_format_of_gnu_tar_is_read_alike(tmp_path: Path, form: str) -> None:
+def test_reads_every_format_of_gnu_tar_alike(tmp_path: Path, form: str) -> None:
     source = tmp_path / "source"
     (source / "d").mkdir(parents=True)
     (source / "d/f").write_text("content")
@@ -151,15 +155,15 @@ def test_every_format_of_gnu_tar_is_read_alike(tmp_path: Path, form: str) -> Non
         (source / _LONG / ("n" * 150)).symlink_to("t" * 150)
     for path in source.rglob("*"):
         os.utime(path, (1_600_000_000.5, 1_600_000_000.5), follow_symlinks=False)
-    found = []
+    layers = []
     for chosen in (form, "pax"):
         raw = tmp_path / f"{chosen}.tar"
         _run("tar", f"--format={chosen}", "-C", source, "-cf", raw, ".")
-        found.append(_canonical(Layout.create(tmp_path / "layout"), raw.read_bytes()))
-    assert found[0] == found[1]
+        layers.append(_canonical(Layout.create(tmp_path / "layout"), raw.read_bytes()))
+    assert layers[0] == layers[1]
 
 
-def test_an_unpacked_merge_is_the_unpacked_layers(tmp_path: Path) -> None:
+def test_unpacking_a_merge_is_unpacking_its_layers(tmp_path: Path) -> None:
     parent = raw_layer(
         folder("d"), file("d/gone", b"1"), file("d/kept", b"2"), folder("d/e"), file("d/e/x", b"3"),
         folder("o"), file("o/hidden", b"4"), file("kind", b"5"), folder("kind2"), file("kind2/inside"),
@@ -176,14 +180,13 @@ def test_an_unpacked_merge_is_the_unpacked_layers(tmp_path: Path) -> None:
         folder("kind3"), file("kind3/x"),
     )  # fmt: skip
     layout = Layout.create(tmp_path / "layout")
-    plain = "application/vnd.oci.image.layer.v1.tar"
-    raw = [layout.put_blob(layer, plain) for layer in (parent, lower, upper)]
+    raw = [layout.put_blob(layer, PLAIN.media_type) for layer in (parent, lower, upper)]
     digests = [
         LayerDigest(
-            diff_id=found.digest,  # type: ignore[arg-type]
-            size=found.size, blob=found.digest, blob_size=found.size, media_type=plain, compressor="",
+            diff_id=DiffId(blob.digest),
+            size=blob.size, blob=blob.digest, blob_size=blob.size, media_type=blob.media_type, compressor="",
         )
-        for found in raw
+        for blob in raw
     ]  # fmt: skip
     expected = _state(_unpacked(tmp_path, "raw", raw, digests, layout))
     on_parent = _canonical(layout, lower, upper, keep_whiteouts=True)
@@ -196,7 +199,7 @@ def test_an_unpacked_merge_is_the_unpacked_layers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("compressor", "tool"), [(zstd(), "zstd"), (gzip(), "gzip")], ids=["zstd", "gzip"])
-def test_layers_of_cached_frames_are_read_by_others(tmp_path: Path, compressor: Compressor, tool: str) -> None:
+def test_others_read_layers_of_cached_frames(tmp_path: Path, compressor: Compressor, tool: str) -> None:
     layout = Layout.create(tmp_path / "layout")
     with LayerWriter(layout, compressor=compressor) as writer:
         for name in ("one", "two", "three"):
@@ -218,7 +221,7 @@ def test_layers_of_cached_frames_are_read_by_others(tmp_path: Path, compressor: 
     assert inspected["Layers"] == [digest.blob]
     _run("skopeo", "copy", "--dest-decompress", f"oci:{layout.root}:frames", f"dir:{tmp_path / 'dir'}")
     assert (tmp_path / "dir" / digest.diff_id.removeprefix("sha256:")).read_bytes() == raw
-    if tool == "gzip":  # umoci 0.4 knows no zstd
+    if tool == "gzip":  # umoci 0.4 does not support zstd
         root = _unpacked(tmp_path, "frames", [digest.descriptor], [digest], layout)
         assert (root / "three/f").stat().st_size == 3_000_000
         assert (root / "last").read_text() == "x"

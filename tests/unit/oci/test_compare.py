@@ -1,3 +1,5 @@
+"""Comparing two layers."""
+
 from __future__ import annotations
 
 import hashlib
@@ -15,8 +17,8 @@ from tests.fakes.layers import compressed, file, folder, link, raw_layer, symlin
 
 
 def _compare(a: bytes, b: bytes) -> list[tuple[str, str, str, str]]:
-    found = compare_layers(io.BytesIO(a), io.BytesIO(b))
-    return [(difference.path, difference.what, difference.before, difference.after) for difference in found]
+    differences = compare_layers(io.BytesIO(a), io.BytesIO(b))
+    return [(difference.path, difference.what, difference.before, difference.after) for difference in differences]
 
 
 def _single(**changes: object) -> bytes:
@@ -36,18 +38,18 @@ def _single(**changes: object) -> bytes:
         ({"xattrs": None}, ("xattrs", "user.a=0x01", "")),
     ],
 )
-def test_each_field(changes: dict[str, object], difference: tuple[str, str, str]) -> None:
+def test_reports_each_field(changes: dict[str, object], difference: tuple[str, str, str]) -> None:
     assert _compare(_single(), _single(**changes)) == [("/x", *difference)]
     assert _compare(_single(**changes), _single(**changes)) == []
 
 
-def test_content_is_told_by_both_digests() -> None:
+def test_reports_content_by_both_digests() -> None:
     a, b = raw_layer(file("f", b"abc"), file("g")), raw_layer(file("f", b"abd"), file("g"))
     digests = [hashlib.sha256(content).hexdigest() for content in (b"abc", b"abd")]
     assert _compare(a, b) == [("/f", "content", *digests)]
 
 
-def test_members_that_only_one_has() -> None:
+def test_reports_members_of_one_layer_only() -> None:
     a = raw_layer(folder("d"), file("d/a"), file("d/c"), file("d/e"))
     b = raw_layer(folder("d"), file("d/b"), file("d/c"), file("d/f"))
     assert _compare(a, b) == [
@@ -58,38 +60,41 @@ def test_members_that_only_one_has() -> None:
     ]
 
 
-def test_links_and_types() -> None:
+def test_reports_links_and_types() -> None:
     a, b = raw_layer(symlink("l", "a"), file("f"), file("g")), raw_layer(symlink("l", "b"), file("f"), link("g", "f"))
-    found = [(path, what) for path, what, _, _ in _compare(a, b)]
-    assert found == [("/g", "content"), ("/g", "link"), ("/g", "type"), ("/l", "link")]
+    assert [(path, what) for path, what, _, _ in _compare(a, b)] == [
+        ("/g", "content"),
+        ("/g", "link"),
+        ("/g", "type"),
+        ("/l", "link"),
+    ]
 
 
-def test_another_order_is_one_difference() -> None:
+def test_another_order_is_a_single_difference() -> None:
     a, b = raw_layer(file("a"), file("b"), file("c")), raw_layer(file("a"), file("c"), file("b"))
     assert _compare(a, b) == [("/b", "order", "", "")]
     c = raw_layer(file("a"), file("x"), file("c"))
     assert [what for _, what, _, _ in _compare(a, c)] == ["missing", "added"]
 
 
-def test_a_path_twice() -> None:
-    once, twice = raw_layer(file("a")), raw_layer(file("a"), file("a"))
-    assert _compare(once, twice) == [("/a", "duplicate", "", "twice")]
-    assert _compare(twice, once) == [("/a", "duplicate", "twice", "")]
+def test_reports_a_path_that_is_there_twice() -> None:
+    single, double = raw_layer(file("a")), raw_layer(file("a"), file("a"))
+    assert _compare(single, double) == [("/a", "duplicate", "", "twice")]
+    assert _compare(double, single) == [("/a", "duplicate", "twice", "")]
 
 
 def test_compression_makes_no_difference() -> None:
     raw = raw_layer(*[file(f"f{index}", bytes(50_000)) for index in range(100)])
     other = raw_layer(*[file(f"f{index}", bytes(50_000 - (index == 70))) for index in range(100)])
-    spellings = [raw, *(compressed(raw, how) for how in (frames.zstd(), frames.gzip(1)))]
-    for spelling in spellings:
-        assert _compare(spelling, raw) == []
-        assert {(path, what) for path, what, _, _ in _compare(spelling, other)} == {
+    for layer in (raw, compressed(raw, frames.zstd()), compressed(raw, frames.gzip(1))):
+        assert _compare(layer, raw) == []
+        assert {(path, what) for path, what, _, _ in _compare(layer, other)} == {
             ("/f70", "content"),
             ("/f70", "size"),
         }
 
 
-def test_a_truncated_layer_is_refused() -> None:
+def test_rejects_a_truncated_layer() -> None:
     raw = raw_layer(file("a", b"x" * 5000))
     with pytest.raises(IntegrityError):
         _compare(raw, raw[:2048])

@@ -1,3 +1,5 @@
+"""Image configs and manifests, byte for byte."""
+
 from __future__ import annotations
 
 import json
@@ -24,8 +26,8 @@ _FULL = ImageSettings(
 )
 
 
-def test_a_full_config_byte_for_byte() -> None:
-    # Any change here is another image ID for every release that was ever locked.
+def test_writes_a_full_config_byte_for_byte() -> None:
+    # A change here changes the image ID of every release that was ever locked.
     config = image_config(_FULL, platform=_AMD64, epoch=1683000000, layers=[("base-os", _DIFF_ID)])
     assert config == (
         b'{"architecture":"amd64","config":{"Cmd":["airflow","--help"],"Entrypoint":["/entrypoint"],'
@@ -37,7 +39,7 @@ def test_a_full_config_byte_for_byte() -> None:
     )
 
 
-def test_what_is_not_set_is_not_there() -> None:
+def test_a_config_omits_what_is_not_set() -> None:
     config = json.loads(image_config(ImageSettings(), platform=_AMD64, epoch=0, layers=[]))
     assert config["config"] == {}
     assert "variant" not in config
@@ -50,11 +52,10 @@ def test_arm64_has_its_variant() -> None:
     assert platform_fields(_AMD64) == ("linux", "amd64", "")
 
 
-def test_the_order_of_labels_does_not_matter_but_that_of_layers_does() -> None:
+def test_depends_on_the_order_of_layers_but_not_of_labels() -> None:
     other = ImageSettings(labels=(("a", "2"), ("z", "1")))
     same = ImageSettings(labels=(("z", "1"), ("a", "2")))
-    two = DiffId(Digest("sha256:" + "2" * 64))
-    layers = [("a", _DIFF_ID), ("b", two)]
+    layers = [("a", _DIFF_ID), ("b", DiffId(Digest("sha256:" + "2" * 64)))]
     assert image_config(other, platform=_AMD64, epoch=1, layers=layers) == image_config(
         same, platform=_AMD64, epoch=1, layers=layers
     )
@@ -63,7 +64,7 @@ def test_the_order_of_labels_does_not_matter_but_that_of_layers_does() -> None:
     )
 
 
-def test_a_manifest_byte_for_byte() -> None:
+def test_writes_a_manifest_byte_for_byte() -> None:
     config = Descriptor(media_type=CONFIG, digest=Digest("sha256:" + "3" * 64), size=7)
     layer = Descriptor(media_type=ZSTD.media_type, digest=Digest("sha256:" + "4" * 64), size=8)
     assert manifest(config, [layer]) == (

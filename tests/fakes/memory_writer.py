@@ -1,0 +1,31 @@
+"""A layer writer that keeps the plain tar in memory: no layout, no compression, no waiting for a disk."""
+
+from __future__ import annotations
+
+from rtbuild.digest import DiffId, digest_of, sha256_bytes
+from rtbuild.formats.compression import PLAIN
+from rtbuild.formats.tar import END
+from rtbuild.oci.layer import LayerDigest, LayerWriter
+
+
+class MemoryWriter(LayerWriter):
+    """Takes what `canonical_layer` writes; `tar` is what was written."""
+
+    def __init__(self) -> None:
+        self.tar = b""
+        self._pieces: list[bytes] = []
+
+    def write(self, content: bytes) -> None:
+        self._pieces.append(content)
+
+    def finish(self) -> LayerDigest:
+        self.tar = b"".join(self._pieces) + END
+        digest, size = digest_of(sha256_bytes(self.tar)), len(self.tar)
+        return LayerDigest(
+            diff_id=DiffId(digest),
+            size=size,
+            blob=digest,
+            blob_size=size,
+            media_type=PLAIN.media_type,
+            compressor=PLAIN.name,
+        )
