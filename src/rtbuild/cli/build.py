@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_obj
 @click.pass_context
-def build(  # one parameter for each option
+def build(  # noqa: PLR0913 (one parameter for each option)
     context: click.Context,
     invocation: Invocation,
     release: str,

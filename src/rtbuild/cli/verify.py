@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @shared_options
 @click.pass_obj
 @click.pass_context
-def verify(  # one parameter for each option
+def verify(  # noqa: PLR0913 (one parameter for each option)
     context: click.Context,
     invocation: Invocation,
     release: str,

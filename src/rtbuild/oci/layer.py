@@ -140,7 +140,7 @@ class LayerWriter:
         )
 
 
-def canonical_layer(
+def canonical_layer(  # noqa: PLR0913
     raw_layers: Sequence[Path | BinaryIO],
     writer: LayerWriter,
     *,

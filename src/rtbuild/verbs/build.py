@@ -87,7 +87,7 @@ class BuildResult:
         return ImageResult(id=self.image_id, manifest=self.manifest_digest, compressor=self.compressor)
 
 
-def build(
+def build(  # noqa: PLR0913
     workspace: Workspace,
     release: str,
     *,

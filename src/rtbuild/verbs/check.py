@@ -20,7 +20,7 @@ from rtbuild.verbs.engine import open_engine
 from rtbuild.workspace import Workspace
 
 
-def check(
+def check(  # noqa: PLR0913
     workspace: Workspace,
     release: str,
     *,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError
-from rtbuild.lockfile.changes import Move, moved_packages
+from rtbuild.lockfile.changes import PackageChange, compare_locks
 from rtbuild.lockfile.check import stale_engine_parts, stale_parts
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.lockfile.read import write_engine_lock, write_lock
@@ -24,23 +24,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockResult:
-    """A lock that was made, and what it changed. `path` is the lockfile that was written."""
+    """A lock that was made.
+
+    Attributes:
+        release: The version, such as `8.0.0`.
+        platform: The platform that it is for.
+        path: The lockfile that was written.
+        lock: The lock.
+        is_new: Whether there was no lock before, or none that could be read.
+        changed: Whether it differs from the lock before.
+        moved: The packages that differ from the lock before, sorted by kind and name.
+    """
 
     release: str
     platform: Platform
     path: Path
     lock: Lock
     is_new: bool
-    """There was no lock before, or none that could be read."""
     changed: bool
-    """The lock differs from the one before it."""
-    moved: tuple[Move, ...]
-    """The packages that were added, dropped or moved against the lock before."""
+    moved: tuple[PackageChange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLockResult:
-    """A private engine's lock that was made. `path` is the lockfile that was written."""
+    """A private engine's lock that was made.
+
+    Attributes:
+        engine: The name of the engine.
+        platform: The platform that it is for.
+        path: The lockfile that was written.
+        lock: The lock.
+    """
 
     engine: str
     platform: Platform
@@ -48,7 +62,7 @@ class EngineLockResult:
     lock: EngineLock
 
 
-def lock(
+def lock(  # noqa: PLR0913
     workspace: Workspace,
     release: str,
     *,
@@ -60,13 +74,14 @@ def lock(
 ) -> LockResult:
     """Choose every artifact of `release` (`8.0` or `8.0.0`) and write the lockfile.
 
-    Versions in the existing lock stay, unless a recipe or `upgrade` moves them.
+    Versions in the existing lock stay, unless a recipe or `upgrade` moves them. Like every public verb, it takes one keyword for
+    each option of its command.
 
     Args:
-        platform: what to lock for; this machine's platform by default.
-        settings: where to find mirrors and the store; by default the settings of the workspace's `rtbuild.toml`.
-        upgrade: the version to move each named package to, or None for the newest that fits.
-        refresh: ignore the existing lock and choose everything from scratch.
+        platform: The platform to lock for; this machine's by default.
+        settings: Where to find mirrors and the store; by default the settings of the workspace's `rtbuild.toml`.
+        upgrade: The version to move each named package to, or None for the newest that fits.
+        refresh: Ignore the existing lock and choose everything from scratch.
 
     Raises:
         RecipeError: if the release is unknown, a recipe is malformed, or the release does not support the platform.
@@ -95,7 +110,7 @@ def lock(
         lock=chosen,
         is_new=before is None,
         changed=chosen != before,
-        moved=moved_packages(before, chosen),
+        moved=compare_locks(before, chosen),
     )
 
 
@@ -159,7 +174,7 @@ def check_engine_lock(workspace: Workspace, name: str, *, platform: Platform | N
 
 
 def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient: bool) -> Lock | None:
-    """Read the lock so far. With `lenient`, one that is malformed counts as missing."""
+    """Read the lock so far, if there is one. With `lenient`, a malformed lock counts as missing."""
     if not workspace.lock_path(version, platform).exists():
         return None
     try:
@@ -167,7 +182,7 @@ def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient
     except LockError as error:
         if lenient:
             return None
-        hint = "mend it, or forget it with --refresh"
+        hint = f"restore it from version control, or ignore it with: rtbuild lock {version} --refresh"
         raise LockError(error.brief, details=error.details, hint=hint) from error
 
 
@@ -175,15 +190,16 @@ def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient
 def _lock_environment(
     workspace: Workspace, settings: Settings | None, progress: Progress | None
 ) -> Iterator[LockEnvironment]:
-    """Open the store's caches and connections to the machine's mirrors."""
+    """Open the store's caches, connections to the machine's mirrors, and a process for pip."""
     from rtbuild.mirror.find import find_mirrors
     from rtbuild.mirror.remote import CACHE, MirrorSources, open_web
     from rtbuild.resolve.environment import LockEnvironment
+    from rtbuild.resolve.python.process import PipProcess
     from rtbuild.store.store import Store
 
     settings = settings or load_settings({}, workspace.root)
     progress = progress or Silent()
     store = Store.open(settings.store, progress)
-    with closing(open_web(settings)) as web:
+    with closing(open_web(settings)) as web, PipProcess() as pip:
         sources = MirrorSources(find_mirrors(settings), store.cache(CACHE), web=web, progress=progress)
-        yield LockEnvironment(sources=sources, cache=store.cache("pip"), progress=progress)
+        yield LockEnvironment(sources=sources, pip=pip, cache=store.cache("pip"), progress=progress)

@@ -86,7 +86,7 @@ class VerifyReport:
     seconds: float
 
 
-def verify(
+def verify(  # noqa: PLR0913
     workspace: Workspace,
     release: str,
     *,
