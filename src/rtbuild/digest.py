@@ -1,4 +1,4 @@
-"""Digests and the types that prove a string is one."""
+"""Digests, and types that prove that a string is one."""
 
 from __future__ import annotations
 
@@ -25,36 +25,48 @@ _CHUNK = 1 << 20
 
 
 def parse_sha256(text: object) -> Sha256:
-    """Return `text` as a `Sha256`; raises `ValueError` where it is anything else."""
+    """Return `text` as a `Sha256`.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     if not isinstance(text, str) or not _HEX.match(text):
         raise ValueError("not a sha256 of 64 lower-case hexadecimal digits")
     return Sha256(text)
 
 
 def parse_digest(text: object) -> Digest:
-    """Return `text` as a `Digest`; raises `ValueError` where it is anything else."""
+    """Return `text` as a `Digest`.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
     if not isinstance(text, str) or not text.startswith("sha256:"):
         raise ValueError("not a digest of the form sha256:<64 hexadecimal digits>")
     return digest_of(parse_sha256(text.removeprefix("sha256:")))
 
 
 def digest_of(sha256: Sha256) -> Digest:
-    """Spell a `Sha256` as OCI does."""
+    """Return a `Sha256` as OCI spells it."""
     return Digest(f"sha256:{sha256}")
 
 
 def hex_of(digest: Digest | DiffId) -> Sha256:
-    """The `Sha256` inside a `Digest`."""
+    """Return the `Sha256` in a `Digest`."""
     return Sha256(digest.removeprefix("sha256:"))
 
 
 def sha256_bytes(content: bytes) -> Sha256:
-    """The sha256 of bytes in memory."""
+    """Return the sha256 of bytes in memory."""
     return Sha256(hashlib.sha256(content).hexdigest())
 
 
 def sha256_file(path: Path) -> Sha256:
-    """The sha256 of a file, read in 1 MiB pieces; raises `OSError`."""
+    """Return the sha256 of a file, which is read in pieces of 1 MiB.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
     state = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -63,5 +75,9 @@ def sha256_file(path: Path) -> Sha256:
 
 
 def canonical_json(value: object) -> bytes:
-    """The one spelling of `value` that is hashed: sorted keys, no spaces, UTF-8, no NaN."""
+    """Return the spelling of `value` that is hashed: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        ValueError: if a number is NaN or infinite, which JSON does not have.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -1,17 +1,23 @@
-"""Every error rtbuild raises on purpose.
+"""Every error that rtbuild raises on purpose.
 
-An error says what happened (`brief`), optionally more about it (`details`) and how to mend it (`hint`).
-The library raises, the CLI prints; `exit_code` is what the CLI ends with.
+An error says what failed (`brief`), optionally more about it (`details`), and what to do about it (`hint`). The library
+raises, the command line prints.
 """
 
 from __future__ import annotations
 
 
 class RtbuildError(Exception):
-    """A failure with a cause that the user can understand and act on.
+    """A failure that the user can understand and act on.
 
-    `brief` is one line without a full stop that names the thing and, where there is one, its place
-    (`recipes/releases/8.0.0.toml: airflow`). `hint` says how to mend it.
+    Args:
+        brief: What failed and where, on one line, in lower case, without a full stop
+            (`recipes/releases/8.0.0.toml: airflow: is missing, expected a string`).
+        details: More about it, on any number of lines.
+        hint: One thing to do about it, on one line.
+
+    Attributes:
+        exit_code: The exit code of the command line for this error.
     """
 
     exit_code = 1
@@ -23,34 +29,46 @@ class RtbuildError(Exception):
         self.hint = hint
 
 
+# --- what users write ------------------------------------------------------------------------------------------------
+
+
 class UsageError(RtbuildError):
-    """The command line or a setting cannot be understood."""
+    """An option, argument or setting is unknown or invalid."""
 
     exit_code = 2
 
 
 class RecipeError(RtbuildError):
-    """A recipe file is missing, malformed, or asks for something impossible."""
+    """A recipe is missing, malformed or contradicts itself."""
+
+
+# --- locks -----------------------------------------------------------------------------------------------------------
 
 
 class LockError(RtbuildError):
-    """A lock file is missing, malformed, or no longer fits its recipes."""
+    """A lock is missing, malformed or stale."""
 
 
 class StaleLockError(LockError):
-    """A lock is well formed but was made from other recipes than the ones at hand."""
+    """A lock was made from recipes that have changed since."""
 
 
 class ResolutionError(RtbuildError):
-    """No set of packages satisfies what the recipes ask for."""
+    """No set of packages satisfies what the recipes require."""
+
+
+# --- files from elsewhere --------------------------------------------------------------------------------------------
 
 
 class MirrorError(RtbuildError):
-    """No mirror could serve a file or an index."""
+    """No mirror serves a file or an index."""
 
 
 class IntegrityError(RtbuildError):
-    """Bytes are not the bytes that were promised: a digest, size or signature does not match."""
+    """The size, digest or signature of a file is not the expected one."""
+
+
+# --- the machine -----------------------------------------------------------------------------------------------------
 
 
 class StoreError(RtbuildError):
@@ -58,11 +76,14 @@ class StoreError(RtbuildError):
 
 
 class EngineError(RtbuildError):
-    """There is no usable engine, or the engine failed."""
+    """No usable engine was found, or the engine failed."""
+
+
+# --- builds ----------------------------------------------------------------------------------------------------------
 
 
 class BuildError(RtbuildError):
-    """A derivation could not be built; `details` holds the end of its log."""
+    """A layer could not be built; `details` holds the end of the build's log."""
 
 
 class NotReproducibleError(RtbuildError):

@@ -1,4 +1,4 @@
-"""Writing files so that a crash at any moment leaves the old file or the new one, never half of one."""
+"""Writing files atomically: a crash leaves the old file or the new one, never a part of it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-# Another file system, one without hard links (FAT says EPERM), or one more than it can have.
+# Another filesystem, one without hard links (EPERM on FAT), or more links than it allows.
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Put `content` at `path`, making its folder; raises `OSError`. Not `durable`: a power cut may lose it."""
+    """Write `content` to `path`, creating its folder.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        durable: Whether the file survives a power cut once this returns. Waiting for the disk takes longer.
+
+    Raises:
+        OSError: if the file cannot be written; `path` is as it was before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
     try:
@@ -33,7 +42,12 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Have `source` at `target`, which is not there yet, as a hard link or else as a copy. Raises `OSError`."""
+    """Make `target` a hard link to `source`, or a copy if the filesystem does not allow the link.
+
+    Raises:
+        FileExistsError: if `target` exists.
+        OSError: if it cannot be created.
+    """
     try:
         os.link(source, target)
     except OSError as error:
@@ -43,7 +57,7 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut."""
+    """Wait until a rename in `folder` is on disk, so that it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

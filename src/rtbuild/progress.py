@@ -1,4 +1,4 @@
-"""How long work tells what it is doing; the CLI draws it, a library user may ignore it."""
+"""Progress reporting for long-running operations: the command line draws it, a library user may ignore it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A listener for tasks, a task being a short text such as `fetch` or `layer base-os`. Any thread may call it."""
+    """Receives the progress of tasks. A task is a short text such as `fetch` or `layer base-os`.
+
+    Any thread may call the methods, and several tasks run at the same time.
+    """
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
-        """`task` starts; `total` of `unit` (`bytes`, `files`, ...) is what there is to do, where it is known."""
+        """Start a task.
+
+        Args:
+            task: The task.
+            total: How much there is to do, in units; None if that is not known.
+            unit: What is counted (`bytes`, `files`, ...).
+        """
 
     def advance(self, task: str, amount: int = 1) -> None:
-        """`amount` more units of `task` are done."""
+        """Report that `amount` more units of the task are done."""
 
     def end(self, task: str, outcome: str = "done") -> None:
-        """`task` is over; `outcome` is one or few words (`built`, `cached`, `failed`)."""
+        """End a task; `outcome` is a word or two (`built`, `cached`, `failed`)."""
 
     def note(self, text: str) -> None:
-        """One line for the user that belongs to no task."""
+        """Show the user one line that belongs to no task."""
 
 
 class Silent:
-    """A `Progress` that says nothing."""
+    """A `Progress` that shows nothing."""
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None: ...
 

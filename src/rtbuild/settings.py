@@ -1,12 +1,11 @@
-"""Settings: what a machine or a user may decide, from options, environment, `rtbuild.toml` and defaults, in that order.
+"""Settings: what depends on the machine or the user. Options win over the environment, `rtbuild.toml` and defaults.
 
-Recipes say what an image is; settings only say where things are kept, where files come from and how much to do at once.
-No setting changes the uncompressed bytes of an image.
+Recipes say what an image is. Settings say where things are stored, where files come from and how much to do at once. No
+setting changes the uncompressed bytes of an image.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -19,49 +18,64 @@ from pathlib import Path
 import platformdirs
 
 from rtbuild.errors import UsageError
+from rtbuild.text import name_hint
 
-FILE_NAME = "rtbuild.toml"
-PREFIX = "RTBUILD_"
-_HELP = "docs/reference/settings.md says what each setting takes"
+SETTINGS_FILE = "rtbuild.toml"
+"""The name of settings files."""
+
+VARIABLE_PREFIX = "RTBUILD_"
+"""What the names of all environment variables for rtbuild begin with."""
+
+_HELP = "see docs/reference/settings.md for the values of settings"
 _CI_PREFIX = "RTBUILD_CI_"  # for the scripts that run rtbuild in CI, not for rtbuild
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that is not in a recipe.
-
-    Mirrors are addresses or folders, most wanted first; more are found on the machine.
-    """
+    """What depends on the machine or the user. `load_settings` makes one by the rules of the command line."""
 
     store: Path
-    """The folder that holds everything rtbuild keeps."""
+    """The folder of the store: artifacts, layers, images and caches."""
     engine_dir: Path
-    """Where a private engine lives: its programs, socket and data."""
+    """The folder of private engines: their programs, sockets and data."""
     debian_mirrors: tuple[str, ...] = ()
+    """URLs or folders of Debian mirrors, in order of preference. If empty, the machine's apt sources are used."""
     python_indexes: tuple[str, ...] = ()
+    """URLs or folders of Python indexes, in order of preference. If empty, the index that pip is configured for is
+    used."""
     jobs: int = 1
-    """How many processor-bound pieces of work run at once."""
+    """How many processor-bound jobs to run at once."""
     connections: int = 16
-    """How many downloads run at once."""
+    """How many files to download at once."""
     timeout: float = 30.0
-    """Seconds without a byte after which a mirror counts as silent."""
+    """How many seconds to wait for the next byte of a mirror."""
     retries: int = 4
-    """How often a passing fault (503, a broken connection) is tried again."""
+    """How often to retry after a temporary failure, such as status 503 or a broken connection."""
     builder: str | None = None
+    """The buildx builder to use. By default the machine's Docker is used, or a private engine."""
     docker_host: str | None = None
+    """The address of the Docker daemon to use. By default it is Docker's own choice."""
     docker_context: str | None = None
+    """The Docker context to use. By default it is Docker's own choice."""
     compression: str = "zstd"
+    """How to compress layers: `zstd`, or `gzip` for old registries."""
     repository: str = "astro-runtime"
+    """The name of built images, without a tag."""
     pip_environment: tuple[tuple[str, str], ...] = ()
-    """The variables that decide which index pip itself would use."""
+    """(name, value) pairs of the environment variables that decide which index pip uses."""
 
 
 def load_settings(environment: Mapping[str, str], start: Path, **overrides: object) -> Settings:
-    """The settings for work that starts in folder `start`.
+    """Return the settings for work in the folder `start`.
 
-    `rtbuild.toml` is looked for in `start` and the folders above it. `overrides` are options by field name; None means
-    not given. Relative folders are relative to the file that names them, otherwise to `start`.
-    Raises `UsageError` for a key that does not exist or a value that cannot be meant.
+    Args:
+        environment: The environment variables, such as `os.environ`.
+        start: The folder in which, and above which, `rtbuild.toml` is looked for. Relative folders in the environment
+            and in `overrides` are relative to it; those in `rtbuild.toml` are relative to that file.
+        overrides: Fields of `Settings` that win over everything else; None is not given.
+
+    Raises:
+        UsageError: if a setting is unknown or invalid, or `rtbuild.toml` cannot be read.
     """
     start = start.absolute()
     values: dict[str, object] = {
@@ -83,12 +97,12 @@ def load_settings(environment: Mapping[str, str], start: Path, **overrides: obje
 _PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_CONFIG_FILE", "HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "VIRTUAL_ENV")
 
 _FOREIGN = {"DOCKER_HOST": "docker_host", "DOCKER_CONTEXT": "docker_context", "BUILDX_BUILDER": "builder"}
-"""Docker's own variables count where rtbuild's are not set."""
+"""Docker's own variables, which are used if rtbuild's are not set."""
 
 
 def _find_file(start: Path) -> Path | None:
     for folder in (start, *start.parents):
-        candidate = folder / FILE_NAME
+        candidate = folder / SETTINGS_FILE
         if candidate.is_file():
             return candidate
     return None
@@ -99,9 +113,9 @@ def _from_file(file: Path) -> dict[str, object]:
         with file.open("rb") as stream:
             content = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: not a TOML file", details=str(error), hint=_HELP) from None
+        raise UsageError(f"{file}: is not valid TOML", details=str(error), hint=_HELP) from None
     except OSError as error:
-        hint = "settings are read from the nearest rtbuild.toml upwards"
+        hint = "check the file's permissions"
         raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=hint) from None
     return {key: _parse(key, value, file.parent, f"{file}: {key}", list(_KINDS)) for key, value in content.items()}
 
@@ -111,20 +125,18 @@ def _from_environment(environment: Mapping[str, str], start: Path) -> dict[str, 
     for foreign, name in _FOREIGN.items():
         if environment.get(foreign):
             values[name] = _parse(name, environment[foreign], start, foreign, [])
-    known = [PREFIX + name.upper() for name in _KINDS]
+    known = [VARIABLE_PREFIX + name.upper() for name in _KINDS]
     for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable.startswith(_CI_PREFIX) or not environment[variable]:
+        if not variable.startswith(VARIABLE_PREFIX) or variable.startswith(_CI_PREFIX) or not environment[variable]:
             continue
-        name = variable.removeprefix(PREFIX).lower() if variable in known else variable
+        name = variable.removeprefix(VARIABLE_PREFIX).lower() if variable in known else variable
         values[name] = _parse(name, environment[variable], start, f"environment variable {variable}", known)
     return values
 
 
 def _parse(name: str, value: object, folder: Path, where: str, known: list[str]) -> object:
     if name not in _KINDS:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "known settings: " + ", ".join(known)
-        raise UsageError(f"{where}: there is no such setting", hint=hint)
+        raise UsageError(f"{where}: unknown setting", hint=name_hint(name, known, "settings"))
     try:
         return _KINDS[name](value, folder)
     except ValueError as error:
@@ -133,17 +145,17 @@ def _parse(name: str, value: object, folder: Path, where: str, known: list[str])
 
 def _path(value: object, folder: Path) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
-        raise ValueError("must be the name of a folder")
+        raise ValueError("must be a folder")
     try:
         expanded = Path(value).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"must be the name of a folder, not {str(value)!r}: no home of that user is known") from error
+        raise ValueError(f"must be a folder, not {str(value)!r}: the home of that user is unknown") from error
     return Path(os.path.normpath(folder / expanded))
 
 
 def _text(value: object, folder: Path) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("must be a non-empty string")
     return value.strip()
 
 
@@ -164,7 +176,7 @@ def _seconds(value: object, folder: Path) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise ValueError(f"must be a number of seconds above 0, not {value!r}")
+        raise ValueError(f"must be a positive number of seconds, not {value!r}")
     return number
 
 
@@ -180,33 +192,36 @@ def _repository(value: object, folder: Path) -> str:
         r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*",
         value,
     ):
-        raise ValueError(f"must be the name of an image repository in lower case, without a tag, not {value!r}")
+        raise ValueError(f"must be an image name in lower case, without a tag, not {value!r}")
     return value
 
 
-def _places(value: object, folder: Path) -> tuple[str, ...]:
-    """Addresses or folders: a TOML list, or in the environment a text split at spaces as a shell does."""
+def _locations(value: object, folder: Path) -> tuple[str, ...]:
+    """URLs or folders: a list in TOML; in the environment a string that is split as a shell does."""
     if isinstance(value, str):
-        value = shlex.split(value)
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValueError("must be a list of addresses or folders")
-    return tuple(dict.fromkeys(_place(item.strip(), folder) for item in value))
+        try:
+            value = shlex.split(value)
+        except ValueError:
+            raise ValueError(f"has a quote that is not closed: {value!r}") from None
+    if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) and part.strip() for part in value):
+        raise ValueError("must be a list of URLs or folders")
+    return tuple(dict.fromkeys(_location(part.strip(), folder) for part in value))
 
 
-def _place(item: str, folder: Path) -> str:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", item)
+def _location(location: str, folder: Path) -> str:
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", location)
     if scheme is None:
-        return str(_path(item, folder))
-    if not re.match(r"https?://[^/]|file:/", item):
-        raise ValueError(f"{item!r} is neither a folder nor an http, https or file address")
-    return item
+        return str(_path(location, folder))
+    if not re.match(r"https?://[^/]|file:/", location):
+        raise ValueError(f"{location!r} is neither a folder nor an http, https or file URL")
+    return location
 
 
 _KINDS: dict[str, Callable[[object, Path], object]] = {
     "store": _path,
     "engine_dir": _path,
-    "debian_mirrors": _places,
-    "python_indexes": _places,
+    "debian_mirrors": _locations,
+    "python_indexes": _locations,
     "jobs": _count(1),
     "connections": _count(1),
     "timeout": _seconds,

@@ -1,48 +1,81 @@
-"""Files at a second place: linked where that can be, copied where it cannot."""
+"""Writing files atomically, and linking them where the filesystem allows it."""
 
 from __future__ import annotations
 
+import errno
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rtbuild.files import link_file
+from rtbuild.files import link_file, sync_folder, write_atomically
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder of another file system."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("only root may mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_file_is_written_with_its_folder(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write_atomically(path, b"old", durable=durable)
+    write_atomically(path, b"new", durable=durable)
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        write_atomically(tmp_path / "file" / "below", b"")
 
 
 def test_a_file_is_linked(tmp_path: Path) -> None:
-    (tmp_path / "one").write_text("content")
-    link_file(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "one").samefile(tmp_path / "two")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("content")
+    link_file(source, target)
+    assert source.samefile(target)
 
 
-def test_a_file_is_copied_to_where_no_link_can_lead(tmp_path: Path, elsewhere: Path) -> None:
-    (tmp_path / "one").write_text("content")
-    (tmp_path / "one").chmod(0o444)
-    link_file(tmp_path / "one", elsewhere / "two")
-    assert (elsewhere / "two").read_text() == "content"
-    assert not (tmp_path / "one").samefile(elsewhere / "two")
+@pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_is_copied_if_the_filesystem_refuses_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("content")
+    source.chmod(0o444)
+    monkeypatch.setattr(os, "link", refuse)
+    link_file(source, target)
+    assert target.read_text() == "content"
+    assert not source.samefile(target)
 
 
-def test_what_is_there_stays_and_what_is_not_is_told(tmp_path: Path) -> None:
-    (tmp_path / "one").write_text("one")
-    (tmp_path / "two").write_text("two")
+def test_any_other_failure_of_a_link_is_raised(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("new")
+    target.write_text("old")
     with pytest.raises(FileExistsError):
-        link_file(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "two").read_text() == "two"
+        link_file(source, target)
+    assert target.read_text() == "old"
     with pytest.raises(FileNotFoundError):
-        link_file(tmp_path / "absent", tmp_path / "three")
+        link_file(tmp_path / "missing", tmp_path / "third")
+
+
+def test_syncing_a_file_instead_of_a_folder_fails(tmp_path: Path) -> None:
+    sync_folder(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        sync_folder(tmp_path / "file")

@@ -1,13 +1,17 @@
-"""Settings: which source wins, and what nonsense is told."""
+"""Settings: which source wins, and what is wrong with bad ones."""
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
 from pathlib import Path
 
 import pytest
 
+import rtbuild.settings as module
 from rtbuild.errors import UsageError
-from rtbuild.settings import load_settings
+from rtbuild.settings import Settings, load_settings
 
 
 def test_defaults_are_usable(tmp_path: Path) -> None:
@@ -52,7 +56,7 @@ def test_folders_of_the_environment_are_relative_to_the_start(tmp_path: Path) ->
     )
 
 
-def test_dockers_own_variables_count_where_ours_are_not_set(tmp_path: Path) -> None:
+def test_dockers_own_variables_are_used_if_ours_are_not_set(tmp_path: Path) -> None:
     environment = {"DOCKER_HOST": "unix:///a", "DOCKER_CONTEXT": "there", "RTBUILD_DOCKER_CONTEXT": "here"}
     settings = load_settings(environment, tmp_path)
     assert (settings.docker_host, settings.docker_context) == ("unix:///a", "here")
@@ -71,20 +75,20 @@ def test_only_the_variables_that_pip_reads_its_index_from_are_kept(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("job = 2", "rtbuild.toml: job: there is no such setting"),
+        ("job = 2", "rtbuild.toml: job: unknown setting"),
         ('jobs = "many"', "rtbuild.toml: jobs: must be a whole number, 1 or more, not 'many'"),
         ("jobs = 0", "rtbuild.toml: jobs: must be a whole number, 1 or more, not 0"),
         ("jobs = true", "rtbuild.toml: jobs: must be a whole number, 1 or more, not True"),
-        ("store = 1", "rtbuild.toml: store: must be the name of a folder"),
-        ("timeout = nan", "rtbuild.toml: timeout: must be a number of seconds above 0, not nan"),
+        ("store = 1", "rtbuild.toml: store: must be a folder"),
+        ("timeout = nan", "rtbuild.toml: timeout: must be a positive number of seconds, not nan"),
         ('compression = "xz"', "rtbuild.toml: compression: must be 'zstd' or 'gzip', not 'xz'"),
-        ("debian_mirrors = [1]", "rtbuild.toml: debian_mirrors: must be a list of addresses or folders"),
-        ('debian_mirrors = ["ftp://127.0.0.1"]', "is neither a folder nor an http, https or file address"),
-        ('repository = "Upper:tag"', "must be the name of an image repository"),
-        ("jobs = = 1", "rtbuild.toml: not a TOML file"),
+        ("debian_mirrors = [1]", "rtbuild.toml: debian_mirrors: must be a list of URLs or folders"),
+        ('debian_mirrors = ["ftp://127.0.0.1"]', "is neither a folder nor an http, https or file URL"),
+        ('repository = "Upper:tag"', "must be an image name in lower case"),
+        ("jobs = = 1", "rtbuild.toml: is not valid TOML"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_error_names_the_file_and_the_setting(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "rtbuild.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
         load_settings({}, tmp_path)
@@ -92,10 +96,28 @@ def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, expected
     assert str(tmp_path) in caught.value.brief
 
 
-def test_a_mistyped_variable_is_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="RTBUILD_DEBIAN_MIRROR: there is no such setting") as caught:
+def test_a_misspelt_variable_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RTBUILD_DEBIAN_MIRROR: unknown setting") as caught:
         load_settings({"RTBUILD_DEBIAN_MIRROR": "/media"}, tmp_path)
     assert caught.value.hint == "did you mean 'RTBUILD_DEBIAN_MIRRORS'?"
+
+
+def test_a_list_with_an_unclosed_quote(tmp_path: Path) -> None:
+    expected = 'environment variable RTBUILD_DEBIAN_MIRRORS: has a quote that is not closed: "/a \'/b"'
+    with pytest.raises(UsageError) as caught:
+        load_settings({"RTBUILD_DEBIAN_MIRRORS": "/a '/b"}, tmp_path)
+    assert caught.value.brief == expected
+
+
+def test_every_setting_is_documented() -> None:
+    """The reference is generated from the string that follows each field."""
+    (settings,) = (node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef))
+    body = settings.body[1:]
+    fields = [node for node in body if isinstance(node, ast.AnnAssign)]
+    assert len(fields) == len(dataclasses.fields(Settings))
+    for field, doc in zip(body[::2], body[1::2], strict=True):
+        assert isinstance(field, ast.AnnAssign)
+        assert isinstance(doc, ast.Expr)
 
 
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
@@ -103,5 +125,5 @@ def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
         load_settings({}, tmp_path, colour="red")
 
 
-def test_what_is_for_the_scripts_of_ci_is_left_to_them(tmp_path: Path) -> None:
+def test_variables_of_ci_scripts_are_ignored(tmp_path: Path) -> None:
     assert load_settings({"RTBUILD_CI_CACHE": "/cache"}, tmp_path) == load_settings({}, tmp_path)
