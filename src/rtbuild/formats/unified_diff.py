@@ -233,7 +233,8 @@ class _Reader:
         while (line := self._peek()) is not None and not _begins_file(line):
             hunk = self._hunk()
             if hunk.start < end:
-                raise DiffError(hunk.line, f"the hunk starts in line {hunk.start + 1} of {path}, within the last one")
+                where = f"line {hunk.start + 1} of {path}, inside the previous hunk"
+                raise DiffError(hunk.line, f"the hunk starts in {where}")
             if hunk.new_start != hunk.start + shift:
                 number = hunk.start + shift + bool(hunk.after)
                 raise DiffError(hunk.line, f"the hunk should start in line +{number}, after the previous ones")

@@ -1,1 +1,1 @@
-"""What a layer holds: which package each file belongs to, how large it is, and a treemap of it."""
+"""The files of layers: their sizes, the packages that own them, and a treemap of both."""

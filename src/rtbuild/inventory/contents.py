@@ -1,6 +1,7 @@
-"""What a layer holds, and which package each path is of: told by the layer itself, whatever built it.
+"""Read the files of a layer and the packages that own them.
 
-Debian packages say so in dpkg's own lists (`/var/lib/dpkg/info/<package>.list`), wheels in their RECORD (PEP 376).
+The layer itself says who owns a path, whatever built it: for Debian packages in dpkg's lists
+(`/var/lib/dpkg/info/<package>.list`), for wheels in their RECORD (PEP 376).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _COMPILED = re.compile(r"__pycache__/([^/]+?)\.[^/.]+(?:\.opt-\d)?\.pyc\Z")
 
 
 class Owner(NamedTuple):
-    """A package, and its version where the layer says it."""
+    """A package; `version` is empty if the layer does not say it."""
 
     kind: Kind
     name: str
@@ -36,18 +37,28 @@ class Owner(NamedTuple):
 
 
 NOBODY = Owner("none", "", "")
+"""The owner of files that belong to no package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerContents:
-    """A layer's regular files, and the packages of paths, of other layers' too."""
+    """What a layer says.
+
+    Attributes:
+        files: Its regular files.
+        owners: The package of each path, without the leading slash. The paths may be those of other layers.
+    """
 
     files: tuple[FileSize, ...]
     owners: dict[str, Owner]
 
 
 def read_contents(blob: Path) -> LayerContents:
-    """What the layer in the file `blob` (compressed or not) holds. Raises `IntegrityError` for a damaged one."""
+    """Read the layer in the file `blob`, compressed or not.
+
+    Raises:
+        IntegrityError: if the layer is damaged.
+    """
     files: list[FileSize] = []
     lists: list[tuple[str, bytes]] = []
     records: list[tuple[str, bytes]] = []
@@ -67,14 +78,14 @@ def read_contents(blob: Path) -> LayerContents:
                     lists.append((path, _read(file, path, entry.size)))
     owners: dict[str, Owner] = {}
     for path, content in lists:
-        package = path.removeprefix(_INFO).removesuffix(".list")  # `libc6:amd64` where it is Multi-Arch: same
+        package = path.removeprefix(_INFO).removesuffix(".list")  # `libc6:amd64` if it is `Multi-Arch: same`
         owner = Owner("debian", package.partition(":")[0], versions.get(package.partition(":")[0], ""))
         owners.update(dict.fromkeys((line[1:] for line in _lines(content)), owner))
         owners[_INFO + package] = owner
     for path, content in records:
         library, _, folder = path.removesuffix(_RECORD).rpartition("/")
         name, _, version = folder.rpartition("-")
-        # what one layer's RECORD lists is there, whatever dpkg may say of the same path
+        # a RECORD takes precedence over dpkg's lists: the layer has what it lists
         owner = Owner("python", normalized(name), version)
         owners.update(dict.fromkeys(_recorded(content, library), owner))
         owners[path] = owner
@@ -82,17 +93,20 @@ def read_contents(blob: Path) -> LayerContents:
 
 
 def owner_of(path: str, maps: Iterable[dict[str, Owner]]) -> Owner:
-    """The package that `path` is of by the first of `maps` that knows it; `NOBODY` where none does."""
-    known = tuple(maps)
-    for name in _aliases(path):
-        for owners in known:
-            if owner := owners.get(name):
+    """Return the owner of `path` in the first of `maps` that has one; `NOBODY` if none has.
+
+    A compiled module belongs to the owner of its source.
+    """
+    candidates = tuple(maps)
+    for alias in _aliases(path):
+        for owners in candidates:
+            if owner := owners.get(alias):
                 return owner
     return NOBODY
 
 
 def _aliases(path: str) -> Iterator[str]:
-    """`path`, and what it goes with: the source of a compiled module, the package that dpkg's notes are on."""
+    """Yield `path` and the path whose owner it shares: its source, or the package of a file in dpkg's folder."""
     yield path
     if path.endswith(".pyc"):
         yield _COMPILED.sub(r"\1.py", path)
@@ -103,7 +117,7 @@ def _aliases(path: str) -> Iterator[str]:
 def _read(file: BinaryIO, path: str, size: int) -> bytes:
     content = file.read(size)
     if len(content) != size:
-        raise IntegrityError(f"/{path}: its content ends {size - len(content)} bytes too early")
+        raise IntegrityError(f"/{path}: its content is truncated, {size - len(content)} bytes are missing")
     return content
 
 
@@ -112,7 +126,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _versions(content: bytes) -> Iterator[tuple[str, str]]:
-    """(package, version) of each paragraph of dpkg's status."""
+    """Yield package and version of each paragraph of dpkg's status file."""
     package = ""
     for line in _lines(content):
         if line.startswith("Package: "):
@@ -122,7 +136,7 @@ def _versions(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _recorded(content: bytes, library: str) -> Iterator[str]:
-    """The paths in a RECORD, relative to the root of the layer."""
+    """Yield the paths in a RECORD, relative to the root of the layer."""
     for row in csv.reader(_lines(content)):
         if row:
             path = f"{library}/{row[0]}"

@@ -1,4 +1,4 @@
-"""The sizes of an image, as values. All are bytes."""
+"""The sizes of an image, its layers, packages and files. All are in bytes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Kind = Literal["debian", "python", "none"]
+"""The kind of a package; `none` for files that belong to no package."""
 
 
 class FileSize(NamedTuple):
-    """A regular file: its path without the first slash, and the bytes of its content. An image has 60,000 of them."""
+    """A regular file: its path without the leading slash and the size of its content.
+
+    A tuple, because an image has 60,000 of them.
+    """
 
     path: str
     size: int
@@ -17,10 +21,18 @@ class FileSize(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSize:
-    """What one layer holds of one package, largest file first. Of kind `none` is what belongs to no package.
+    """The files of one package in one layer.
 
-    A file that a package's scripts or a later layer wrote over counts for the package that brought its path. What
-    Python compiled counts for the source's package; `compiled` says how much of `size` that is.
+    A file that scripts or a later layer changed counts for the package that owns its path, a compiled Python module for
+    the package of its source.
+
+    Attributes:
+        name: The name of the package; empty for files that belong to no package.
+        version: The version; empty if the layer does not say it.
+        kind: The kind of the package.
+        size: The size of the files.
+        compiled: The part of `size` that is compiled Python.
+        files: The files, largest first.
     """
 
     name: str
@@ -33,8 +45,15 @@ class PackageSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSize:
-    """One layer, its packages largest first. `size` is that of its files' contents; `archive` adds the tar around them,
-    as an engine counts a layer; `compressed` is what a registry keeps and a pull carries."""
+    """A layer.
+
+    Attributes:
+        name: The name of the layer.
+        size: The size of its files' contents.
+        archive: The size of its tar, which is what engines report.
+        compressed: The size of its blob, which is what a registry stores and a pull transfers.
+        packages: Its packages, largest first.
+    """
 
     name: str
     size: int
@@ -45,7 +64,13 @@ class LayerSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSize:
-    """An image, its layers bottom first."""
+    """An image.
+
+    Attributes:
+        release: The version of the release.
+        platform: The platform, such as `linux/amd64`.
+        layers: The layers, bottom first.
+    """
 
     release: str
     platform: str
@@ -53,15 +78,15 @@ class ImageSize:
 
     @property
     def size(self) -> int:
-        """The contents of all files of all layers, also of those that a higher layer hides."""
+        """The size of the files' contents in all layers, including files that a higher layer hides."""
         return sum(layer.size for layer in self.layers)
 
     @property
     def archive(self) -> int:
-        """The layers' tars."""
+        """The size of all tars."""
         return sum(layer.archive for layer in self.layers)
 
     @property
     def compressed(self) -> int:
-        """The layers' blobs: what a first pull carries."""
+        """The size of all blobs, which is what the first pull transfers."""
         return sum(layer.compressed for layer in self.layers)

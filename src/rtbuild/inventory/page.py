@@ -1,4 +1,4 @@
-"""A page of HTML with the treemap of an image and the same as tables. It needs nothing but a browser: no network."""
+"""Render an HTML page with a treemap of an image and tables of the same. It works without a network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rtbuild.text import size_text
 
 WIDTH, HEIGHT = 1600.0, 940.0
 
-# For each layer the strip with its name, and its cells by depth. Told apart by those who see fewer colours as well
-# (hues after Okabe and Ito, 2008), and the text on each has a contrast above 4.5 to 1 (WCAG 2.1, 1.4.3).
+# For each layer the colour of the strip with its name, and of its cells by depth. Hues after Okabe and Ito (2008), for
+# the colour-blind; the contrast of the text on each is above 4.5 to 1 (WCAG 2.1, 1.4.3).
 _COLOURS = (
     ("#005a8c", "#8fc1de", "#bcdaeb", "#d9eaf4"),
     ("#a34200", "#f0b085", "#f6ccb0", "#fae3d4"),
@@ -26,11 +26,11 @@ _COLOURS = (
 )
 _FONTS = (14.0, 12.0, 10.0)
 _CHARACTERS = (0.64, 0.64, 0.58)
-"""The width of a character, in font sizes, in the widest of the usual fonts: the first two levels are bold."""
+"""The width of a character in font sizes, in the widest of the usual fonts. The first two levels are bold."""
 
 
 def treemap_page(image: ImageSize) -> str:
-    """The whole page; hovering over a cell tells its path and size."""
+    """Return the page. Hovering over a cell shows its path and size."""
     title = f"{image.release} for {image.platform}"
     frame = resources.files("rtbuild.inventory").joinpath("page.html").read_text(encoding="utf-8")
     parts = {
@@ -51,11 +51,11 @@ def treemap_page(image: ImageSize) -> str:
     return frame
 
 
-# --- what is drawn ---------------------------------------------------------------------------------------------------
+# --- the treemap -----------------------------------------------------------------------------------------------------
 
 
 def _image_node(image: ImageSize) -> TreemapNode:
-    """The image as a tree: its layers, their packages, the folders in these."""
+    """Return the image as a tree of layers, packages and folders."""
     layers = [_layer_node(layer) for layer in image.layers]
     return TreemapNode(label=image.release, path=image.release, size=image.size, children=lambda: layers)
 
@@ -75,13 +75,15 @@ def _package_node(package: PackageSize, layer: LayerSize) -> TreemapNode:
 
 
 def _package_name(package: PackageSize) -> str:
-    """What a reader calls it."""
+    """Return the name of a package for readers."""
     return package.name or "files of no package"
 
 
 def _folder_nodes(files: Sequence[FileSize], folder: str) -> Sequence[TreemapNode]:
-    """What lies in `folder` (empty: the root) of `files`, which are all below it; a folder that holds nothing but
-    another is skipped."""
+    """Return the content of `folder` (empty for the root), which has all of `files`.
+
+    Folders that only have one folder in them are skipped.
+    """
     groups: dict[str, list[FileSize]] = {}
     start = len(folder)
     for file in files:
@@ -90,15 +92,15 @@ def _folder_nodes(files: Sequence[FileSize], folder: str) -> Sequence[TreemapNod
         (name,) = groups
         return _folder_nodes(files, f"{folder}{name}/")
     nodes = []
-    for name, inside in groups.items():
+    for name, group in groups.items():
         path = f"{folder}{name}"
-        if len(inside) == 1:
-            (file,) = inside
+        if len(group) == 1:
+            (file,) = group
             nodes.append(TreemapNode(label=file.path[start:], path=f"/{file.path}", size=file.size))
             continue
-        size = sum(file.size for file in inside)
+        size = sum(file.size for file in group)
         nodes.append(
-            TreemapNode(label=name, path=f"/{path}/", size=size, children=partial(_folder_nodes, inside, f"{path}/"))
+            TreemapNode(label=name, path=f"/{path}/", size=size, children=partial(_folder_nodes, group, f"{path}/"))
         )
     return nodes
 
@@ -110,7 +112,7 @@ def _map(image: ImageSize) -> Iterator[str]:
         tip = f"{cell.node.path}  {size_text(cell.node.size)}, {share}"
         x, y, width, height = cell.box
         level = cell.depth if cell.depth < 2 else 2 if cell.header else 3
-        # a cell of the smaller layers together has no colour of its own
+        # the cell of small layers has no colour of its own
         index = indexes.get(cell.branch.path, len(image.layers))
         yield (
             f'<g><title>{escape(tip)}</title><rect class="l{index} d{level}" x="{x:.1f}" y="{y:.1f}" '

@@ -1,6 +1,6 @@
-"""A treemap: rectangles in rectangles, each as large as its share of the whole, and as square as can be.
+"""Lay out a treemap: nested rectangles with areas in proportion to sizes, as square as possible.
 
-After Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000).
+The algorithm is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 SMALLEST = 28.0
-"""Square units below which a rectangle is drawn together with its smaller neighbours: nobody could point at it."""
+"""The area below which rectangles are drawn as one: nobody could point at them."""
 
 _DEEPEST = 12
 _MARGIN = 1.5
 _HEADERS = (22.0, 15.0, 13.0)
-"""The strips for labels, of a child of the root, a grandchild, and below."""
+"""The height of the strips for labels: of children of the root, grandchildren, and deeper ones."""
 
-_LEAST = ((24.0, 34.0), (60.0, 26.0), (60.0, 26.0))
-"""Width and height, at each of these levels, below which a rectangle is drawn without its parts."""
+_MINIMUM = ((24.0, 34.0), (60.0, 26.0), (60.0, 26.0))
+"""The width and height, at each of these levels, below which a rectangle is drawn without its parts."""
 
 
 class Box(NamedTuple):
@@ -32,9 +32,13 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreemapNode:
-    """Something with a size. `children` makes its parts when they are asked for: most are too small ever to be drawn.
+    """Something with a size.
 
-    `label` is what stands in the rectangle, `path` what tells it apart from all others.
+    Attributes:
+        label: The text in the rectangle.
+        path: A unique name.
+        size: The size.
+        children: Returns the parts. Called only if they are drawn; most nodes are too small for it.
     """
 
     label: str
@@ -45,8 +49,15 @@ class TreemapNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A node that is drawn. `depth` is 0 for a child of the root, and `branch` is the one of those that it lies in.
-    `header` is the height of the strip that is left for the label, 0 for a cell none of whose parts are drawn."""
+    """A node that is drawn.
+
+    Attributes:
+        node: The node.
+        box: Its rectangle.
+        depth: 0 for a child of the root.
+        branch: The child of the root that it is part of.
+        header: The height of the strip for the label; 0 if no parts of the node are drawn.
+    """
 
     node: TreemapNode
     box: Box
@@ -56,13 +67,13 @@ class Cell:
 
 
 def treemap(root: TreemapNode, width: float, height: float) -> Iterator[Cell]:
-    """What is drawn of `root`, in a rectangle of that size, parents before their parts."""
+    """Yield the cells to draw of `root` in a rectangle of that size, parents before their parts."""
     for node, box in _placed(root, Box(0, 0, width, height)):
         yield from _cells(node, box, 0, node)
 
 
 def squarify(sizes: Sequence[int], box: Box) -> list[Box]:
-    """`box` in parts as large as `sizes` say (above zero, largest first), in their order."""
+    """Divide `box` in proportion to `sizes`, which are above zero and sorted, largest first."""
     boxes: list[Box] = []
     total = sum(sizes)
     scale = box.width * box.height / total if total else 0.0
@@ -89,18 +100,18 @@ def _cells(node: TreemapNode, box: Box, depth: int, branch: TreemapNode) -> Iter
     inner = Box(
         box.x + _MARGIN, box.y + header, max(0.0, box.width - 2 * _MARGIN), max(0.0, box.height - header - _MARGIN)
     )
-    least_width, least_height = _LEAST[level]
-    roomy = box.width >= least_width and box.height >= least_height and depth < _DEEPEST
+    min_width, min_height = _MINIMUM[level]
+    roomy = box.width >= min_width and box.height >= min_height and depth < _DEEPEST
     parts = _placed(node, inner) if roomy else []
     if len(parts) == 1 and depth > 0:
-        parts = []  # it would say the same again
+        parts = []  # the part is the whole
     yield Cell(node=node, box=box, depth=depth, branch=branch, header=header if parts else 0.0)
     for part, place in parts:
         yield from _cells(part, place, depth + 1, branch)
 
 
 def _placed(node: TreemapNode, box: Box) -> list[tuple[TreemapNode, Box]]:
-    """The parts of `node` and their places in `box`; those too small to see are one part."""
+    """Return the parts of `node` with their boxes inside `box`; those too small to see become one part."""
     area = box.width * box.height
     if area < SMALLEST:
         return []
@@ -113,33 +124,33 @@ def _placed(node: TreemapNode, box: Box) -> list[tuple[TreemapNode, Box]]:
         rest = total - sum(part.size for part in large)
         if not large:
             return []
-        large.append(TreemapNode(label=f"{small} smaller", path=f"{small} smaller ones in {node.path}", size=rest))
+        large.append(TreemapNode(label=f"{small} smaller", path=f"{small} smaller in {node.path}", size=rest))
         large.sort(key=lambda part: -part.size)
     return list(zip(large, squarify([part.size for part in large], box), strict=True))
 
 
 def _worst(largest: float, smallest: float, area: float, side: float) -> float:
-    """The worst ratio of sides in a row of parts that have `area` together, laid along `side`."""
+    """Return the worst ratio of sides in a row along `side` of parts with a total of `area`."""
     if not area or not side or not smallest:
         return float("inf")
     return max(side * side * largest / (area * area), area * area / (side * side * smallest))
 
 
 def _row(areas: Sequence[float], area: float, box: Box) -> tuple[list[Box], Box]:
-    """A row of parts along the shorter side of `box`, and what is left of it."""
+    """Return the boxes of a row of parts along the shorter side of `box`, and the rest of it."""
     boxes = []
     if box.width >= box.height:
         width = area / box.height if box.height else 0.0
         y = box.y
-        for one in areas:
-            height = one / width if width else 0.0
+        for part in areas:
+            height = part / width if width else 0.0
             boxes.append(Box(box.x, y, width, height))
             y += height
         return boxes, Box(box.x + width, box.y, max(0.0, box.width - width), box.height)
     height = area / box.width if box.width else 0.0
     x = box.x
-    for one in areas:
-        width = one / height if height else 0.0
+    for part in areas:
+        width = part / height if height else 0.0
         boxes.append(Box(x, box.y, width, height))
         x += width
     return boxes, Box(box.x, box.y + height, box.width, max(0.0, box.height - height))

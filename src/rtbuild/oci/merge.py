@@ -18,10 +18,10 @@ the other names are hard links to that one. An example:
 - `b` and `e` keep the content that the lower layer gave `a`: a link belongs to a file (its `origin`), not to a name, so
   replacing or removing `a` does not change them. The first name of a file in the order of paths becomes the file, so
   `e` is now a link to `b`.
-- At the bottom of an image whiteouts have done their work and are left out. On a parent image they stay, because they
+- At the bottom of an image whiteouts are left out: there is nothing to hide. On a parent image they stay, because they
   hide what the parent may have.
-- The file `f` hid whatever the parent has at that path. The folder in its place would show a folder of the parent
-  through, so it is opaque.
+- The file `f` hid whatever the parent has at that path. Without the opaque marker, the folder in its place would be
+  merged with a folder of the parent.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_reads_created_and_deleted_files_of_git_and_diff() -> None:
         (f"{FILE}{HUNK}@ -10,2 +10,2 @@\n a\n-b\n+c\n", 7, "neither a hunk nor a file"),
         (f"{FILE}{HUNK}what is this\n", 7, "neither a hunk nor a file"),
         (f"{FILE}{HUNK}-- \n2.39.5\n", 7, "neither a hunk nor a file"),
-        (f"{FILE}{HUNK}{HUNK}", 7, "within the last one"),
+        (f"{FILE}{HUNK}{HUNK}", 7, "inside the previous hunk"),
         (f"{FILE}{HUNK}@@ -9,2 +8,2 @@\n a\n-b\n+c\n", 7, "should start in line +9"),
         (f"{FILE}@@ -1,3 +1,2 @@\n a\n\n-b\n", 5, "an empty line has to start with a space"),
         (f"{FILE}@@ -1,2 +1,2 @@\n a\n b\n", 3, "changes nothing"),

@@ -1,4 +1,4 @@
-"""Whose a file is, as layers themselves tell it."""
+"""Reading the files of a layer and their owners."""
 
 from __future__ import annotations
 
@@ -73,38 +73,38 @@ def layer(tmp_path: Path) -> Path:
         ("nowhere", NOBODY),
     ],
 )
-def test_whose_a_path_is(layer: Path, path: str, owner: Owner) -> None:
+def test_finds_the_owner_of_a_path(layer: Path, path: str, owner: Owner) -> None:
     assert owner_of(path, [read_contents(layer).owners]) == owner
 
 
-def test_only_regular_files_count_and_names_of_one_file_once(layer: Path) -> None:
+def test_lists_regular_files_and_each_hard_linked_file_once(layer: Path) -> None:
     sizes = dict(read_contents(layer).files)
     assert sizes["usr/lib/libc.so"] == 5
     assert not {"usr", "usr/lib/alias", "usr/lib/libc.so.6"} & set(sizes)
 
 
-def test_the_first_map_that_knows_a_path_decides() -> None:
+def test_the_first_map_with_the_path_decides() -> None:
     lower, upper = {"a": LIBC6, "b": LIBC6}, {"a": PYTHON}
     assert [owner_of(path, [upper, lower]) for path in "abc"] == [PYTHON, LIBC6, NOBODY]
 
 
-def test_a_plain_tar_is_read_as_well(tmp_path: Path) -> None:
+def test_reads_a_plain_tar(tmp_path: Path) -> None:
     path = tmp_path / "layer"
     path.write_bytes(raw_layer(file("a", b"1")))
     assert dict(read_contents(path).files) == {"a": 1}
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.9])
-def test_a_truncated_layer_is_refused(layer: Path, keep: float) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_rejects_a_truncated_layer(layer: Path, share: float) -> None:
     content = layer.read_bytes()
-    layer.write_bytes(content[: int(len(content) * keep)])
+    layer.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(IntegrityError):
         read_contents(layer)
 
 
-def test_a_layer_that_ends_within_a_list_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_layer_that_ends_within_a_list(tmp_path: Path) -> None:
     raw = raw_layer(file("var/lib/dpkg/info/a.list", b"/x\n" * 1000))
     path = tmp_path / "layer"
     path.write_bytes(raw[:1024])
-    with pytest.raises(IntegrityError, match=r"/var/lib/dpkg/info/a\.list: its content ends"):
+    with pytest.raises(IntegrityError, match=r"/var/lib/dpkg/info/a\.list: its content is truncated"):
         read_contents(path)

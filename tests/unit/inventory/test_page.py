@@ -1,4 +1,4 @@
-"""The page: well formed, complete without a network, and readable."""
+"""The HTML page: well formed, complete without a network, readable."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ VOID = {"meta"}
 
 
 def package(name: str, *files: tuple[str, int], compiled: int = 0, version: str = "1.0") -> PackageSize:
-    found = tuple(FileSize(path, size) for path, size in files)
-    size = sum(file.size for file in found)
+    sizes = tuple(FileSize(path, size) for path, size in files)
+    size = sum(file.size for file in sizes)
     return PackageSize(
-        name=name, version=version, kind="python" if name else "none", size=size, compiled=compiled, files=found
+        name=name, version=version, kind="python" if name else "none", size=size, compiled=compiled, files=sizes
     )
 
 
 def layer(name: str, *packages: PackageSize) -> LayerSize:
-    size = sum(one.size for one in packages)
+    size = sum(package.size for package in packages)
     return LayerSize(name=name, size=size, archive=size + 10_240, compressed=size // 3, packages=packages)
 
 
@@ -43,7 +43,7 @@ IMAGE = ImageSize(
 
 
 class Page(HTMLParser):
-    """Checks that elements are closed in order, and collects texts and addresses."""
+    """Checks that elements are closed in order, and collects titles, references and rectangles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = dict(attributes)
-        self.references += [str(found[name]) for name in ("src", "href", "xlink:href") if name in found]
+        values = dict(attributes)
+        self.references += [str(values[name]) for name in ("src", "href", "xlink:href") if name in values]
         if tag == "rect":
-            self.rectangles.append(found)
+            self.rectangles.append(values)
         if tag not in VOID:
             self.open.append(tag)
 
@@ -74,7 +74,7 @@ class Page(HTMLParser):
             self.titles.append(data)
 
 
-def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
+def test_the_page_is_well_formed_and_has_no_references() -> None:
     text = treemap_page(IMAGE)
     page = Page(text)
     assert page.open == []
@@ -84,28 +84,29 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     assert "default-src 'none'" in text
 
 
-def test_hovering_tells_path_and_size() -> None:
+def test_hovering_shows_path_and_size() -> None:
     titles = Page(treemap_page(IMAGE)).titles
     assert "layer providers  2.0 MB, 66.7 %" in titles
     assert "providers: pandas 1.0  2.0 MB, 66.6 %" in titles
-    assert "/usr/lib/pandas/core/frame.py  1.5 MB, 50.0 %" in titles, "folders that hold one thing are skipped"
+    assert "/usr/lib/pandas/core/frame.py  1.5 MB, 50.0 %" in titles, "folders with a single folder in them are skipped"
     assert "/lib/a <b> & c  300.0 kB, 10.0 %" in titles, "names are text, not markup"
 
 
-def test_every_layer_and_package_stands_in_the_tables() -> None:
+def test_the_tables_have_every_layer_and_package() -> None:
     text = treemap_page(IMAGE)
     for name in ("base-os", "on &amp; build", "providers", "pandas", "libc6", "files of no package"):
         assert f"{name}</th>" in text
 
 
-def test_rectangles_have_the_colour_of_their_layer() -> None:
+def test_rectangles_have_the_colours_of_their_layers() -> None:
     page = Page(treemap_page(IMAGE))
-    of_layers = {str(one["class"]).split()[0] for one in page.rectangles if "d0" in str(one["class"])}
-    assert of_layers == {"l0", "l2"}, "the empty layer is not drawn"
-    assert all(float(str(one["width"])) >= 0 and float(str(one["height"])) >= 0 for one in page.rectangles)
+    classes = [str(rectangle["class"]).split() for rectangle in page.rectangles]
+    assert {layer for layer, depth in classes if depth == "d0"} == {"l0", "l2"}, "the empty layer is not drawn"
+    sides = [float(str(rectangle[side])) for rectangle in page.rectangles for side in ("width", "height")]
+    assert min(sides) >= 0
 
 
-def test_an_image_of_nothing() -> None:
+def test_an_empty_image_has_no_rectangles() -> None:
     page = Page(treemap_page(ImageSize(release="8.0.0", platform="linux/amd64", layers=(layer("base-os"),))))
     assert page.rectangles == []
 
@@ -117,14 +118,14 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
+def contrast(first: str, second: str) -> float:
+    darker, lighter = sorted((luminance(first), luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 @pytest.mark.parametrize("colours", _COLOURS)
-def test_texts_stand_out(colours: tuple[str, ...]) -> None:
+def test_texts_are_readable_on_their_colours(colours: tuple[str, ...]) -> None:
     head, *others = colours
     assert contrast("#ffffff", head) >= 4.5
     assert all(contrast("#1a1a1a", colour) >= 7 for colour in others)
-    assert all(luminance(one) < luminance(other) for one, other in pairwise(colours))
+    assert all(luminance(darker) < luminance(lighter) for darker, lighter in pairwise(colours))

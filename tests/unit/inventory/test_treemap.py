@@ -1,4 +1,4 @@
-"""Rectangles are as large as what they stand for, lie in each other as the tree says, and never on each other."""
+"""Rectangles are in proportion to sizes, nested as the tree is, and do not overlap."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def area(box: Box) -> float:
     return box.width * box.height
 
 
-def overlap(one: Box, other: Box) -> float:
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+def overlap(a: Box, b: Box) -> float:
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
     return max(0.0, width) * max(0.0, height)
 
 
@@ -35,18 +35,18 @@ def inside(part: Box, whole: Box) -> bool:
 
 
 @given(SIZES, st.floats(min_value=1, max_value=2000), st.floats(min_value=1, max_value=2000))
-def test_parts_fill_the_whole_by_their_sizes(sizes: list[int], width: float, height: float) -> None:
+def test_parts_fill_the_whole_in_proportion(sizes: list[int], width: float, height: float) -> None:
     whole = Box(3, 5, width, height)
     boxes = squarify(sizes, whole)
     assert len(boxes) == len(sizes)
     for size, box in zip(sizes, boxes, strict=True):
         assert area(box) == pytest.approx(size / sum(sizes) * area(whole), rel=1e-6, abs=1e-6)
         assert inside(box, whole)
-    for one, other in itertools.combinations(boxes, 2):
-        assert overlap(one, other) < 1e-6 * area(whole)
+    for first, second in itertools.combinations(boxes, 2):
+        assert overlap(first, second) < 1e-6 * area(whole)
 
 
-def test_the_example_of_the_paper() -> None:
+def test_lays_out_the_example_of_the_paper() -> None:
     """Bruls, Huizing and van Wijk, figure 4: two of 6 side by side on the left, then 4 and 3 on the upper right."""
     six, other_six, four, three, *_ = squarify([6, 6, 4, 3, 2, 2, 1], Box(0, 0, 6, 4))
     assert (six, other_six) == (Box(0, 0, 3, 2), Box(0, 2, 3, 2))
@@ -54,7 +54,7 @@ def test_the_example_of_the_paper() -> None:
     assert (four.width, three.width) == pytest.approx((12 / 7, 9 / 7))
 
 
-def test_nothing_is_drawn_of_nothing() -> None:
+def test_draws_nothing_without_sizes() -> None:
     assert squarify([], Box(0, 0, 1, 1)) == []
     assert list(treemap(TreemapNode(label="", path="", size=0), 100, 100)) == []
     empty = TreemapNode(label="a", path="a", size=0)
@@ -71,7 +71,7 @@ def drawn(node: TreemapNode, width: float = 400, height: float = 400) -> dict[st
     return {cell.node.label: cell for cell in treemap(node, width, height)}
 
 
-def test_parts_lie_in_their_whole_below_its_label() -> None:
+def test_parts_are_inside_the_whole_below_its_label() -> None:
     cells = drawn(tree({"a": 3, "b": 1}))
     branch = cells["branch"]
     assert (branch.depth, branch.box, branch.header > 0) == (0, Box(0, 0, 400, 400), True)
@@ -83,7 +83,7 @@ def test_parts_lie_in_their_whole_below_its_label() -> None:
     assert area(cells["a"].box) == pytest.approx(3 * area(cells["b"].box))
 
 
-def test_what_is_too_small_to_point_at_is_drawn_together() -> None:
+def test_draws_small_parts_as_one() -> None:
     cells = drawn(tree({"large": 1_000_000, **{f"small{number}": 40 for number in range(900)}}))
     assert set(cells) == {"branch", "large", "900 smaller"}
     together = cells["900 smaller"].node
@@ -92,11 +92,11 @@ def test_what_is_too_small_to_point_at_is_drawn_together() -> None:
     assert all(area(cell.box) >= SMALLEST for cell in cells.values())
 
 
-def test_a_rectangle_without_room_shows_itself_alone() -> None:
+def test_draws_no_parts_if_there_is_no_room() -> None:
     assert set(drawn(tree({"a": 3, "b": 1}), width=400, height=20)) == {"branch"}
 
 
-def test_parts_are_not_asked_for_where_they_cannot_be_seen() -> None:
+def test_does_not_ask_for_parts_that_are_not_drawn() -> None:
     def never() -> list[TreemapNode]:
         raise AssertionError("asked")
 
