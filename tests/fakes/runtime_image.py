@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
     "Shell": ["/bin/bash", "-o", "pipefail", "-e", "-u", "-x", "-c"],
 }
 FOLDER = {"uid": 50000, "gid": 0, "mode": "0775", "writable": True}
-FOUND: dict[str, Any] = {
+FACTS: dict[str, Any] = {
     "uid": 50000,
     "gid": 0,
     "account": {"name": "astro", "gid": 0, "home": "/home/astro"},
@@ -94,10 +94,10 @@ Answer = Callable[[Sequence[str], dict[str, Any]], RunOutcome | None]
 
 @dataclass(slots=True, kw_only=True)
 class RuntimeImage:
-    """An engine with one image, `here`. `found` is what `inside/probe.py` prints in it."""
+    """An engine with one image, `here`. `facts` is what `inside/probe.py` prints in it."""
 
     config: dict[str, Any] = field(default_factory=lambda: CONFIG)
-    found: object = field(default_factory=lambda: FOUND)
+    facts: object = field(default_factory=lambda: FACTS)
     answer: Answer = lambda command, options: None
     container: FakeContainer = field(default_factory=FakeContainer)
 
@@ -127,7 +127,7 @@ class RuntimeImage:
         match command:
             case ["python", "-c", _]:
                 foreign = {"uid": 123456, "account": None} if "user" in options else {}
-                return outcome(json.dumps({**self.found, **foreign} if isinstance(self.found, dict) else self.found))
+                return outcome(json.dumps({**self.facts, **foreign} if isinstance(self.facts, dict) else self.facts))
             case ["python", "-W", "ignore", *_]:
                 return outcome(json.dumps(SETTINGS))
             case ["pip", "freeze"]:

@@ -39,12 +39,12 @@ def settings(subject: Subject) -> None:
     """Check the version and the settings that Airflow itself reports."""
     outcome = subject.run("python", "-W", "ignore", "-c", _INSTALLED)
     require(outcome.exit_code == 0, "Airflow does not report its settings", outcome)
-    found = json.loads(outcome.text.splitlines()[-1])
+    reported = json.loads(outcome.text.splitlines()[-1])
     version = subject.airflow or subject.labels.get(AIRFLOW_LABEL)
     # A patched Airflow has a local version, X.Y.Z+astro.N
-    compare({"Airflow's version": found.pop("version").partition("+")[0]}, {"Airflow's version": version})
+    compare({"Airflow's version": reported.pop("version").partition("+")[0]}, {"Airflow's version": version})
     expected = {"dag_dir_list_interval": 30, "stalled_task_timeout": 600, "worker_pods_creation_batch_size": 16}
-    compare(found, expected)
+    compare(reported, expected)
 
 
 def silence(subject: Subject) -> None:
@@ -60,18 +60,18 @@ def silence(subject: Subject) -> None:
 
 def first_process(subject: Subject) -> None:
     """Check that process 1 is tini, which reaps zombies and forwards signals, and that exit codes are returned."""
-    found = subject.found["first_process"][0]
-    require(found.rpartition("/")[2] == "tini", f"the first process is {found!r}, not tini")
+    program = subject.facts["first_process"][0]
+    require(program.rpartition("/")[2] == "tini", f"the first process is {program!r}, not tini")
     outcome = subject.run("sh", "-c", "exit 42")
     require(outcome.exit_code == 42, "exit code 42 of a command is lost", outcome)
 
 
 def foreign_uid(subject: Subject) -> None:
     """Check that Airflow works under a uid without an account, with group 0."""
-    found = subject.probe(user=f"{FOREIGN_UID}:0")
-    compare(found, {"uid": FOREIGN_UID, "gid": 0, "account": None, "user": "astro", "home": HOME, "umask": 0o002})
+    facts = subject.probe(user=f"{FOREIGN_UID}:0")
+    compare(facts, {"uid": FOREIGN_UID, "gid": 0, "account": None, "user": "astro", "home": HOME, "umask": 0o002})
     # Airflow writes to logs; the other folders have the modes that they have in the project
-    needed = {"AIRFLOW_HOME": found["folders"][""], "logs": found["folders"]["logs"], "home": found["home_folder"]}
+    needed = {"AIRFLOW_HOME": facts["folders"][""], "logs": facts["folders"]["logs"], "home": facts["home_folder"]}
     for name, folder in needed.items():
         require(bool(folder and folder["writable"]), f"{name} is not writable")
     outcome = subject.run("sh", "-c", "airflow db init && airflow db check", user=f"{FOREIGN_UID}:0")

@@ -17,7 +17,7 @@ OCI_LABELS = tuple(f"org.opencontainers.image.{name}" for name in ("title", "des
 
 def user(subject: Subject) -> None:
     """Check the account, and that its group is 0."""
-    compare(subject.found, {"uid": UID, "gid": 0, "account": {"name": "astro", "gid": 0, "home": HOME}, "home": HOME})
+    compare(subject.facts, {"uid": UID, "gid": 0, "account": {"name": "astro", "gid": 0, "home": HOME}, "home": HOME})
 
 
 def folders(subject: Subject) -> None:
@@ -26,10 +26,10 @@ def folders(subject: Subject) -> None:
     Docker gives a project's folders the modes that they have in the project. Only `logs`, which Airflow fills, must be
     as writable as AIRFLOW_HOME.
     """
-    home = dict(subject.found["folders"])
+    home = dict(subject.facts["folders"])
     absent = [name for name, folder in home.items() if name and folder is None]
     require(not absent, f"AIRFLOW_HOME lacks {', '.join(absent)}")
-    owned = {"AIRFLOW_HOME": home.pop(""), "home": subject.found["home_folder"], "logs": home["logs"]}
+    owned = {"AIRFLOW_HOME": home.pop(""), "home": subject.facts["home_folder"], "logs": home["logs"]}
     for name, folder in owned.items():
         require(folder is not None, f"{name} does not exist")
         _compare_folder(name, folder, {"uid": UID, "gid": 0, "writable": True})
@@ -52,15 +52,15 @@ def airflow_home(subject: Subject) -> None:
     """Check where Airflow works, and where Python looks for a project's modules."""
     compare(subject.env, {"AIRFLOW_HOME": AIRFLOW_HOME})
     compare(subject.config, {"WorkingDir": AIRFLOW_HOME})
-    compare(subject.found, {"folder": AIRFLOW_HOME})
-    require(AIRFLOW_HOME in subject.found["import_path"], f"{AIRFLOW_HOME} is not on Python's path")
+    compare(subject.facts, {"folder": AIRFLOW_HOME})
+    require(AIRFLOW_HOME in subject.facts["import_path"], f"{AIRFLOW_HOME} is not on Python's path")
 
 
 def programs(subject: Subject) -> None:
     """Check that users can call the programs they need by name."""
-    absent = [name for name, path in subject.found["programs"].items() if path is None]
+    absent = [name for name, path in subject.facts["programs"].items() if path is None]
     require(not absent, f"not on the PATH: {', '.join(absent)}")
-    require(f"{HOME}/.local/bin" in subject.found["path"], f"{HOME}/.local/bin is not on the PATH")
+    require(f"{HOME}/.local/bin" in subject.facts["path"], f"{HOME}/.local/bin is not on the PATH")
 
 
 def environment(subject: Subject) -> None:

@@ -51,7 +51,7 @@ class Subject:
     airflow: str | None = None
     grace: float = 10.0
     """Seconds that Airflow has to stop."""
-    _found: dict[str, Any] | None = field(default=None, init=False)
+    _facts: dict[str, Any] | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @property
@@ -65,12 +65,12 @@ class Subject:
         return dict(variable.split("=", 1) for variable in self.config.get("Env") or ())
 
     @property
-    def found(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, Any]:
         """What `inside/probe.py` sees in a container of the image; it runs once."""
         with self._lock:
-            if self._found is None:
-                self._found = self.probe()
-            return self._found
+            if self._facts is None:
+                self._facts = self.probe()
+            return self._facts
 
     def probe(self, **options: Any) -> dict[str, Any]:
         """Return what `inside/probe.py` sees in a container with these options of `Engine.run`.
@@ -103,9 +103,11 @@ def require(condition: bool, text: str, outcome: RunOutcome | None = None) -> No
     raise CheckFailure(text)
 
 
-def compare(found: Mapping[str, object], expected: Mapping[str, object]) -> None:
-    """Raise `CheckFailure` that lists every name for which `found` has another value than `expected`."""
+def compare(actual: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    """Raise `CheckFailure` that lists every name for which `actual` has another value than `expected`."""
     wrong = [
-        f"{name} is {found.get(name)!r}, not {value!r}" for name, value in expected.items() if found.get(name) != value
+        f"{name} is {actual.get(name)!r}, not {value!r}"
+        for name, value in expected.items()
+        if actual.get(name) != value
     ]
     require(not wrong, "\n".join(wrong))

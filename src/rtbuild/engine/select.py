@@ -46,8 +46,8 @@ def find(settings: Settings, *, name: str = DEFAULT_NAME, start: Callable[[], En
         EngineError: if the named engine is not usable, or none is; the details say why for each.
     """
     status = private_status(settings.engine_dir, name)
-    found = shutil.which("docker")
-    docker = Path(found) if found else None
+    program = shutil.which("docker")
+    docker = Path(program) if program else None
     if settings.docker_host or settings.docker_context or settings.builder:
         return _named_engine(settings, docker, status)
     try:

@@ -12,7 +12,7 @@ import pytest
 from rtbuild.conformance import behaviour
 from rtbuild.conformance.subject import CheckFailure, Subject
 from rtbuild.engine.containers import RunOutcome
-from tests.fakes.runtime_image import FOLDER, FOUND, LOGS, SETTINGS, FakeContainer, RuntimeImage, outcome
+from tests.fakes.runtime_image import FACTS, FOLDER, LOGS, SETTINGS, FakeContainer, RuntimeImage, outcome
 
 WAITED = "no answer from the database at 127.0.0.1:1"
 CODES = {"stop-webserver": 1, "interrupted": 143}
@@ -113,20 +113,20 @@ def test_a_wait_for_a_database_must_last_as_long_as_it_is_told(clock: Clock) -> 
 
 def test_tini_must_be_process_1() -> None:
     with pytest.raises(CheckFailure, match="the first process is 'bash', not tini"):
-        behaviour.first_process(RuntimeImage(found={**FOUND, "first_process": ["bash"]}).subject())
+        behaviour.first_process(RuntimeImage(facts={**FACTS, "first_process": ["bash"]}).subject())
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("facts", "message"),
     [
         ({"umask": 0o022}, "umask is 18, not 2"),
         ({"home_folder": None}, "home is not writable"),
-        ({"folders": {**FOUND["folders"], "logs": FOLDER | {"writable": False}}}, "logs is not writable"),
+        ({"folders": {**FACTS["folders"], "logs": FOLDER | {"writable": False}}}, "logs is not writable"),
     ],
 )
-def test_a_foreign_uid_needs_writable_folders(found: dict[str, Any], message: str) -> None:
+def test_a_foreign_uid_needs_writable_folders(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckFailure, match=message):
-        behaviour.foreign_uid(RuntimeImage(found={**FOUND, **found}).subject())
+        behaviour.foreign_uid(RuntimeImage(facts={**FACTS, **facts}).subject())
 
 
 @pytest.mark.parametrize(

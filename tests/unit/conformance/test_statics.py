@@ -9,11 +9,11 @@ import pytest
 
 from rtbuild.conformance import statics
 from rtbuild.conformance.subject import CheckFailure, Subject
-from tests.fakes.runtime_image import CONFIG, FOLDER, FOUND, RuntimeImage, outcome
+from tests.fakes.runtime_image import CONFIG, FACTS, FOLDER, RuntimeImage, outcome
 
 
-def subject(config: dict[str, Any] | None = None, found: dict[str, Any] | None = None, **options: Any) -> Subject:
-    image = RuntimeImage(config={**CONFIG, **(config or {})}, found={**FOUND, **(found or {})})
+def subject(config: dict[str, Any] | None = None, facts: dict[str, Any] | None = None, **options: Any) -> Subject:
+    image = RuntimeImage(config={**CONFIG, **(config or {})}, facts={**FACTS, **(facts or {})})
     return image.subject(**options)
 
 
@@ -28,15 +28,15 @@ def labels(**changed: str) -> dict[str, Any]:
 
 def changed(folder: str, **properties: object) -> dict[str, Any]:
     """What is found if one of AIRFLOW_HOME's folders has other properties."""
-    return {"folders": FOUND["folders"] | {folder: FOLDER | properties}}
+    return {"folders": FACTS["folders"] | {folder: FOLDER | properties}}
 
 
 def test_the_folders_of_a_project_may_have_the_modes_of_the_project() -> None:
-    statics.folders(subject(found=changed("dags", mode="0755")))
+    statics.folders(subject(facts=changed("dags", mode="0755")))
 
 
 @pytest.mark.parametrize(
-    ("check", "config", "found", "message"),
+    ("check", "config", "facts", "message"),
     [
         (statics.config, {"User": "root"}, {}, "User is 'root', not 'astro'"),
         (statics.config, {"Entrypoint": None}, {}, "Entrypoint is None, not ['/entrypoint']"),
@@ -69,16 +69,16 @@ def test_the_folders_of_a_project_may_have_the_modes_of_the_project() -> None:
         (statics.folders, {}, changed("dags", writable=False), "dags: writable is False, not True"),
         (statics.folders, {}, changed("plugins", gid=50000), "plugins: gid is 50000, not 0"),
         (statics.folders, {}, changed("include", mode="0700"), "include has mode 0700: group 0 cannot read it"),
-        (statics.folders, {}, {"folders": FOUND["folders"] | {"dags": None}}, "AIRFLOW_HOME lacks dags"),
+        (statics.folders, {}, {"folders": FACTS["folders"] | {"dags": None}}, "AIRFLOW_HOME lacks dags"),
         (statics.programs, {}, {"programs": {"git": None, "nc": None}}, "not on the PATH: git, nc"),
         (statics.programs, {}, {"path": ["/usr/bin"]}, "/home/astro/.local/bin is not on the PATH"),
     ],
 )
 def test_each_defect_fails_its_check(
-    check: Callable[[Subject], None], config: dict[str, Any], found: dict[str, Any], message: str
+    check: Callable[[Subject], None], config: dict[str, Any], facts: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CheckFailure) as caught:
-        check(subject(config, found))
+        check(subject(config, facts))
     assert message in str(caught.value)
 
 

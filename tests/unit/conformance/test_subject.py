@@ -9,7 +9,7 @@ import pytest
 
 from rtbuild.conformance.subject import LIMIT, CheckFailure, require
 from rtbuild.engine.containers import RunOutcome
-from tests.fakes.runtime_image import FOUND, RuntimeImage, outcome
+from tests.fakes.runtime_image import FACTS, RuntimeImage, outcome
 
 
 def test_the_probe_runs_once_for_all_checks() -> None:
@@ -19,7 +19,7 @@ def test_the_probe_runs_once_for_all_checks() -> None:
         runs.append(options)
 
     subject = RuntimeImage(answer=count).subject()
-    assert subject.found == subject.found == FOUND
+    assert subject.facts == subject.facts == FACTS
     assert runs == [{"timeout": LIMIT}]
 
 
@@ -33,7 +33,7 @@ def test_the_probe_runs_once_for_all_checks() -> None:
 )
 def test_a_probe_without_a_proper_answer_fails_the_check(answer: RunOutcome, message: str) -> None:
     with pytest.raises(CheckFailure, match=message):
-        _ = RuntimeImage(answer=lambda command, options: answer).subject().found
+        _ = RuntimeImage(answer=lambda command, options: answer).subject().facts
 
 
 def test_a_failure_shows_the_end_of_what_a_command_wrote() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.engine.private import packages_digest, start, status, stop
+from rtbuild.engine import private
 from rtbuild.engine.processes import start_time
 from rtbuild.engine.select import private_engine
 from rtbuild.errors import EngineError, IntegrityError
@@ -19,19 +19,19 @@ from tests.fakes.users import require_root, somebody
 
 
 def test_an_engine_that_was_never_started_has_a_status(tmp_path: Path) -> None:
-    found = status(tmp_path / "engines")
-    assert not found.running
-    assert (found.pid, found.packages) == (None, None)
+    status = private.status(tmp_path / "engines")
+    assert not status.running
+    assert (status.pid, status.packages) == (None, None)
     assert not (tmp_path / "engines").exists()
-    assert stop(tmp_path / "engines") == found
+    assert private.stop(tmp_path / "engines") == status
     with pytest.raises(EngineError, match="is not running"):
-        private_engine(found, store=tmp_path / "store")
+        private_engine(status, store=tmp_path / "store")
 
 
 def test_without_root_the_hint_names_the_alternatives(tmp_path: Path) -> None:
     lock, packages = engine_packages(tmp_path / "debs", "exit 0")
     with somebody(), pytest.raises(EngineError, match="needs root") as caught:
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
     assert "sudo" in (caught.value.hint or "")
     assert not (tmp_path / "engines").exists()
 
@@ -40,20 +40,20 @@ def test_a_lock_for_another_platform_is_an_error(tmp_path: Path) -> None:
     (other,) = (platform for platform in PLATFORMS.values() if platform != host_platform())
     lock, packages = engine_packages(tmp_path / "debs", "exit 0", platform=other)
     with pytest.raises(EngineError, match=f"the lock of engine 'default' is for {other}, but this machine is"):
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b"])
 def test_a_name_that_is_not_a_folder_name_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(EngineError, match="invalid engine name"):
-        status(tmp_path, name)
+        private.status(tmp_path, name)
 
 
 def test_the_digest_depends_on_the_packages_only(tmp_path: Path) -> None:
     lock, _ = engine_packages(tmp_path, "exit 0")
     other, _ = engine_packages(tmp_path, "exit 0", version="2")
-    assert packages_digest(lock.debs) == packages_digest(lock.debs[::-1])
-    assert packages_digest(lock.debs) != packages_digest(other.debs)
+    assert private.packages_digest(lock.debs) == private.packages_digest(lock.debs[::-1])
+    assert private.packages_digest(lock.debs) != private.packages_digest(other.debs)
 
 
 def test_a_daemon_that_exits_at_once_is_an_error_with_its_own_message(tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_a_daemon_that_exits_at_once_is_an_error_with_its_own_message(tmp_path: 
         tmp_path / "debs", 'echo "level=info msg=hello"; echo "failed to start daemon: no cgroups here"; exit 1'
     )
     with pytest.raises(EngineError) as caught:
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
     assert caught.value.brief == ("the private engine exited during startup: failed to start daemon: no cgroups here")
     assert "level=info msg=hello" in (caught.value.details or "")
     assert str(tmp_path / "engines/default/dockerd.log") in (caught.value.hint or "")
-    found = status(tmp_path / "engines")
-    assert not found.running
-    assert not (Path(found.host.removeprefix("unix://")).parent / "exec").exists()
+    status = private.status(tmp_path / "engines")
+    assert not status.running
+    assert not (Path(status.host.removeprefix("unix://")).parent / "exec").exists()
 
 
 def test_an_engine_of_root_is_not_usable_by_others(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_an_engine_of_root_is_not_usable_by_others(tmp_path: Path) -> None:
         path = Path(f"/run/rtbuild-test-{os.getpid()}.sock")
         server.bind(str(path))
         path.chmod(0o600)
-        found = replace(status(tmp_path / "engines"), running=True, host=f"unix://{path}")
+        status = replace(private.status(tmp_path / "engines"), running=True, host=f"unix://{path}")
         try:
             with somebody(), pytest.raises(EngineError, match="is owned by another user"):
-                private_engine(found, store=tmp_path / "store")
+                private_engine(status, store=tmp_path / "store")
         finally:
             path.unlink()
 
@@ -90,10 +90,10 @@ def test_an_error_shows_the_log_of_the_last_start_only(tmp_path: Path) -> None:
     require_root()
     lock, packages = engine_packages(tmp_path / "debs", 'echo "failed to start daemon: first"; exit 1')
     with pytest.raises(EngineError, match="first"):
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
     lock, packages = engine_packages(tmp_path / "debs", "echo nothing to say; exit 1", version="2")
     with pytest.raises(EngineError) as caught:
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
     assert caught.value.brief == "the private engine exited during startup"
     assert caught.value.details == "nothing to say"
 
@@ -102,7 +102,7 @@ def test_a_daemon_that_never_answers_is_ended(tmp_path: Path) -> None:
     require_root()
     lock, packages = engine_packages(tmp_path / "debs", f"echo $$ > {tmp_path}/pid; exec sleep 600")
     with pytest.raises(EngineError, match=r"did not answer within 1\.5 s"):
-        start(lock, packages.__getitem__, tmp_path / "engines", timeout=1.5)
+        private.start(lock, packages.__getitem__, tmp_path / "engines", timeout=1.5)
     assert start_time(int((tmp_path / "pid").read_text())) is None
 
 
@@ -112,8 +112,8 @@ def test_a_failed_unpacking_leaves_nothing_behind(tmp_path: Path) -> None:
     (path,) = packages.values()
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(IntegrityError):
-        start(lock, packages.__getitem__, tmp_path / "engines")
-    assert status(tmp_path / "engines").packages is None
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
+    assert private.status(tmp_path / "engines").packages is None
     assert not (tmp_path / "engines/default/root.new").exists()
 
 
@@ -121,7 +121,7 @@ def test_a_lock_without_all_programs_is_an_error_that_names_them(tmp_path: Path)
     require_root()
     lock, packages = engine_packages(tmp_path / "debs", "exit 0", without=("usr/sbin/runc", "usr/bin/docker"))
     with pytest.raises(EngineError, match="lack programs") as caught:
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
     assert caught.value.details == "usr/bin/docker\nusr/sbin/runc"
 
 
@@ -131,7 +131,7 @@ def test_a_package_that_was_not_fetched_is_an_error(tmp_path: Path) -> None:
     (path,) = packages.values()
     path.unlink()
     with pytest.raises(EngineError, match=f"engine 'default': {path.name} is missing"):
-        start(lock, packages.__getitem__, tmp_path / "engines")
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
 
 
 @pytest.mark.parametrize("content", ["1", "not a pid", "", "99999999"])
@@ -140,9 +140,9 @@ def test_a_stale_pid_file_is_ignored_and_removed(tmp_path: Path, content: str) -
     home = tmp_path / "engines/default"
     home.mkdir(parents=True)
     (home / "dockerd.pid").write_text(content)
-    assert not status(tmp_path / "engines").running
+    assert not private.status(tmp_path / "engines").running
     # Process 1 lives on, and the file is gone
-    assert not stop(tmp_path / "engines").running
+    assert not private.stop(tmp_path / "engines").running
     assert not (home / "dockerd.pid").exists()
 
 
@@ -151,17 +151,17 @@ def test_an_engine_from_other_packages_is_unpacked_again(tmp_path: Path) -> None
     for version in ("1", "2"):
         lock, packages = engine_packages(tmp_path / "debs", "exit 1", version=version)
         with pytest.raises(EngineError, match="exited during startup"):
-            start(lock, packages.__getitem__, tmp_path / "engines")
-        found = status(tmp_path / "engines")
-        assert found.packages == packages_digest(lock.debs)
-        assert f"# {version}\n" in (found.folder / "root/usr/sbin/dockerd").read_text()
+            private.start(lock, packages.__getitem__, tmp_path / "engines")
+        status = private.status(tmp_path / "engines")
+        assert status.packages == private.packages_digest(lock.debs)
+        assert f"# {version}\n" in (status.folder / "root/usr/sbin/dockerd").read_text()
 
 
 def test_a_folder_too_deep_for_sockets_gets_a_short_path_for_them(tmp_path: Path) -> None:
     require_root()
     deep = tmp_path / ("x" * 100)
-    found = status(deep)
-    assert found.host.startswith("unix:///run/rtbuild/")
-    assert len(found.host) < 100
-    assert found.host != status(deep, "other").host
-    assert status(Path("/e")).host == "unix:///e/default/docker.sock"
+    status = private.status(deep)
+    assert status.host.startswith("unix:///run/rtbuild/")
+    assert len(status.host) < 100
+    assert status.host != private.status(deep, "other").host
+    assert private.status(Path("/e")).host == "unix:///e/default/docker.sock"
