@@ -17,7 +17,7 @@ from rtbuild.store.collect import Roots
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A folder with recipes and locks. Each method reads the files anew.
+    """A folder with recipes and locks. Each method reads the files again.
 
     Attributes:
         root: The absolute path of the folder.

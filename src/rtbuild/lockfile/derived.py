@@ -54,7 +54,7 @@ def python_question(
         "layers": [[layer.name, sorted(layer.roots)] for layer in release.python_layers],
     }
     if release.packages:
-        # Only these fields: the rest of a local package changes its own file, but no choice.
+        # Only these fields: the others change the package's own file, not the choice of packages.
         question["packages"] = [
             [
                 package.name,

@@ -35,9 +35,9 @@ class Remedy:
         return f"restore the lockfile from version control, or regenerate it with: {self.regenerate}"
 
 
-def lock_remedy(release: str | None = None, platform: Platform | None = None) -> Remedy:
-    """Return the remedy for the lock of a release; without a release or platform, for the locks of all of them."""
-    command = "rtbuild lock" + (f" {release}" if release else "") + (f" --platform {platform}" if platform else "")
+def lock_remedy(version: str | None = None, platform: Platform | None = None) -> Remedy:
+    """Return the remedy for the lock of a release; without a version or platform, for the locks of all of them."""
+    command = "rtbuild lock" + (f" {version}" if version else "") + (f" --platform {platform}" if platform else "")
     return Remedy(update=command, regenerate=f"{command} --refresh")
 
 

@@ -23,8 +23,8 @@ class Suite:
         suite: The suite (`bullseye`).
         components: The components to use.
         architectures: The Debian architectures that the suite is used for.
-        check_valid_until: False accepts an InRelease file past its Valid-Until: suites that get no more updates
-            have one.
+        check_valid_until: Whether to refuse an InRelease file past its Valid-Until. Suites without further updates
+            need False.
         snapshot: The moment of a dated archive to use (`20230501T000000Z`).
     """
 

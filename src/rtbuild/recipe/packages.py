@@ -40,7 +40,7 @@ INCLUDED = (
 EXCLUDED = ("tests",)
 """The default of `exclude`: what does not belong to a package, at any depth."""
 
-LEFT_OVERS = (".*", "*~", "__pycache__", "*.py[co]", "*.so", "*.egg-info", "PKG-INFO")
+LEFTOVERS = (".*", "*~", "__pycache__", "*.py[co]", "*.so", "*.egg-info", "PKG-INFO")
 """What tools leave behind. It never belongs to a package, or a lock would depend on what was run in the folder."""
 
 _LOCKED_FIELDS = ("version", "requires-python", "dependencies", "optional-dependencies")
@@ -67,7 +67,7 @@ def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, .
         if any("/" in pattern for pattern in (*include, *exclude)):
             continue  # a problem was noted, and other files than the intended ones would be read
         try:
-            files = tuple(_files(entry, root / folder, include, (*exclude, *LEFT_OVERS)))
+            files = tuple(_files(entry, root / folder, include, (*exclude, *LEFTOVERS)))
         except OSError as error:
             place = os.path.relpath(error.filename or root / folder, root)
             entry.wrong("source", f"{place} cannot be read: {error.strerror}")
@@ -77,7 +77,7 @@ def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, .
             entry.wrong(
                 "include",
                 f"no Python module of {package.name} is included",
-                hint=f"by default, 'include' is: {', '.join(INCLUDED)}",
+                hint=f"list its modules in 'include'; the default is: {', '.join(INCLUDED)}",
             )
         if any(other.name == package.name for other in packages):
             entry.wrong("source", f"{package.name} is listed twice")

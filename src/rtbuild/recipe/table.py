@@ -27,7 +27,7 @@ from rtbuild.text import name_hint
 T = TypeVar("T")
 
 RECIPE_HELP = "see docs/reference/recipes.md for the fields of recipes"
-"""The hint for a problem of a recipe that has none of its own."""
+"""The hint for problems of recipes without a hint of their own."""
 
 _FIRST_MOMENT = datetime.fromtimestamp(0, UTC)  # file headers hold seconds since then
 
@@ -173,7 +173,7 @@ class Table:
         return tuple(good)
 
     def parsed(self, name: str, parse: Callable[[str], T], neutral: T) -> T:
-        """Return what `parse` makes of a string; its `ValueError` (or any rtbuild error) becomes a problem."""
+        """Return a string parsed by `parse`, whose `ValueError` or rtbuild error becomes a problem."""
         text = self.string(name)
         try:
             return parse(text) if text else neutral

@@ -54,7 +54,7 @@ def test_patches() -> None:
     assert [change.patched for change in compare_locks(one, two)] == [True]
 
 
-def test_build_packages_of_two_sdists_are_told_apart() -> None:
+def test_build_packages_of_two_sdists_are_distinct() -> None:
     before = locks.lock(build_pythons=(locks.wheel("setuptools", "67", layer="a"),))
     after = locks.lock(build_pythons=(*before.build_pythons, locks.wheel("setuptools", "68", layer="b")))
     assert lines(before, after) == ["+ setuptools 68 (python-build)"]

@@ -17,7 +17,7 @@ def test_the_published_version_is_the_one_without_patches() -> None:
     assert replace(WHEEL, version="1.0+cpu").published == "1.0+cpu"
 
 
-def test_sdists_are_told_from_wheels_by_their_names() -> None:
+def test_sdists_and_wheels_differ_by_their_names() -> None:
     assert WHEEL.is_wheel
     assert not replace(WHEEL, filename="demo-1.0.tar.gz").is_wheel
 

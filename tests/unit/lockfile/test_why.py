@@ -104,7 +104,7 @@ def test_packages_that_sdists_are_built_with() -> None:
 
 def test_a_name_on_both_sides_has_two_reasons() -> None:
     both = lock(debs=(locks.deb("urllib3"),))
-    assert [found.kind for found in reasons_for(RELEASE, both, "urllib3")] == ["deb", "python"]
+    assert [reason.kind for reason in reasons_for(RELEASE, both, "urllib3")] == ["deb", "python"]
 
 
 def test_local_packages_are_there_by_themselves() -> None:
