@@ -9,7 +9,7 @@ import pytest
 from rtbuild import errors
 from rtbuild.errors import LockError, NotReproducibleError, RtbuildError, StaleLockError, UsageError
 
-CLASSES = [value for value in vars(errors).values() if inspect.isclass(value)]
+CLASSES: list[type[RtbuildError]] = [value for value in vars(errors).values() if inspect.isclass(value)]
 
 
 @pytest.mark.parametrize("error", CLASSES)

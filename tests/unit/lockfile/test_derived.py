@@ -9,6 +9,7 @@ import pytest
 
 from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.derived import debian_question, newest_input, python_question, target_glibc
+from rtbuild.lockfile.model import DebArtifact
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import DebianLayer, LocalPackage, PythonLayer, Suite
 from tests.fakes import locks, releases
@@ -87,7 +88,7 @@ def test_the_c_library() -> None:
         ((locks.deb("libc6", "new-1"),), "libc6 new-1 is not a version of the GNU C library"),
     ],
 )
-def test_an_unknown_c_library(debs: tuple[locks.DebArtifact, ...], brief: str) -> None:
+def test_an_unknown_c_library(debs: tuple[DebArtifact, ...], brief: str) -> None:
     with pytest.raises(ResolutionError) as caught:
         target_glibc(debs)
     assert caught.value.brief == brief
