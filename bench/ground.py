@@ -21,7 +21,7 @@ from bench.memory import MemoryWatch
 from rtbuild import Lock, Release, Settings, Silent, Store, Workspace, host_platform, load_settings
 from rtbuild.engine.containers import ContainerOptions
 from rtbuild.engine.engine import Engine
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.verbs.engine import open_engine
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ class Ground:
     def artifacts(self) -> Path:
         """The folder with every artifact of the lock, fetched into the user's store where they were not there."""
         store = Store.open(self.settings.store)
-        fetch(self.lock.remote, store, self.settings)
+        fetch_artifacts(self.lock.remote, store, self.settings)
         return self.settings.store / "artifacts"
 
     @cached_property

@@ -13,7 +13,8 @@ from bench.measure import Measure, in_turns, load_average, timed
 from bench.rival import Rival
 from rtbuild import Silent, Store
 from rtbuild.lockfile.read import read_lock
-from rtbuild.mirror.remote import open_sources
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.remote import CACHE, MirrorSources, open_web
 from rtbuild.resolve.debian.keyring import debian_keyring
 from rtbuild.resolve.debian.packages_file import read_index
 from rtbuild.resolve.debian.release_file import read_release_file
@@ -37,7 +38,8 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         load=load,
         runs=runs,
     )
-    sources = open_sources(ground.settings, Store.open(ground.folder / "store-read"))
+    cache = Store.open(ground.folder / "store-read").cache(CACHE)
+    sources = MirrorSources(find_mirrors(ground.settings), cache, web=open_web(ground.settings))
     suite = ground.release.debian_layers[0].suites[0]
     release = read_release_file(suite, sources, keyring=debian_keyring(), progress=Silent())
 

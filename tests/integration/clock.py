@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.private import EngineStatus
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.platform import Platform
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
@@ -78,7 +78,7 @@ class FalseClock:
         recipe.write_text(_RECIPE)
         workspace = Workspace.find(folder / "project")
         lock = lock_engine(workspace, "clock", platform=platform, settings=replace(settings, store=store.root)).lock
-        fetch(lock.debs, store, settings)
+        fetch_artifacts(lock.debs, store, settings)
         for deb in lock.debs:
             unpack_deb(store.artifact_path(deb.sha256), folder / "root")
         (library,) = (folder / "root").rglob("libfaketimeMT.so.1")

@@ -13,7 +13,7 @@ import pytest
 
 from rtbuild.engine.engine import Engine
 from rtbuild.lockfile.model import Lock
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.platform import parse_platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
@@ -89,7 +89,7 @@ def builder(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def artifacts(settings: Settings, lock: Lock) -> Store:
     """The store of whoever runs the tests, with everything that 8.0.0 is made of."""
     store = Store.open(settings.store)
-    fetch(artifacts_of(lock), store, settings, progress=Told())
+    fetch_artifacts(artifacts_of(lock), store, settings, progress=Told())
     return store
 
 

@@ -24,7 +24,7 @@ from rtbuild.engine.containers import Mount
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.private import EngineStatus
 from rtbuild.errors import BuildError, EngineError
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.platform import PLATFORMS, host_platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
@@ -47,7 +47,7 @@ class Lab:
 
     def start(self, name: str = "default") -> EngineStatus:
         lock = self.workspace.read_engine_lock(name, host_platform())
-        fetch(lock.debs, self.store, self.settings)
+        fetch_artifacts(lock.debs, self.store, self.settings)
         return private.start(lock, self.store.artifact_path, self.settings.engine_dir, name=name)
 
     def engine(self, name: str = "default") -> Engine:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.platform import PLATFORMS
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
@@ -33,7 +33,7 @@ def test_the_smallest_files_of_each_kind_arrive(settings: Settings) -> None:
         *sorted(wheels, key=lambda artifact: artifact.size)[:10],
         *lock.build_pythons,
     ]
-    report = fetch(wanted, store, settings)
+    report = fetch_artifacts(wanted, store, settings)
     assert report.fetched == len(wanted)
     assert report.bytes == sum(artifact.size for artifact in wanted)
     assert all(store.verify_artifact(artifact) for artifact in wanted)

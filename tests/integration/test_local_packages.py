@@ -18,7 +18,7 @@ from rtbuild.formats.frames import open_uncompressed
 from rtbuild.layers.python import realise_python
 from rtbuild.lockfile.local import as_locked
 from rtbuild.lockfile.model import Lock, PythonArtifact
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.oci.layer import LayerDigest
 from rtbuild.recipe.layers import read_layer
 from rtbuild.recipe.model import PythonLayer, Release
@@ -99,7 +99,7 @@ def other_umask() -> Iterator[None]:
 def source(lock: Lock, settings: Settings) -> Store:
     """A store with Python's packages and what builds an sdist."""
     store = Store.open(settings.store)
-    fetch([*tool_debs(lock.debs), *lock.build_pythons], store, settings)
+    fetch_artifacts([*tool_debs(lock.debs), *lock.build_pythons], store, settings)
     return store
 
 

@@ -20,7 +20,7 @@ from rtbuild.engine.build import layout_reference
 from rtbuild.engine.engine import Engine
 from rtbuild.errors import MirrorError
 from rtbuild.lockfile.model import EngineLock, Lock
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.oci.descriptor import CONFIG, MANIFEST
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layout import Layout, read_stored_image
@@ -65,7 +65,7 @@ class Engines:
     store: Store
 
     def start(self, lock: EngineLock, name: str, clock: FalseClock | None = None) -> Engine:
-        fetch(lock.debs, self.store, self.settings, progress=Told())
+        fetch_artifacts(lock.debs, self.store, self.settings, progress=Told())
         folder = self.settings.engine_dir
         status = private.start(lock, self.store.artifact_path, folder, name=name, progress=Told())
         if clock is not None:
@@ -206,7 +206,7 @@ def locked_testing(workspace: Workspace, settings: Settings, store: Store, folde
     dropped them."""
     locked = workspace.read_engine_lock("testing", host_platform())
     try:
-        fetch(locked.debs, store, settings, progress=Told())
+        fetch_artifacts(locked.debs, store, settings, progress=Told())
     except MirrorError as error:
         print(f"locking the testing engine anew: {error.brief}\n{error.details}")
         shutil.copytree(workspace.root / "recipes", folder / "recipes")

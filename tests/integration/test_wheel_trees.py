@@ -17,7 +17,7 @@ import zstandard
 from rtbuild.engine.engine import Engine
 from rtbuild.formats.tar import END
 from rtbuild.lockfile.model import Lock
-from rtbuild.mirror.download import fetch
+from rtbuild.mirror.download import fetch_artifacts
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
@@ -58,7 +58,7 @@ def small(lock: Lock, settings: Settings) -> Lock:
     # What the recipes bring has tests of its own.
     pythons = tuple(one for one in lock.pythons if one.name in WHEELS or not (one.is_wheel or one.local))
     small = replace(lock, pythons=pythons, debs=tool_debs(lock.debs))
-    fetch(small.remote, Store.open(settings.store), settings)
+    fetch_artifacts(small.remote, Store.open(settings.store), settings)
     return small
 
 

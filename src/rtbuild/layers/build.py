@@ -120,10 +120,12 @@ class _LayersBuild:
                     self._progress.note(f"layer {realisation.layer} in the store is damaged and will be rebuilt")
 
     def _fetch(self, plan: Plan) -> None:
-        from rtbuild.mirror.download import fetch  # its HTTP client is slow to import, and most builds fetch nothing
+        # Imported here: its HTTP client is slow to import, and most builds fetch nothing.
+        from rtbuild.mirror.download import fetch_artifacts
 
         artifacts = needed_artifacts(plan, self._lock)
-        fetch(artifacts, self._store, self._environment.settings, suites=self._release.suites, progress=self._progress)
+        settings, suites = self._environment.settings, self._release.suites
+        fetch_artifacts(artifacts, self._store, settings, suites=suites, progress=self._progress)
         store_local(self._release, self._lock, self._store)
         digests = {artifact.sha256 for artifact in artifacts}
         require_declared(self._lock, digests, self._store.artifact_path, file=self._lock_name)

@@ -1,1 +1,1 @@
-"""Where files come from, and fetching them: mirrors, indexes and the HTTP client."""
+"""Where files come from, and downloading them: mirrors, package indexes and the HTTP client."""

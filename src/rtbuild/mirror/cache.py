@@ -1,4 +1,4 @@
-"""Answers kept on disk: for good where a digest names them, else until a validator changes (RFC 9110, section 13)."""
+"""Answers cached on disk: for good if a digest names them, else until a validator changes (RFC 9110, section 13)."""
 
 from __future__ import annotations
 
@@ -15,31 +15,40 @@ from rtbuild.store.files import store_errors
 
 
 class AnswerCache:
-    """A folder of answers, or None to keep nothing. Losing any file of it costs time and nothing else."""
+    """A folder of answers, or None to cache nothing. Losing any file of it only costs time."""
 
     def __init__(self, folder: Path | None, web: Web) -> None:
         self._folder = folder
         self._web = web
 
     def get(self, location: str, *, accept: str | None = None) -> Reply:
-        """The answer for `location`, from the cache where the mirror says it is unchanged. Raises `Refusal`."""
+        """Return the answer for `location`, from the cache if the mirror says that it has not changed.
+
+        Args:
+            location: An address, or a path on the disk.
+            accept: The media types to ask for; HTML pages are returned only if this is given.
+
+        Raises:
+            FetchFailure: if there is no answer.
+            StoreError: if the answer cannot be cached.
+        """
         headers = {"Accept": accept} if accept else {}
         if self._folder is None:
             return self._web.get(location, headers=headers, html=accept is not None)
         # A password in the address is a secret, of which nothing is written.
         question = f"{redacted(location)}\n{accept}"
         path = self._folder / "answers" / hashlib.sha256(question.encode()).hexdigest()
-        kept = _read_answer(path)
+        cached = _read_answer(path)
         conditions = {}
-        if kept is not None and kept.etag:
-            conditions["If-None-Match"] = kept.etag
-        if kept is not None and kept.modified:
-            conditions["If-Modified-Since"] = kept.modified
+        if cached is not None and cached.etag:
+            conditions["If-None-Match"] = cached.etag
+        if cached is not None and cached.modified:
+            conditions["If-Modified-Since"] = cached.modified
         reply = self._web.get(location, headers={**headers, **conditions}, html=accept is not None)
         if not reply.changed:
-            if kept is None:
+            if cached is None:
                 return self._web.get(location, headers=headers)
-            return replace(kept, location=reply.location)
+            return replace(cached, location=reply.location)
         if reply.etag or reply.modified:
             head = {name: value for name, value in asdict(reply).items() if name not in ("content", "changed")}
             head["location"] = redacted(reply.location)
@@ -48,7 +57,7 @@ class AnswerCache:
         return reply
 
     def by_digest(self, sha256: Sha256) -> bytes | None:
-        """The content with this digest; None where it is not kept or was damaged."""
+        """Return the content with this digest; None if it is not cached or is damaged."""
         if self._folder is None:
             return None
         with suppress(OSError):
@@ -58,7 +67,11 @@ class AnswerCache:
         return None
 
     def keep(self, sha256: Sha256, content: bytes) -> None:
-        """Keep `content`, whose digest is `sha256`."""
+        """Cache `content`, whose digest is `sha256`.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
         if self._folder is not None:
             self._write(self._folder / "by-digest" / sha256, content)
 

@@ -1,4 +1,4 @@
-"""Fetching artifacts into the store: from any mirror, in parallel, taken up where an earlier run was stopped."""
+"""Downloading artifacts into the store: from any mirror, in parallel, resumed where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtbuild.mirror.find import Mirror, Mirrors, find_mirrors
 from rtbuild.mirror.http import FetchFailure, Web
 from rtbuild.mirror.locations import Locations
 from rtbuild.mirror.parallel import run_parallel
-from rtbuild.mirror.remote import CACHE
+from rtbuild.mirror.remote import CACHE, open_web
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
@@ -24,14 +24,19 @@ from rtbuild.store.artifacts import Partial
 from rtbuild.store.store import Store
 
 _ENOUGH_FAILURES = 10
-_WORTHWHILE = 1 << 20  # bytes that a try must have brought, not to count as one of the retries
+_WORTHWHILE = 1 << 20  # bytes; a try that brought as many does not count as a retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """How many artifacts were fetched, how many were there, the bytes received and the time it took.
+    """What was fetched.
 
-    `repaired` are the file names of artifacts whose stored bytes were found corrupt and fetched again.
+    Attributes:
+        fetched: How many artifacts were missing and fetched.
+        present: How many artifacts were in the store.
+        bytes: How many bytes were received.
+        seconds: How long it took.
+        repaired: The file names of artifacts whose stored bytes were corrupt, and that were fetched again.
     """
 
     fetched: int
@@ -41,37 +46,56 @@ class FetchReport:
     repaired: tuple[str, ...] = ()
 
 
-def fetch(
+def fetch_artifacts(
     artifacts: Sequence[Artifact],
     store: Store,
     settings: Settings,
     *,
     suites: Sequence[Suite] = (),
-    mirrors: Mirrors | None = None,
     progress: Progress | None = None,
-    verify: bool = True,
 ) -> FetchReport:
-    """Put every artifact into `store`, within the limits of `settings`. With `verify`, stored ones are hashed first.
+    """Put every artifact into `store`, from the mirrors that the settings name and those that this machine uses.
 
-    They come from the mirrors that the settings name and those that this machine uses, or from `mirrors`. `suites` are
-    those of the recipes: a .deb of one that asks for a moment may be in the dated archive of that moment alone.
+    Artifacts that are in the store are hashed first, and fetched again if they are corrupt. After a failure, what was
+    fetched until then stays.
 
-    Raises `MirrorError` where no mirror has a file, `IntegrityError` where all that came were wrong bytes, `StoreError`
-    on a full disk; each names every mirror and what it gave. What was fetched until then stays.
+    Args:
+        artifacts: What to fetch; an artifact that is named twice is fetched once.
+        store: Where to put it.
+        settings: The mirrors, and the limits on connections, retries and time.
+        suites: The suites of the recipes. A .deb of a dated suite may be in the dated archive only.
+        progress: Who is told about the work; nobody by default.
+
+    Raises:
+        MirrorError: if no mirror has a file; it names every mirror and what it answered.
+        IntegrityError: if mirrors serve files of that name, but all with wrong bytes.
+        StoreError: if the store cannot be written, for example because the disk is full.
     """
+    return fetch_from(find_mirrors(settings), artifacts, store, settings, suites=suites, progress=progress)
+
+
+def fetch_from(
+    mirrors: Mirrors,
+    artifacts: Sequence[Artifact],
+    store: Store,
+    settings: Settings,
+    *,
+    suites: Sequence[Suite] = (),
+    progress: Progress | None = None,
+) -> FetchReport:
+    """Put every artifact into `store`, from these mirrors only; see `fetch_artifacts`."""
     start = time.monotonic()
     progress = progress or Silent()
     distinct = list({artifact.sha256: artifact for artifact in artifacts}.values())
-    missing, corrupt = _missing(distinct, store, verify, progress)
+    missing, corrupt = _check_stored(distinct, store, progress)
     for artifact in corrupt:
-        progress.note(f"{artifact.filename} in the store is corrupt and is fetched again")
+        progress.note(f"{artifact.filename} in the store is corrupt and will be fetched again")
     received = 0
     if missing:
-        stop = threading.Event()
-        web = Web(timeout=settings.timeout, retries=settings.retries, connections=settings.connections, stop=stop)
+        web = open_web(settings)
         try:
-            places = Locations(mirrors or find_mirrors(settings), AnswerCache(store.cache(CACHE), web), suites=suites)
-            received = _Fetch(store, places, web, progress).run(missing)
+            locations = Locations(mirrors, AnswerCache(store.cache(CACHE), web), suites=suites)
+            received = _Fetch(store, locations, web, progress).run(missing)
         finally:
             web.close()
     return FetchReport(
@@ -83,62 +107,68 @@ def fetch(
     )
 
 
-def _missing(
-    artifacts: list[Artifact], store: Store, verify: bool, progress: Progress
-) -> tuple[list[Artifact], list[Artifact]]:
-    """The artifacts to fetch, and those of them that were in the store with wrong bytes."""
-    there = [artifact for artifact in artifacts if store.artifact_path(artifact.sha256).exists()]
-    bad: set[str] = {artifact.sha256 for artifact in there if not store.has_artifact(artifact)}
-    if verify:
-        task = "check stored files"
-        progress.begin(task, total=sum(artifact.size for artifact in there), unit="bytes")
+def _check_stored(artifacts: list[Artifact], store: Store, progress: Progress) -> tuple[list[Artifact], list[Artifact]]:
+    """Return the artifacts to fetch, and those of them that are in the store with wrong bytes."""
+    stored = [artifact for artifact in artifacts if store.artifact_path(artifact.sha256).exists()]
+    bad: set[str] = set()
+    task = "check stored files"
+    progress.begin(task, total=sum(artifact.size for artifact in stored), unit="bytes")
 
-        def check(artifact: Artifact) -> None:
-            if not store.verify_artifact(artifact):
-                bad.add(artifact.sha256)
-            progress.advance(task, artifact.size)
+    def check(artifact: Artifact) -> None:
+        if not store.verify_artifact(artifact):
+            bad.add(artifact.sha256)
+        progress.advance(task, artifact.size)
 
-        largest_first = sorted(there, key=lambda artifact: -artifact.size)
-        run_parallel(check, largest_first, workers=os.cpu_count() or 1, stop=threading.Event())
-        progress.end(task)
-    good = {artifact.sha256 for artifact in there} - bad
+    largest_first = sorted(stored, key=lambda artifact: -artifact.size)
+    run_parallel(check, largest_first, workers=os.cpu_count() or 1, stop=threading.Event())
+    progress.end(task)
+    good = {artifact.sha256 for artifact in stored} - bad
     return (
         [artifact for artifact in artifacts if artifact.sha256 not in good],
-        [artifact for artifact in there if artifact.sha256 in bad],
+        [artifact for artifact in stored if artifact.sha256 in bad],
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An artifact that could not be fetched: what each mirror answered, and whether all that came was wrong bytes."""
+
+    artifact: Artifact
+    answers: list[str]
+    wrong: bool
+
+
 class _Fetch:
-    """One run: what its threads share."""
+    """The state that the threads of one run share."""
 
     task = "fetch"
 
-    def __init__(self, store: Store, places: Locations, web: Web, progress: Progress) -> None:
+    def __init__(self, store: Store, locations: Locations, web: Web, progress: Progress) -> None:
         self._store = store
+        self._locations = locations
         self._web = web
         self._progress = progress
-        self._places = places
         self._lock = threading.Lock()
-        self._failures: list[tuple[Artifact, list[str], bool]] = []
+        self._failed: list[_Failed] = []
         self._received = 0
 
     def run(self, artifacts: list[Artifact]) -> int:
-        """Fetch `artifacts`; the bytes received."""
+        """Fetch `artifacts` and return the number of bytes received."""
         self._progress.begin(self.task, total=sum(artifact.size for artifact in artifacts), unit="bytes")
         try:
             largest_first = sorted(artifacts, key=lambda artifact: (-artifact.size, artifact.sha256))
-            run_parallel(self._one, largest_first, workers=self._web.connections, stop=self._web.stop)
+            run_parallel(self._fetch, largest_first, workers=self._web.connections, stop=self._web.stop)
         except BaseException:
             self._progress.end(self.task, "stopped")
             raise
-        if self._failures:
+        if self._failed:
             self._progress.end(self.task, "failed")
             raise self._error()
         self._progress.end(self.task)
         return self._received
 
-    def _one(self, artifact: Artifact) -> None:
-        """Fetch one artifact; a failure is remembered, so that the user hears of all that is missing at once."""
+    def _fetch(self, artifact: Artifact) -> None:
+        """Fetch one artifact. A failure is recorded and not raised, so that one error names all that is missing."""
         with self._store.add_artifact(artifact, stop=self._web.stop.is_set) as partial:
             if partial is None:
                 if not self._web.stop.is_set():
@@ -153,27 +183,27 @@ class _Fetch:
         if self._web.stop.is_set():
             return
         with self._lock:
-            self._failures.append((artifact, attempt.answers(), attempt.wrong))
-            if len(self._failures) >= _ENOUGH_FAILURES:
+            self._failed.append(_Failed(artifact, attempt.answers(), attempt.wrong))
+            if len(self._failed) >= _ENOUGH_FAILURES:
                 self._web.stop.set()
 
     def _from_cache(self, attempt: _Attempt) -> bool:
-        """Take a file that was read while locking, instead of fetching it twice."""
-        kept = self._store.cache(CACHE) / "by-digest" / attempt.artifact.sha256
-        if attempt.partial.size or not kept.exists():
+        """Take a file that was read while locking, instead of downloading it twice."""
+        cached = self._store.cache(CACHE) / "by-digest" / attempt.artifact.sha256
+        if attempt.partial.size or not cached.exists():
             return False
         try:
-            attempt.download(str(kept))
+            attempt.download(str(cached))
         except FetchFailure:
-            attempt.wrong = False  # of the cache, which is no mirror
+            attempt.wrong = False  # no mirror served wrong bytes, the cache did
             return False
         with suppress(OSError):
-            kept.unlink()
+            cached.unlink()
         return True
 
     def _from_mirrors(self, attempt: _Attempt) -> bool:
-        """Ask mirror after mirror, and again those with a passing fault, each round after a longer pause."""
-        mirrors = list(self._places.mirrors_for(attempt.artifact))
+        """Try one mirror after the other, and again those that failed transiently, after a longer pause each time."""
+        mirrors = list(self._locations.mirrors_for(attempt.artifact))
         number = 1
         while True:
             again, pause, before = [], 0.0, attempt.partial.size
@@ -183,11 +213,11 @@ class _Fetch:
                 try:
                     self._from_mirror(attempt, mirror)
                     return True
-                except FetchFailure as refusal:
-                    attempt.refused(mirror, refusal)
-                    if refusal.passing:
+                except FetchFailure as failure:
+                    attempt.record(mirror, failure)
+                    if failure.transient:
                         again.append(mirror)
-                        pause = max(pause, refusal.pause)
+                        pause = max(pause, failure.pause)
             if not again or number > self._web.retries:
                 return False
             mirrors = again
@@ -197,72 +227,108 @@ class _Fetch:
 
     def _from_mirror(self, attempt: _Attempt, mirror: Mirror) -> None:
         last = FetchFailure("no such file", missing=True)
-        for location in self._places.locations(mirror, attempt.artifact):
+        for location in self._locations.locations(mirror, attempt.artifact):
             try:
                 attempt.download(location)
                 return
-            except FetchFailure as refusal:
-                if not refusal.missing:
+            except FetchFailure as failure:
+                if not failure.missing:
                     raise
-                last = refusal
+                last = failure
         raise last
 
-    def received(self, amount: int) -> None:
-        """Count bytes from the network."""
-        with self._lock:
-            self._received += amount
+    def receive(self, attempt: _Attempt, location: str) -> None:
+        """Download the rest of the artifact from `location` and put it into the store.
+
+        Raises:
+            FetchFailure: if `location` does not serve it.
+            StoreError: if the store cannot be written.
+        """
+        partial, size = attempt.partial, attempt.artifact.size
+        with self._web.open(location, offset=partial.size) as stream:
+            if stream.total is not None and stream.total != size:
+                raise attempt.wrong_bytes(f"has {stream.total} bytes instead of {size}")
+            if stream.offset != partial.size:
+                partial.restart()
+            if stream.offset != partial.size:
+                raise FetchFailure("sent another part of the file than the one requested")
+            for chunk in stream.chunks:
+                if partial.size == 0 and chunk[:64].lstrip()[:5].lower() in (b"<!doc", b"<html"):
+                    raise FetchFailure("returned an HTML page instead of the file")
+                if partial.size + len(chunk) > size:
+                    raise attempt.wrong_bytes(f"sent more than {size} bytes")
+                partial.write(chunk)
+                with self._lock:
+                    self._received += len(chunk)
+                attempt.advance()
+        if not partial.complete:
+            raise FetchFailure(f"the connection broke after {partial.size} of {size} bytes", transient=True)
+        try:
+            partial.commit()
+        except IntegrityError as error:
+            raise attempt.wrong_bytes(f"sent wrong bytes ({error.details})") from None
+
+    def advance(self, amount: int) -> None:
+        """Report progress of `amount` bytes."""
+        self._progress.advance(self.task, amount)
 
     def _error(self) -> MirrorError | IntegrityError:
-        failures = sorted(self._failures, key=lambda failure: failure[0].filename)
+        failed = sorted(self._failed, key=lambda failure: failure.artifact.filename)
         details = []
-        for artifact, answers, _ in failures:
+        for failure in failed:
+            artifact = failure.artifact
             details.append(f"{artifact.filename} (sha256 {artifact.sha256[:12]}, {artifact.size} bytes):")
-            details += [f"  {answer}" for answer in answers] or ["  no mirror is known that could have it"]
-        first = failures[0][0]
-        brief = f"{first.filename}: no mirror has served the file that the lock names"
-        if len(failures) > 1:
-            brief = f"{len(failures)} files could not be fetched from any mirror, {first.filename} among them"
-        wrong = all(failure[2] for failure in failures)
-        return (IntegrityError if wrong else MirrorError)(
+            details += [f"  {answer}" for answer in failure.answers] or ["  no known mirror can have it"]
+        first = failed[0].artifact.filename
+        brief = f"{first}: no mirror serves the file that the lock names"
+        if len(failed) > 1:
+            brief = f"no mirror serves {len(failed)} of the files that the lock names, such as {first}"
+        kind = IntegrityError if all(failure.wrong for failure in failed) else MirrorError
+        return kind(
             brief,
             details="\n".join(details),
-            hint="`rtbuild mirrors` shows what was found; more mirrors or folders can be named in rtbuild.toml "
-            "(debian_mirrors, python_indexes)",
+            hint="run `rtbuild mirrors` to see which mirrors were found, or name more mirrors or folders in "
+            "rtbuild.toml (debian_mirrors, python_indexes)",
         )
 
 
 class _Attempt:
-    """The work on one artifact: its partial file, and what each mirror gave instead of it."""
+    """The work on one artifact: its partial file, and what each mirror answered."""
 
     def __init__(self, partial: Partial, run: _Fetch) -> None:
         self.partial = partial
         self.artifact = partial.artifact
         self.wrong = False
         self._run = run
-        self._told = 0
+        self._reported = 0
         self._answers: dict[str, str] = {}
 
-    def refused(self, mirror: Mirror, refusal: FetchFailure) -> None:
-        """Remember what `mirror` gave."""
-        self._answers[mirror.name] = refusal.brief
+    def record(self, mirror: Mirror, failure: FetchFailure) -> None:
+        """Remember what `mirror` answered."""
+        self._answers[mirror.name] = failure.brief
 
     def answers(self) -> list[str]:
-        """`mirror: what it gave`, in order."""
+        """Return `mirror: what it answered`, in the order in which they were asked."""
         return [f"{name}: {brief}" for name, brief in self._answers.items()]
 
     def download(self, location: str) -> None:
-        """Take the rest of the artifact from `location` and put it in place. Raises `FetchFailure`, `StoreError`."""
+        """Download the artifact from `location`, once more from its start if the bytes of an earlier run do not fit.
+
+        Raises:
+            FetchFailure: if `location` does not serve it.
+            StoreError: if the store cannot be written.
+        """
         resumed = self.partial.size > 0
         try:
-            self._receive(location)
-        except FetchFailure as refusal:
-            if not resumed or refusal.passing or refusal.missing:
+            self._run.receive(self, location)
+        except FetchFailure as failure:
+            if not resumed or failure.transient or failure.missing:
                 raise
-            self.partial.restart()  # the bytes from before may be what is wrong: this mirror deserves a try of its own
-            self._receive(location)
+            self.partial.restart()  # the earlier bytes may be the wrong ones: this mirror gets a try of its own
+            self._run.receive(self, location)
 
     def finish(self) -> bool:
-        """Put the artifact in place; False, with its bytes forgotten, where they are wrong."""
+        """Put the complete artifact into the store; return False, and drop its bytes, if they are wrong."""
         try:
             self.partial.commit()
         except IntegrityError:
@@ -270,35 +336,12 @@ class _Attempt:
         return True
 
     def advance(self) -> None:
-        """Tell how far it is; a second start tells nothing until it is past the first."""
-        if self.partial.size > self._told:
-            self._run._progress.advance(self._run.task, self.partial.size - self._told)
-            self._told = self.partial.size
+        """Report progress; after a restart, only once it is past the point that was reported before."""
+        if self.partial.size > self._reported:
+            self._run.advance(self.partial.size - self._reported)
+            self._reported = self.partial.size
 
-    def _receive(self, location: str) -> None:
-        partial, size = self.partial, self.artifact.size
-        with self._run._web.open(location, offset=partial.size) as stream:
-            if stream.total is not None and stream.total != size:
-                raise self._wrong(f"a file of {stream.total} bytes instead of {size}")
-            if stream.offset != partial.size:
-                partial.restart()
-            if stream.offset != partial.size:
-                raise FetchFailure("another part of the file than the one asked for")
-            for chunk in stream.chunks:
-                if partial.size == 0 and chunk[:64].lstrip()[:5].lower() in (b"<!doc", b"<html"):
-                    raise FetchFailure("an HTML page instead of the file")
-                if partial.size + len(chunk) > size:
-                    raise self._wrong(f"more than the {size} bytes of the file")
-                partial.write(chunk)
-                self._run.received(len(chunk))
-                self.advance()
-        if not partial.complete:
-            raise FetchFailure(f"broke off after {partial.size} of {size} bytes", passing=True)
-        try:
-            partial.commit()
-        except IntegrityError as error:
-            raise self._wrong(f"other bytes ({error.details})") from None
-
-    def _wrong(self, brief: str) -> FetchFailure:
+    def wrong_bytes(self, brief: str) -> FetchFailure:
+        """Return the failure for a mirror that serves other bytes than the lock names."""
         self.wrong = True
         return FetchFailure(brief)

@@ -1,6 +1,6 @@
-"""Where files may come from: the settings first, then what this machine's own apt and pip are set up with.
+"""Finding mirrors: those that the settings name, then those that this machine's own apt and pip use.
 
-No address is known here. A mirror is believed for nothing: signatures, sizes and digests decide what is used.
+rtbuild knows no address by itself. Mirrors are not trusted: signatures, sizes and digests decide what is used.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ from pip._internal.models.index import PyPI
 from rtbuild.mirror.http import local_path, redacted
 from rtbuild.settings import Settings
 
+SETTINGS = "settings"
+"""The origin of a mirror that the settings name."""
+
 _MOMENT = re.compile(r"\d{8}T\d{6}Z\Z")
+_SAFE = "/~+:@!$&'()*,;=%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
-    """A place that may have files. `address` is an address or a folder, `origin` says who named it."""
+    """A place that may have files.
+
+    Attributes:
+        address: An address or a folder, without a slash at the end.
+        origin: What names it: `SETTINGS`, a file such as `/etc/apt/sources.list`, or a variable.
+    """
 
     address: str
     origin: str
@@ -36,23 +45,29 @@ class Mirror:
 
     @property
     def folder(self) -> Path | None:
-        """The folder it is, if it is one."""
+        """The folder on this machine that it is; None for any other address."""
         return local_path(self.address)
 
     def at(self, moment: str) -> Mirror:
-        """The mirror as a dated archive of `moment` (`20230501T000000Z`), in place of its own date or after it."""
+        """Return the dated archive of `moment` (`20230501T000000Z`), which replaces a date in the address."""
         head, _, tail = self.address.rpartition("/")
         base = head if _MOMENT.match(tail) else self.address
         return Mirror(address=f"{base}/{moment}", origin=self.origin)
 
     def place(self, path: str) -> str:
-        """The location of `path` on this mirror."""
+        """Return the location of `path` on this mirror."""
         return f"{self.address}/{path if self.address.startswith('/') else quote(path, safe=_SAFE)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
-    """Every mirror, the most wanted first. `folders` may hold files of both kinds under their bare names."""
+    """Every known mirror, the preferred first.
+
+    Attributes:
+        debian: Mirrors of Debian archives.
+        python: Package indexes.
+        folders: Folders that may hold files of both kinds under their bare names.
+    """
 
     debian: tuple[Mirror, ...] = ()
     python: tuple[Mirror, ...] = ()
@@ -60,16 +75,16 @@ class Mirrors:
 
     @property
     def indexes(self) -> tuple[Mirror, ...]:
-        """The Python indexes that say which versions there are.
+        """The package indexes that say which versions there are.
 
-        Where the settings name any, pip's own is not asked: a name missing from a company's index must not be
-        looked up in a public one (dependency confusion).
+        If the settings name any, pip's own is not asked: a name missing from a company's index must not be looked up in
+        a public one (dependency confusion).
         """
         chosen = tuple(mirror for mirror in self.python if mirror.origin == SETTINGS and mirror.folder is None)
         return chosen or tuple(mirror for mirror in self.python if mirror.origin != SETTINGS) or self.python
 
     def debian_for(self, archive: str) -> tuple[Mirror, ...]:
-        """The Debian mirrors: the settings' in their order, then those whose address ends with the archive's name."""
+        """Return the Debian mirrors: the settings' in their order, then those whose address ends with `archive`."""
 
         def elsewhere(mirror: Mirror) -> bool:
             segments = [segment for segment in urlsplit(mirror.address).path.split("/") if segment]
@@ -84,12 +99,14 @@ class Mirrors:
         return tuple(sorted(self.debian, key=rank))
 
 
-SETTINGS = "settings"
-_SAFE = "/~+:@!$&'()*,;=%"
-
-
 def find_mirrors(settings: Settings, *, root: Path = Path("/"), prefix: Path | None = None) -> Mirrors:
-    """The mirrors that the settings name, then those that apt (in `root`) and pip (of the Python in `prefix`) use."""
+    """Return the mirrors that the settings name, followed by those that apt and pip use.
+
+    Args:
+        settings: They also hold the variables that pip is configured with.
+        root: The root folder of the system whose apt sources and pip configuration are read.
+        prefix: The prefix of the Python whose pip configuration is read; that of the running Python by default.
+    """
     debian = [Mirror(address=_trimmed(address), origin=SETTINGS) for address in settings.debian_mirrors]
     python = [Mirror(address=_trimmed(address), origin=SETTINGS) for address in settings.python_indexes]
     folders = [mirror for mirror in (*debian, *python) if mirror.folder is not None]
@@ -99,22 +116,22 @@ def find_mirrors(settings: Settings, *, root: Path = Path("/"), prefix: Path | N
 
 
 def apt_mirrors(root: Path) -> list[Mirror]:
-    """The addresses in the apt sources of the system in `root` (sources.list(5), both forms)."""
+    """Return the addresses in the apt sources of the system in `root` (sources.list(5), both forms)."""
     folder = root / "etc" / "apt"
     files = [folder / "sources.list", *_listed(folder / "sources.list.d", ".list")]
-    mirrors = [(address, path) for path in files for address in _one_line(_text(path))]
+    addresses = [(address, path) for path in files for address in _one_line(_text(path))]
     files = _listed(folder / "sources.list.d", ".sources")
-    mirrors += [(address, path) for path in files for address in _deb822(_text(path))]
-    found = []
-    for address, path in mirrors:
+    addresses += [(address, path) for path in files for address in _deb822(_text(path))]
+    mirrors = []
+    for address, path in addresses:
         address = address.removeprefix("copy:") if address.startswith("copy:/") else address
         if re.match(r"https?://|file:/|/", address):  # cdrom:, mirror:, mirror+file:, ssh: and the like are passed over
-            found.append(Mirror(address=_trimmed(address), origin=f"/{path.relative_to(root)}"))
-    return found
+            mirrors.append(Mirror(address=_trimmed(address), origin=f"/{path.relative_to(root)}"))
+    return mirrors
 
 
 def pip_index(environment: Mapping[str, str], *, root: Path, prefix: Path) -> Mirror:
-    """The index that pip itself would use: from PIP_INDEX_URL, its configuration files, or its own default.
+    """Return the index that pip itself would use: from PIP_INDEX_URL, its configuration files, or its own default.
 
     Extra indexes and find-links folders are left out on purpose: with one index a name means one project.
     """
@@ -127,7 +144,16 @@ def pip_index(environment: Mapping[str, str], *, root: Path, prefix: Path) -> Mi
     return Mirror(address=_trimmed(PyPI.simple_url), origin="pip's default")
 
 
+def distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
+    """Return `mirrors` without those whose address came before."""
+    by_address: dict[str, Mirror] = {}
+    for mirror in mirrors:
+        by_address.setdefault(mirror.address, mirror)
+    return tuple(by_address.values())
+
+
 def _one_line(text: str) -> Iterator[str]:
+    """Yield the addresses in the one-line form."""
     for line in text.splitlines():
         line = line.partition("#")[0].strip()
         match = re.match(r"deb\s+(?:\[[^\]]*\]\s*)?(\S+)\s+\S", line)
@@ -136,6 +162,7 @@ def _one_line(text: str) -> Iterator[str]:
 
 
 def _deb822(text: str) -> Iterator[str]:
+    """Yield the addresses in the deb822 form."""
     for stanza in re.split(r"\n[ \t]*\n", "\n".join(line for line in text.splitlines() if not line.startswith("#"))):
         fields = {
             name.lower(): " ".join(value.split())
@@ -147,7 +174,7 @@ def _deb822(text: str) -> Iterator[str]:
 
 
 def _pip_files(environment: Mapping[str, str], root: Path, prefix: Path) -> list[Path]:
-    """pip's configuration files, a later one wins (pip documentation, "Configuration")."""
+    """Return pip's configuration files; a later one wins (pip documentation, "Configuration")."""
     chosen = environment.get("PIP_CONFIG_FILE")
     if chosen == os.devnull:
         return []
@@ -169,6 +196,7 @@ def _pip_files(environment: Mapping[str, str], root: Path, prefix: Path) -> list
 
 
 def _pip_setting(path: Path) -> str | None:
+    """Return the index-url in one of pip's configuration files."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(_text(path))
@@ -198,11 +226,3 @@ def _text(path: Path) -> str:
 
 def _trimmed(address: str) -> str:
     return address.rstrip("/") or "/"
-
-
-def distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
-    """`mirrors` without those whose address came before."""
-    found: dict[str, Mirror] = {}
-    for mirror in mirrors:
-        found.setdefault(mirror.address, mirror)
-    return tuple(found.values())

@@ -1,4 +1,4 @@
-"""Where on each mirror one artifact should be."""
+"""Where an artifact may be on each mirror."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ from rtbuild.recipe.model import Suite
 
 
 class Locations:
-    """What mirrors to ask for an artifact, and at which locations. Learns where an index keeps its files. Thread-safe.
+    """Which mirrors to ask for an artifact, and at which locations. Thread-safe.
 
-    A .deb of one of `suites` that asks for a moment is looked for in the dated archives of that moment too.
+    It learns from the first page of a package index where that index keeps its files.
+
+    Args:
+        mirrors: The mirrors to choose from.
+        cache: Where pages of package indexes are read.
+        suites: The suites of the recipes. A .deb of a dated suite may be in the dated archive only.
     """
 
     def __init__(self, mirrors: Mirrors, cache: AnswerCache, *, suites: Sequence[Suite] = ()) -> None:
         self._mirrors = mirrors
         self._cache = cache
         self._suites = suites
-        self._hosts: dict[Mirror, str | None] = {}  # None: not where the first page led us to think
+        self._hosts: dict[Mirror, str | None] = {}
+        """The address that each index has its files below; None if its first page did not show one."""
         self._learning = threading.Lock()
 
     def mirrors_for(self, artifact: Artifact) -> tuple[Mirror, ...]:
-        """The mirrors that may have `artifact`, the most likely first."""
+        """Return the mirrors that may have `artifact`, the most likely first."""
         if isinstance(artifact, DebArtifact):
-            plain = list(self._mirrors.debian_for(artifact.archive))
-            found = [*plain, *self._mirrors.folders]
-            found += [mirror.at(moment) for moment in self._moments(artifact) for mirror in plain]
-        else:
-            found = [*self._mirrors.python, *self._mirrors.folders]
-        return distinct(found)
-
-    def _moments(self, deb: DebArtifact) -> list[str]:
-        # The lock names archive and suite; the moment at which the suite was read is the recipe's.
-        read = [one for one in self._suites if (one.archive, one.suite) == (deb.archive, deb.suite)]
-        return [one.snapshot for one in read if one.snapshot is not None]
+            plain = self._mirrors.debian_for(artifact.archive)
+            dated = [mirror.at(moment) for moment in self._moments(artifact) for mirror in plain]
+            return distinct([*plain, *self._mirrors.folders, *dated])
+        return distinct([*self._mirrors.python, *self._mirrors.folders])
 
     def locations(self, mirror: Mirror, artifact: Artifact) -> Iterator[str]:
-        """Where `mirror` may have `artifact`, one by one. Raises `FetchFailure` where that cannot be found out."""
+        """Yield the locations where `mirror` may have `artifact`.
+
+        Raises:
+            FetchFailure: if the page of a package index cannot be read, or does not list the artifact.
+        """
         if mirror.folder is not None:
             yield from (str(mirror.folder / name) for name in _names(artifact))
         elif isinstance(artifact, PythonArtifact):
@@ -54,11 +57,19 @@ class Locations:
         else:
             yield mirror.place(artifact.path)
 
+    def _moments(self, deb: DebArtifact) -> list[str]:
+        # The lock names archive and suite; the moment at which the suite was read is in the recipe.
+        return [
+            suite.snapshot
+            for suite in self._suites
+            if (suite.archive, suite.suite) == (deb.archive, deb.suite) and suite.snapshot is not None
+        ]
+
     def _python_locations(self, mirror: Mirror, artifact: PythonArtifact) -> Iterator[str]:
-        # The file host is another one than the index, and named nowhere but in the index's own pages.
+        # An index keeps its files on another host, which only its own pages name.
         address = None
         if mirror not in self._hosts:
-            with self._learning:  # others wait for the first page, which may say where all files are
+            with self._learning:  # other threads wait for the first page, which may say where all files are
                 if mirror not in self._hosts:
                     address = self._learn(mirror, artifact)
         guess = None
@@ -72,6 +83,7 @@ class Locations:
             yield address
 
     def _learn(self, mirror: Mirror, artifact: PythonArtifact) -> str:
+        """Return the address of `artifact`, and remember the part before its path."""
         host = None
         try:
             address = self._ask(mirror, artifact)
@@ -93,7 +105,7 @@ class Locations:
 
 
 def _names(artifact: Artifact) -> list[Path]:
-    """The names under which a folder may hold `artifact`."""
+    """Return the names under which a folder may hold `artifact`."""
     names = [artifact.path.lstrip("/"), artifact.filename]
     if isinstance(artifact, DebArtifact):  # as apt names the files in its own cache, the epoch included
         version = artifact.version.replace(":", "%3a")

@@ -1,4 +1,4 @@
-"""Several pieces of waiting at once, in threads that never keep an interrupted program alive."""
+"""Work in parallel threads that never keep an interrupted program alive."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PATIENCE = 2.0
 
 
 def run_parallel(work: Callable[[_T], None], items: Iterable[_T], *, workers: int, stop: threading.Event) -> None:
-    """Call `work` on each item, in order of starting, at most `workers` at once; raises the first exception of any.
+    """Call `work` on each item, started in their order and at most `workers` at once; raise the first exception of any.
 
-    On that, and on Ctrl-C, `stop` is set and the threads get a moment to notice. They are daemons: one that hangs in a
-    read of a dead connection does not delay the end of the program (concurrent.futures would wait for it).
+    After an exception or Ctrl-C, `stop` is set and the threads get a moment to notice. They are daemons: one that hangs
+    in a read of a dead connection does not delay the end of the program (concurrent.futures would wait for it).
     """
     waiting: queue.SimpleQueue[_T] = queue.SimpleQueue()
     count = 0
@@ -37,7 +37,9 @@ def run_parallel(work: Callable[[_T], None], items: Iterable[_T], *, workers: in
                 failures.append(failure)
                 stop.set()
 
-    threads = [threading.Thread(target=worker, name=f"rtbuild-{n}", daemon=True) for n in range(min(workers, count))]
+    threads = [
+        threading.Thread(target=worker, name=f"rtbuild-{number}", daemon=True) for number in range(min(workers, count))
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -12,7 +12,7 @@ from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.formats.project_page import ProjectPage
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror, Mirrors, find_mirrors
+from rtbuild.mirror.find import Mirror, Mirrors
 from rtbuild.mirror.http import FetchFailure, Web, redacted
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.simple_api import read_project
@@ -20,24 +20,21 @@ from rtbuild.mirror.sources import Answer, Wanted
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
-from rtbuild.store.store import Store
 
 CACHE = "answers"
-"""The store's cache of what mirrors answered."""
-
-
-def open_sources(settings: Settings, store: Store, progress: Progress | None = None) -> MirrorSources:
-    """The sources of this machine, with answers cached in `store`."""
-    return MirrorSources(find_mirrors(settings), store.cache(CACHE), web=open_web(settings), progress=progress)
+"""The name of the store's cache of answers."""
 
 
 def open_web(settings: Settings) -> Web:
-    """Connections as the settings want them."""
+    """Return connections within the limits of the settings."""
     return Web(timeout=settings.timeout, retries=settings.retries, connections=settings.connections)
 
 
 class MirrorSources:
-    """The `Sources` of `mirrors`, answers kept in folder `cache`. `progress` hears of a mirror that fails."""
+    """The `Sources` of `mirrors`, with answers cached in the folder `cache`.
+
+    `progress` is told once about each failure of a mirror.
+    """
 
     def __init__(
         self, mirrors: Mirrors, cache: Path, *, web: Web | None = None, progress: Progress | None = None
@@ -49,85 +46,103 @@ class MirrorSources:
         self._told: set[str] = set()
 
     def debian_index(self, suite: Suite, path: str) -> Iterator[Answer]:
-        """The answers for `dists/<suite>/<path>`, mirror by mirror; see `Sources`."""
-        promised = _promised_digest(path)
-        kept = self._cache.by_digest(promised) if promised else None
-        if kept is not None:
-            yield Answer(mirror="cache", content=kept)
+        """Yield the answers for `dists/<suite>/<path>`, mirror by mirror; see `Sources`."""
+        expected = _digest_in(path)
+        cached = self._cache.by_digest(expected) if expected else None
+        if cached is not None:
+            yield Answer(mirror="cache", content=cached)
             return
         for mirror in self._candidates(suite):
             try:
                 reply = self._cache.get(mirror.place(f"dists/{suite.suite}/{path}"), accept="*/*")
-            except FetchFailure as refusal:
-                self._tell(mirror, refusal)
+            except FetchFailure as failure:
+                self._tell(mirror, failure)
                 continue
-            if promised is not None and sha256_bytes(reply.content) == promised:
-                self._cache.keep(promised, reply.content)
+            if expected is not None and sha256_bytes(reply.content) == expected:
+                self._cache.keep(expected, reply.content)
             yield Answer(mirror=mirror.name, content=reply.content)
 
     def debian_heads(self, wanted: Sequence[Wanted], length: int) -> dict[str, bytes]:
-        """The first `length` bytes of each wanted file, by path; see `Sources`."""
-        found: dict[str, bytes] = {}
+        """Return the first `length` bytes of each wanted file, by path; see `Sources`."""
+        heads: dict[str, bytes] = {}
 
-        def ask(want: Wanted) -> None:
-            for mirror in self._candidates(want.suite, fallback=True):
+        def ask(file: Wanted) -> None:
+            for mirror in self._candidates(file.suite, fallback=True):
                 try:
-                    content, total = self._web.head(mirror.place(want.path), length)
-                except FetchFailure as refusal:
-                    self._tell(mirror, refusal)
+                    content, total = self._web.head(mirror.place(file.path), length)
+                except FetchFailure as failure:
+                    self._tell(mirror, failure)
                     continue
-                if total == want.size:
-                    found[want.path] = content
+                if total == file.size:
+                    heads[file.path] = content
                     return
 
         run_parallel(ask, wanted, workers=self._web.connections, stop=threading.Event())
-        return found
+        return heads
 
     def python_index_url(self) -> str:
-        """The address of the index: the settings' first, else the one pip is configured for, else pip's default."""
+        """Return the address of the index that the settings name, or else pip's own configuration."""
         return self._mirrors.indexes[0].address
 
     def python_project(self, name: str) -> ProjectPage:
-        """The project's page, its file addresses made absolute. Raises `MirrorError` with each index's answer."""
+        """Return the project's page, file addresses made absolute.
+
+        Raises:
+            MirrorError: if no index has a usable page.
+        """
         problems = []
         for mirror in self._mirrors.indexes:
             try:
                 return read_project(mirror, name, self._cache)
-            except FetchFailure as refusal:
-                problems.append(f"{mirror.name}: {refusal.brief}")
+            except FetchFailure as failure:
+                problems.append(f"{mirror.name}: {failure.brief}")
         raise MirrorError(
             f"no package index has a usable page for {name}",
             details="\n".join(problems),
-            hint="`rtbuild mirrors` shows which indexes were found and what each can serve",
+            hint="run `rtbuild mirrors` to see which indexes were found and what each can serve",
         )
 
     def python_metadata(self, url: str, sha256: str | None) -> bytes | None:
-        """The core metadata of the wheel at `url`; None where there is none. Raises `MirrorError`, `IntegrityError`."""
+        """Return the core metadata of the wheel at `url`; None if the index has none.
+
+        Raises:
+            MirrorError: if the index fails.
+            IntegrityError: if the metadata has another sha256.
+        """
         try:
             return self._file(urldefrag(url).url + ".metadata", Sha256(sha256) if sha256 else None)
-        except FetchFailure as refusal:
-            if refusal.missing:
+        except FetchFailure as failure:
+            if failure.missing:
                 return None
-            raise _not_served(url + ".metadata", refusal) from None
+            raise _not_served(url + ".metadata", failure) from None
 
     def python_file(self, url: str, sha256: str) -> bytes:
-        """The file at `url`, kept for the fetch that follows. Raises `MirrorError`, `IntegrityError`."""
+        """Return the file at `url`, and cache it for the fetch that follows.
+
+        Raises:
+            MirrorError: if it cannot be fetched.
+            IntegrityError: if it has another sha256.
+        """
         try:
             return self._file(urldefrag(url).url, Sha256(sha256))
-        except FetchFailure as refusal:
-            raise _not_served(url, refusal) from None
+        except FetchFailure as failure:
+            raise _not_served(url, failure) from None
 
     def python_part(self, url: str, offset: int, length: int) -> bytes | None:
-        """A part of the wheel at `url`; None where its host sends the whole file instead. Raises `MirrorError`."""
+        """Return a part of the wheel at `url`; None if its host sends the whole file instead.
+
+        Raises:
+            MirrorError: if it cannot be fetched.
+        """
         try:
             return self._web.part(urldefrag(url).url, offset, length)
-        except FetchFailure as refusal:
-            raise _not_served(url, refusal) from None
+        except FetchFailure as failure:
+            raise _not_served(url, failure) from None
 
     def _candidates(self, suite: Suite, *, fallback: bool = False) -> list[Mirror]:
-        """The mirrors to ask. A suite of a moment is asked of dated archives alone: the others show today's.
+        """Return the mirrors to ask: for a dated suite only dated archives, as the others show today's.
 
-        `fallback`: also ask the others, for a file whose name and size are known from an index already.
+        With `fallback`, the others follow, for a file whose name and size an index has given already.
         """
         mirrors = list(self._mirrors.debian_for(suite.archive))
         if suite.snapshot is not None:
@@ -136,30 +151,35 @@ class MirrorSources:
         return sorted(mirrors, key=lambda mirror: not self._web.reachable(mirror.address))
 
     def _file(self, url: str, sha256: Sha256 | None) -> bytes:
-        kept = self._cache.by_digest(sha256) if sha256 else None
-        if kept is not None:
-            return kept
+        cached = self._cache.by_digest(sha256) if sha256 else None
+        if cached is not None:
+            return cached
         content = self._web.get(url).content
         if sha256 is not None:
             if sha256_bytes(content) != sha256:
                 raise IntegrityError(
-                    f"{urlsplit(url).path.rpartition('/')[2]}: other bytes than the index promises",
+                    f"{_name_in(url)}: the file does not match the sha256 in the index",
                     details=f"{redacted(url)} has sha256 {sha256_bytes(content)} instead of {sha256}",
                 )
             self._cache.keep(sha256, content)
         return content
 
-    def _tell(self, mirror: Mirror, refusal: FetchFailure) -> None:
-        text = f"mirror {mirror.name}: {refusal.brief}"
-        if not refusal.missing and text not in self._told:
+    def _tell(self, mirror: Mirror, failure: FetchFailure) -> None:
+        text = f"mirror {mirror.name}: {failure.brief}"
+        if not failure.missing and text not in self._told:
             self._told.add(text)
             self._progress.note(text)
 
 
-def _promised_digest(path: str) -> Sha256 | None:
+def _digest_in(path: str) -> Sha256 | None:
+    """Return the digest that a `by-hash` path names."""
     match = re.search(r"/by-hash/SHA256/([0-9a-f]{64})\Z", path)
     return Sha256(match[1]) if match else None
 
 
-def _not_served(url: str, refusal: FetchFailure) -> MirrorError:
-    return MirrorError(f"{urlsplit(url).path.rpartition('/')[2]}: {refusal.brief}", details=redacted(url))
+def _name_in(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+def _not_served(url: str, failure: FetchFailure) -> MirrorError:
+    return MirrorError(f"{_name_in(url)}: {failure.brief}", details=redacted(url))

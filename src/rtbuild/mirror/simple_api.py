@@ -1,4 +1,7 @@
-"""Project pages of the Simple API: its JSON form (PEP 691, PEP 700), and of its HTML form (PEP 503) the links."""
+"""Reading the pages of a package index: the JSON form of the Simple API (PEP 691, PEP 700), or the HTML form (PEP 503).
+
+The shapes of both forms are in `rtbuild.formats.project_page`.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,27 @@ _ACCEPT = f"{JSON_TYPE}, text/html;q=0.1"
 
 
 def read_project(mirror: Mirror, name: str, cache: AnswerCache) -> ProjectPage:
-    """Return the JSON page of project `name`, file addresses made absolute.
+    """Return the page of project `name`, file addresses made absolute.
 
-    Raises `FetchFailure`, also for an index without JSON.
+    Raises:
+        FetchFailure: if the index cannot be reached, has no such project, or does not answer in JSON.
     """
     return _parse(_ask(mirror, name, cache))
 
 
 def file_addresses(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, str]:
-    """The address of each file of project `name`, by file name, from a page of either form. Raises `FetchFailure`."""
+    """Return the address of each file of project `name`, by file name, from a page in either form.
+
+    Raises:
+        FetchFailure: if the index cannot be reached, has no such project, or answers with anything else.
+    """
     reply = _ask(mirror, name, cache)
     if reply.content_type in JSON_TYPES:
         addresses = [file["url"] for file in _parse(reply)["files"] if isinstance(file.get("url"), str)]
     else:
         addresses = parse_links(reply.content.decode("utf-8", "replace"), reply.location)
-    found = {}
-    for address in addresses:
-        address = urldefrag(address).url
-        found[unquote(urlsplit(address).path).rpartition("/")[2]] = address
-    return found
+    plain = [urldefrag(address).url for address in addresses]
+    return {unquote(urlsplit(address).path).rpartition("/")[2]: address for address in plain}
 
 
 def _ask(mirror: Mirror, name: str, cache: AnswerCache) -> Reply:

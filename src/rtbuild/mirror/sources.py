@@ -1,4 +1,4 @@
-"""Where indexes and files come from: the seam between rtbuild and the world's mirrors."""
+"""The seam between locking and the world's mirrors: where indexes and files come from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from rtbuild.recipe.model import Suite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one mirror said. `mirror` names it for messages (as the user's settings or apt sources spell it)."""
+    """What one mirror answered.
+
+    Attributes:
+        mirror: The mirror's name for messages, as the settings or the apt sources spell it.
+        content: The bytes of the answer.
+    """
 
     mirror: str
     content: bytes
@@ -20,7 +25,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A file that a mirror of `suite` should have at `path` with `size` bytes."""
+    """A file that a mirror of `suite` should have at `path`, with `size` bytes."""
 
     suite: Suite
     path: str
@@ -31,34 +36,49 @@ class Sources(Protocol):
     """Indexes and first bytes of files, from every mirror that the machine or the settings name."""
 
     def debian_index(self, suite: Suite, path: str) -> Iterator[Answer]:
-        """The answers for `dists/<suite>/<path>` (`InRelease`, `main/binary-amd64/Packages.xz`, a `by-hash` path).
+        """Yield the answers for `dists/<suite>/<path>`, such as `InRelease` or `main/binary-amd64/Packages.xz`.
 
-        Mirror by mirror, lazily, the preferred first. A mirror that has none is passed over; may be empty.
+        The mirrors are asked one by one, each when its answer is wanted, the preferred first. A mirror without the file
+        is passed over, so there may be no answer at all.
         """
 
     def debian_heads(self, wanted: Sequence[Wanted], length: int) -> dict[str, bytes]:
-        """The first `length` bytes of each wanted file, by path, from the first mirror that has it with the right size.
+        """Return the first `length` bytes of each wanted file, by path, read in parallel.
 
-        A path that no mirror has is absent. Parallel.
+        They come from the first mirror that has the file with the right size. A path that no mirror has is absent.
         """
 
     def python_index_url(self) -> str:
-        """The address of the Simple API that pip-tools is to use."""
+        """Return the address of the Simple API that pip-tools is to use."""
 
     def python_project(self, name: str) -> ProjectPage:
-        """The project's page in the Simple API, file addresses made absolute. Raises `MirrorError`."""
+        """Return the project's page in the Simple API, file addresses made absolute.
+
+        Raises:
+            MirrorError: if no index has a usable page.
+        """
 
     def python_metadata(self, url: str, sha256: str | None) -> bytes | None:
-        """The core metadata file of a wheel (PEP 658) at `url` + `.metadata`; None where the index offers none."""
+        """Return the core metadata file of the wheel at `url` (PEP 658); None if the index has none.
+
+        Raises:
+            MirrorError: if the index fails.
+            IntegrityError: if the file has another sha256.
+        """
 
     def python_file(self, url: str, sha256: str) -> bytes:
-        """A wheel or sdist at `url`, to read what it needs where the index offers no metadata for it.
+        """Return the wheel or sdist at `url`, to read its metadata if the index offers none.
 
-        Raises `MirrorError`, or `IntegrityError` where its sha256 is another one.
+        Raises:
+            MirrorError: if it cannot be fetched.
+            IntegrityError: if it has another sha256.
         """
 
     def python_part(self, url: str, offset: int, length: int) -> bytes | None:
-        """`length` bytes of the wheel at `url` from `offset` on, so that its metadata can be read without the rest.
+        """Return `length` bytes of the wheel at `url` from `offset` on, to read its metadata without the rest.
 
-        None where its host does not give parts. Raises `MirrorError`.
+        None if its host does not serve parts.
+
+        Raises:
+            MirrorError: if it cannot be fetched.
         """

@@ -142,9 +142,10 @@ def _start(workspace: Workspace, name: str, settings: Settings, store: Store, pr
     lock = fresh_engine_lock(workspace, name, host_platform())
     private.require_host(lock)
     if private.status(settings.engine_dir, name).packages != private.packages_digest(lock.debs):
-        from rtbuild.mirror.download import fetch  # its HTTP client loads slowly, and most calls need none
+        from rtbuild.mirror.download import fetch_artifacts  # its HTTP client loads slowly, and most calls need none
 
-        fetch(lock.debs, store, settings, suites=workspace.engine(name).suites, progress=progress)
+        suites = workspace.engine(name).suites
+        fetch_artifacts(lock.debs, store, settings, suites=suites, progress=progress)
     return private.start(lock, store.artifact_path, settings.engine_dir, name=name, progress=progress)
 
 

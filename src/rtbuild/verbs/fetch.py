@@ -8,8 +8,7 @@ from rtbuild.engine import private, select
 from rtbuild.engine.private import DEFAULT_NAME
 from rtbuild.errors import EngineError
 from rtbuild.lockfile.model import Artifact, DebArtifact
-from rtbuild.mirror.download import FetchReport
-from rtbuild.mirror.download import fetch as fetch_artifacts
+from rtbuild.mirror.download import FetchReport, fetch_artifacts
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings

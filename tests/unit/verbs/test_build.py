@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from rtbuild.derivations.plan import plan_release
 from rtbuild.digest import DiffId, Digest, Key
-from rtbuild.errors import LockError
+from rtbuild.errors import BuildError, LockError
 from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.lockfile.model import ImageResult
-from rtbuild.verbs.build import BuiltLayer, compare_with_lock, require_compressor
+from rtbuild.store.store import Store
+from rtbuild.verbs.build import BuiltLayer, build, compare_with_lock, require_compressor
 from tests.fakes import locks
+from tests.fakes.command_line import realise
+from tests.fakes.dated_archive import AMD64, dated_archive
+from tests.fakes.docker_command import FakeDocker
+from tests.fakes.serving import only_loopback
 
 IMAGE = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
 LAYER = BuiltLayer(name="base-os", key=Key("k"), diff_id=DiffId(Digest("sha256:3")), size=1, state="built")
@@ -105,3 +112,17 @@ def test_another_version_of_the_compressor_is_refused() -> None:
 def test_the_same_compressor_and_another_method_are_not_refused(name: str) -> None:
     lock = replace(LOCK, image=replace(IMAGE, compressor=COMPRESSORS["zstd"]().name), image_base=None)
     require_compressor(lock, "lock.toml", COMPRESSORS[name]().name)
+
+
+def test_a_deb_of_a_dated_suite_is_fetched_from_the_dated_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_loopback(monkeypatch)
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path / 'docker').install()}:/usr/bin:/bin")
+    with dated_archive(tmp_path) as dated:
+        store = Store.open(dated.settings.store)
+        for layer in ("airflow", "providers"):
+            realise(store, plan_release(dated.workspace.release("8.0.0"), dated.lock, store), layer)
+        with pytest.raises(BuildError, match="has no package mawk"):  # once fetched, these packages make no system
+            build(dated.workspace, "8.0", platform=AMD64, settings=dated.settings)
+    assert all(store.verify_artifact(deb) for deb in dated.lock.debs)

@@ -1,4 +1,4 @@
-"""When `fetch` gets the packages of a private engine beside the artifacts of the release."""
+"""The `fetch` verb: what it fetches, and where from."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.errors import EngineError
+from rtbuild.errors import EngineError, MirrorError
 from rtbuild.lockfile.read import write_lock
 from rtbuild.platform import parse_platform
 from rtbuild.settings import Settings
+from rtbuild.store.store import Store
 from rtbuild.verbs.engine import start_engine
 from rtbuild.verbs.fetch import fetch
 from tests.fakes import locks
+from tests.fakes.dated_archive import dated_archive
 from tests.fakes.docker_command import FakeDocker
 from tests.fakes.machine import Machine, make_machine
+from tests.fakes.serving import only_loopback
 from tests.fakes.users import open_folder, require_root
 
 AMD64 = parse_platform("linux/amd64")
@@ -58,3 +61,15 @@ def test_the_packages_of_an_unpacked_engine_are_not_fetched(machine: Machine) ->
     with pytest.raises(EngineError, match="exited during startup"):
         start_engine(machine.workspace, settings=machine.settings)
     assert fetched(machine, machine.settings) == 0
+
+
+def test_a_deb_of_a_dated_suite_is_fetched_from_the_dated_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_loopback(monkeypatch)
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path / 'docker').install()}:/usr/bin:/bin")
+    with dated_archive(tmp_path) as dated:
+        with pytest.raises(MirrorError, match=r"\.whl: no mirror serves the file that the lock names"):
+            fetch(dated.workspace, "8.0", platform=AMD64, settings=dated.settings)
+    store = Store.open(dated.settings.store)
+    assert all(store.verify_artifact(deb) for deb in dated.lock.debs)

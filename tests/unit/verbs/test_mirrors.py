@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
 from rtbuild.recipe.model import Suite
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.settings import Settings
-from rtbuild.verbs import mirrors as verb
 from rtbuild.verbs.mirrors import mirrors, probe_mirrors, wanted_suites
 from rtbuild.workspace import Workspace
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, Fault
 from tests.fakes.package_index import PackageIndex, make_wheel
+from tests.fakes.serving import only_loopback
 from tests.fakes.workspaces import ENGINE, put, write_workspace
 
 STABLE = Suite(archive="debian", suite="stable")
@@ -104,12 +105,15 @@ def test_the_suites_are_those_of_a_release_or_of_every_recipe(tmp_path: Path) ->
         wanted_suites(workspace, "9.0")
 
 
-def test_the_verb_asks_what_the_machine_knows_and_trusts_only_debian(
-    tmp_path: Path, archive: DebianArchive, monkeypatch: pytest.MonkeyPatch
+def test_the_verb_asks_the_mirrors_of_the_settings_and_trusts_only_debians_keys(
+    tmp_path: Path, archive: DebianArchive, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    only_loopback(monkeypatch)
     archive.publish("bullseye", [FakeDeb(name="hello")])
-    known = Mirrors(debian=(Mirror(address=str(archive.root), origin=SETTINGS),))
-    monkeypatch.setattr(verb, "find_mirrors", lambda settings: known)
-    (report,) = mirrors(Workspace(root=write_workspace(tmp_path / "workspace")), "8.0")
-    assert report.address == str(archive.root)
-    assert report.serves == ("files by name",), "its key is not one of Debian's"
+    workspace = Workspace(root=write_workspace(tmp_path / "workspace"))
+    with archive.serve() as server:
+        chosen = replace(settings, debian_mirrors=(server.url,))
+        first, *others = mirrors(workspace, "8.0", settings=chosen)
+    assert (first.address, first.origin, first.serves) == (server.url, SETTINGS, ())
+    assert "signature does not verify" in (first.problem or "")
+    assert not any(report.serves for report in others)
