@@ -1,16 +1,22 @@
-"""An engine that runs the scripts of wheel builds with this Python instead of in a container."""
+"""Engines without containers: one that compiles wheels with this Python, and one that exports given layers."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError
+from rtbuild.oci.descriptor import CONFIG, MANIFEST
+from rtbuild.oci.image import image_config, manifest
+from rtbuild.oci.layout import Layout
 from rtbuild.platform import Platform
+from rtbuild.recipe.model import ImageSettings
+
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 class LocalEngine:
@@ -44,6 +50,29 @@ class LocalEngine:
         work = context / "work"
         compile_in(work, output_local, on_line)
         self.spoil(output_local)
+
+
+class ExportingEngine:
+    """An engine that exports given raw layers over the parent's layer, and keeps the context of each build."""
+
+    def __init__(self, *raw: bytes) -> None:
+        self.raw = raw
+        self.contexts: list[dict[str, bytes]] = []
+        self.parents: list[Mapping[str, str]] = []
+
+    def build(self, context: Path, *, contexts: Mapping[str, str], output: Path, platform: Platform, **_: Any) -> None:
+        self.contexts.append(
+            {str(path.relative_to(context)): path.read_bytes() for path in context.rglob("*") if path.is_file()}
+        )
+        self.parents.append(contexts)
+        layout = Layout.create(output)
+        parents = [path.read_bytes() for path in (output / "blobs/sha256").iterdir()]
+        descriptors = [layout.put_blob(content, _LAYER) for content in (*parents, *self.raw)]
+        names = [(str(number), descriptor.digest) for number, descriptor in enumerate(descriptors)]
+        config = layout.put_blob(
+            image_config(ImageSettings(), platform=platform, epoch=0, layers=cast(Any, names)), CONFIG
+        )
+        layout.write_index([layout.put_blob(manifest(config, descriptors), MANIFEST)])
 
 
 def compile_in(work: Path, out: Path, on_line: Callable[[str], None] = lambda line: None, *, jobs: int = 2) -> None:

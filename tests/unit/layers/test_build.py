@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from rtbuild.derivations.plan import Plan, PlannedLayer
+from rtbuild.digest import sha256_bytes
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.versions import EngineVersions
-from rtbuild.errors import BuildError, LockError
-from rtbuild.layers.build import needed_artifacts, run_lanes
-from rtbuild.recipe.model import Layer
-from tests.fakes import locks
-from tests.fakes.four_layers import AIRFLOW, BASE, PROVIDERS, PYTHON
+from rtbuild.errors import BuildError, EngineError, LockError, StoreError
+from rtbuild.layers.build import RealisedLayer, needed_artifacts, realise_layers, run_lanes
+from rtbuild.platform import Platform
+from rtbuild.recipe.model import FilesLayer, InstalledFile, Layer
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
+from tests.fakes import layers, locks
+from tests.fakes.debian_archive import FakeDeb
+from tests.fakes.environments import Notes, environment
+from tests.fakes.four_layers import AIRFLOW, BASE, PROVIDERS, PYTHON, release
+from tests.fakes.local_engine import ExportingEngine, LocalEngine
+from tests.fakes.wheels import make_wheel
 
 LOCK = locks.lock(
     debs=(locks.deb("apt"), locks.deb("python3.9", layer="python")),
@@ -26,7 +36,7 @@ LOCK = locks.lock(
 
 def needed(*missing: Layer) -> set[str]:
     """Return the names of the files that are needed if these layers are missing and the others are in the store."""
-    layers = tuple(
+    planned = tuple(
         PlannedLayer(
             name=layer.name,
             state="build" if layer in missing else "cached",
@@ -37,7 +47,7 @@ def needed(*missing: Layer) -> set[str]:
         )
         for layer in (BASE, PYTHON, AIRFLOW, PROVIDERS)
     )
-    plan = Plan(release="8.0.0", platform="linux/amd64", layers=layers)
+    plan = Plan(release="8.0.0", platform="linux/amd64", layers=planned)
     return {artifact.filename for artifact in needed_artifacts(plan, LOCK)}
 
 
@@ -88,3 +98,122 @@ def test_a_lane_does_not_start_a_build_after_the_other_failed(tmp_path: Path) ->
         run_lanes([failing, preparing], engine)
     assert outcomes == ["build: interrupted"]
     assert not (tmp_path / "ran").exists()
+
+
+FILES = FilesLayer(
+    name="files", title="Files", files=(InstalledFile(path="/srv/a", content="a", sha256=sha256_bytes(b"a")),)
+)
+RELEASE = release(BASE, PYTHON, AIRFLOW, FILES)
+
+
+class WholeEngine:
+    """An engine that exports a layer for Debian packages and compiles wheels with the Python that runs the tests."""
+
+    def __init__(self) -> None:
+        self.debian = ExportingEngine(layers.raw_layer(layers.file("etc/debian_version")))
+        self.wheels = LocalEngine()
+        self.platforms: tuple[str, ...] = ("linux/amd64",)
+        self.interrupted = False
+
+    def build(self, context: Path, **options: Any) -> None:
+        engine: Any = self.debian if "output" in options else self.wheels
+        engine.build(context, **options)
+
+    def require_platform(self, platform: Platform) -> None:
+        if platform.name not in self.platforms:
+            raise EngineError(f"cannot run programs for {platform}")
+
+    def interrupt(self) -> int:
+        self.interrupted = True
+        return 0
+
+
+class Bench:
+    """A store with the artifacts of a lock, and an engine."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.store = Store.open(tmp_path / "store")
+        self.engine = WholeEngine()
+        self.notes = Notes()
+        debs = []
+        for name, layer in (("dpkg", "base-os"), ("python3.9-minimal", "python")):
+            package = FakeDeb(name=name, architecture="amd64", essential=name == "dpkg", files={f"usr/{name}": b""})
+            entry = locks.deb(name, "1.0", layer=layer)
+            debs.append(replace(entry, sha256=self.keep(package.build()), essential=package.essential))
+        wheel = make_wheel(tmp_path / "airflow.whl", {"airflow.py": "x = 1\n"}, name="apache_airflow")
+        airflow = replace(locks.wheel("apache-airflow", layer="airflow"), sha256=self.keep(wheel.read_bytes()))
+        self.lock = locks.lock(debs=tuple(debs), pythons=(airflow,), layers=(), image=None)
+
+    def keep(self, content: bytes) -> Any:
+        """Put an artifact into the store and return its digest."""
+        sha256 = sha256_bytes(content)
+        self.store.artifact_path(sha256).write_bytes(content)
+        return sha256
+
+    def realise(self) -> tuple[RealisedLayer, ...]:
+        built_in = environment(self.store, cast(Engine, self.engine), progress=self.notes)
+        return realise_layers(RELEASE, self.lock, built_in, lock_name="the.lock")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def states(realised: tuple[RealisedLayer, ...]) -> list[tuple[str, bool]]:
+    return [(layer.realisation.layer, layer.built) for layer in realised]
+
+
+def test_missing_layers_are_built_and_recorded(bench: Bench) -> None:
+    first = bench.realise()
+    assert states(first) == [("base-os", True), ("python", True), ("airflow", True), ("files", True)]
+    again = bench.realise()
+    assert states(again) == [("base-os", False), ("python", False), ("airflow", False), ("files", False)]
+    assert [layer.realisation for layer in again] == [layer.realisation for layer in first]
+    assert len(bench.engine.debian.contexts) == 2
+
+
+def test_damaged_layers_are_rebuilt(bench: Bench) -> None:
+    first = bench.realise()
+    blob = first[1].realisation.blob
+    path = environment(bench.store).layout.blob_path(blob)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    again = bench.realise()
+    assert states(again) == [("base-os", False), ("python", True), ("airflow", False), ("files", False)]
+    assert again[1].realisation.blob == blob
+    assert "layer python in the store is damaged and will be rebuilt" in bench.notes.texts
+
+
+def test_files_are_built_before_the_engine_is_asked_for(bench: Bench) -> None:
+    bench.engine.platforms = ()
+    with pytest.raises(EngineError, match="cannot run programs for linux/amd64"):
+        bench.realise()
+    (record,) = (bench.store.root / "realisations").rglob("*.json")
+    assert b"files" in record.read_bytes()
+
+
+def test_a_lock_that_does_not_match_its_packages_is_refused(bench: Bench) -> None:
+    debs = (replace(bench.lock.debs[0], version="2.0"), *bench.lock.debs[1:])
+    bench.lock = replace(bench.lock, debs=debs)
+    with pytest.raises(LockError, match=r"the\.lock: deb\[0\]\.version: is '2\.0'"):
+        bench.realise()
+    assert bench.engine.debian.contexts == []
+
+
+def test_a_failure_stops_the_other_lane(bench: Bench) -> None:
+    bench.engine.wheels.fail = True
+    with pytest.raises(BuildError, match="failed on request"):
+        bench.realise()
+    assert bench.engine.interrupted
+
+
+def test_a_layer_that_disappears_during_the_build_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Store.record
+
+    def record_others(store: Store, realisation: Realisation) -> None:
+        if realisation.layer != "airflow":
+            record(store, realisation)
+
+    monkeypatch.setattr(Store, "record", record_others)
+    with pytest.raises(StoreError, match="layer airflow was built but is not in the store"):
+        bench.realise()

@@ -1,0 +1,62 @@
+"""The script that compiles the standard library, on the Python that runs the tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import rtbuild
+
+SCRIPT = Path(rtbuild.__file__).parent / "inside" / "compile_stdlib.py"
+
+
+def compile_folders(*folders: Path, seed: str = "0") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-s", "-S", "-B", str(SCRIPT), *map(str, folders)]
+    return subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False)
+
+
+def compiled(source: Path) -> Path:
+    return Path(importlib.util.cache_from_source(str(source)))
+
+
+def test_modules_of_all_folders_are_compiled(tmp_path: Path) -> None:
+    (tmp_path / "first/package").mkdir(parents=True)
+    (tmp_path / "second").mkdir()
+    sources = [tmp_path / path for path in ("first/a.py", "first/package/b.py", "second/c.py")]
+    for source in sources:
+        source.write_text("x = {None, 1, 'a'}\n")
+    (tmp_path / "first/data.txt").write_text("")
+    (tmp_path / "first/broken.py").write_text("print 'two'\n")
+    done = compile_folders(tmp_path / "first", tmp_path / "second")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(compiled(source).is_file() for source in sources)
+    assert not compiled(tmp_path / "first/broken.py").exists()
+    assert compiled(sources[0]).read_bytes()[4:8] == b"\x01\0\0\0", "by hash, unchecked (PEP 552)"
+
+
+def test_links_to_modules_are_compiled_and_broken_links_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "link.py").symlink_to("a.py")
+    (tmp_path / "broken.py").symlink_to("missing.py")
+    assert compile_folders(tmp_path).returncode == 0
+    assert compiled(tmp_path / "link.py").is_file()
+    assert not compiled(tmp_path / "broken.py").exists()
+
+
+def test_a_failure_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "__pycache__").write_text("a file in place of the folder")
+    done = compile_folders(tmp_path)
+    assert done.returncode == 1
+    assert "compiling the standard library failed" in done.stderr
+    assert str(tmp_path) in done.stderr
+
+
+def test_a_random_hash_seed_is_refused(tmp_path: Path) -> None:
+    done = compile_folders(tmp_path, seed="random")
+    assert done.returncode == 1
+    assert "PYTHONHASHSEED" in done.stderr
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,182 @@
+"""Debian layers: the build context, the parent image, and the layer made from what the engine exports."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from rtbuild.derivations.derivation import derive
+from rtbuild.digest import Sha256, sha256_bytes, sha256_file
+from rtbuild.engine.engine import Engine
+from rtbuild.errors import BuildError
+from rtbuild.formats.frames import open_uncompressed
+from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK
+from rtbuild.inside import read_script
+from rtbuild.layers.debian import installed_entries, realise_debian
+from rtbuild.lockfile.model import DebArtifact
+from rtbuild.oci.layer import LayerDigest
+from rtbuild.recipe.model import DebianLayer, InstalledFile, Removal, User
+from rtbuild.store.realisation import Realisation
+from rtbuild.store.store import Store
+from tests.fakes import four_layers, layers, locks
+from tests.fakes.environments import environment
+from tests.fakes.local_engine import ExportingEngine
+from tests.fakes.wheels import make_deb
+
+BASE = replace(
+    four_layers.BASE,
+    users=(User(name="astro", uid=50000, gid=0, home="/home/astro"),),
+    files=(
+        InstalledFile(path="/etc/motd", content="hello\n", sha256=sha256_bytes(b"hello\n")),
+        InstalledFile(path="/etc/copy", copy_of="/usr/share/original", mode=0o600),
+    ),
+)
+
+
+class Bench:
+    """A store with the packages of a lock, and an engine."""
+
+    def __init__(self, tmp_path: Path, *raw: bytes) -> None:
+        self.folder = tmp_path
+        self.store = Store.open(tmp_path / "store")
+        self.engine = ExportingEngine(*raw)
+        self.environment = environment(self.store, cast(Engine, self.engine))
+
+    def package(self, name: str, *, essential: bool = False, layer: str = "base-os") -> DebArtifact:
+        """Put a package into the store and return its entry in a lock."""
+        file = make_deb(self.folder / "package.deb", [(f"./usr/share/{name}", name.encode())])
+        sha256 = sha256_file(file)
+        file.replace(self.store.artifact_path(sha256))
+        return replace(locks.deb(name, layer=layer), sha256=sha256, essential=essential, built=500)
+
+    def realise(
+        self, layer: DebianLayer, debs: Sequence[DebArtifact], parent: Realisation | None = None
+    ) -> LayerDigest:
+        release = four_layers.release(BASE, four_layers.PYTHON)
+        outputs = {parent.layer: parent.diff_id} if parent else {}
+        derivation = derive(release, locks.lock(debs=tuple(debs)), layer, outputs)
+        assert derivation is not None
+        return realise_debian(release, layer, derivation, parent, self.environment)
+
+    def members(self, digest: LayerDigest) -> dict[str, tarfile.TarInfo]:
+        """Return the members of a layer in the store by path."""
+        blob = self.environment.layout.blob_path(digest.blob)
+        with open_uncompressed(blob) as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
+            return {member.name: member for member in archive}
+
+
+def test_the_lowest_layer_starts_from_the_essential_packages(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, layers.raw_layer(layers.file("usr/bin/dpkg")))
+    names = ("apt", "base-files", "dpkg", "mawk")
+    debs = [bench.package(name, essential=name in ("base-files", "dpkg")) for name in names]
+    bench.realise(BASE, debs)
+    (context,) = bench.engine.contexts
+    assert context["Dockerfile"].startswith(b"FROM scratch\nADD root.tar /\nRUN --network=none ")
+    with tarfile.open(fileobj=io.BytesIO(context["root.tar"])) as archive:
+        assert archive.getnames() == ["./usr/share/base-files", "./usr/share/dpkg", "./usr/share/mawk"]
+    filenames = {name: f"{name}_1.0-1_amd64.deb" for name in names}
+    assert {path for path in context if path.startswith("debs/")} == {f"debs/{name}" for name in filenames.values()}
+    assert context["order"].decode().split() == list(filenames.values())
+    assert context["first"].decode().splitlines() == [
+        filenames["base-files"],
+        f"{filenames['dpkg']} {filenames['mawk']}",
+    ]
+    assert context["epoch"] == b"500\n"
+    assert context["users"] == b"astro:50000:0:/home/astro:/bin/bash\n"
+    assert context["copies"] == b"/usr/share/original:/etc/copy:600:0:0\n"
+    assert context["python"] == b""
+    assert context["install_packages.sh"] == read_script("install_packages.sh")
+    assert bench.engine.parents == [{}]
+
+
+def test_a_layer_gets_its_parent_and_the_python_that_it_brings(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, layers.raw_layer(layers.file("usr/bin/dpkg")))
+    base = bench.realise(BASE, [bench.package("dpkg", essential=True)])
+    parent = replace(
+        four_layers.realised(four_layers.release(), locks.lock(debs=()), BASE, base.diff_id),
+        blob=base.blob,
+        blob_size=base.blob_size,
+        media_type=base.media_type,
+    )
+    bench.engine.raw = (layers.raw_layer(layers.file("usr/bin/python3.9"), layers.whiteout("usr/bin/dpkg")),)
+    digest = bench.realise(four_layers.PYTHON, [bench.package("python3.9-minimal", layer="python")], parent)
+    context = bench.engine.contexts[1]
+    assert context["Dockerfile"].startswith(b"FROM parent\nRUN ")
+    assert context["python"] == b"/usr/bin/python3.9\n"
+    assert "root.tar" not in context
+    # Only the new layer, with its whiteouts, which hide files of the parent.
+    assert set(bench.members(digest)) == {"usr/bin/.wh.dpkg", "usr/bin/python3.9"}
+    reference = bench.engine.parents[1]["parent"]
+    assert reference.startswith("oci-layout://")
+    assert reference.endswith(":parent")
+
+
+def test_the_layer_is_canonical(tmp_path: Path) -> None:
+    raw = layers.raw_layer(
+        layers.file("var/log/dpkg.log", b"today"), layers.file("etc/b", mtime=499), layers.file("etc/a", mtime=900)
+    )
+    bench = Bench(tmp_path, raw)
+    members = bench.members(bench.realise(BASE, [bench.package("dpkg", essential=True)]))
+    assert list(members) == ["etc", "etc/a", "etc/b", "etc/motd"]
+    assert {name: member.mtime for name, member in members.items() if member.isfile()} == {
+        "etc/a": 500,
+        "etc/b": 499,
+        "etc/motd": 500,
+    }
+
+
+def test_removals_of_the_layer_below_apply_to_the_layers_above(tmp_path: Path) -> None:
+    log, folder, file = layers.file("var/log/dpkg.log"), layers.folder("srv"), layers.file("srv/x")
+    bench = Bench(tmp_path, layers.raw_layer(log, folder, file, layers.file("y")))
+    base = bench.realise(BASE, [bench.package("dpkg", essential=True)])
+    parent = replace(
+        four_layers.realised(four_layers.release(), locks.lock(debs=()), BASE, base.diff_id),
+        blob=base.blob,
+        blob_size=base.blob_size,
+        media_type=base.media_type,
+    )
+    upper = replace(four_layers.PYTHON, removals=(Removal(pattern="/srv", reason="not needed"),))
+    digest = bench.realise(upper, [bench.package("python3.9-minimal", layer="python")], parent)
+    assert set(bench.members(digest)) == {"y"}
+
+
+def test_an_export_without_a_new_layer_is_an_error(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(BuildError, match="exported an image without the new layer"):
+        bench.realise(BASE, [bench.package("dpkg", essential=True)])
+
+
+def test_files_of_a_recipe_become_members(tmp_path: Path) -> None:
+    source = tmp_path / "script"
+    source.write_bytes(b"#!/bin/sh\n")
+    files = (
+        InstalledFile(path="/srv", mode=0o775, gid=7),
+        InstalledFile(path="/srv/script", source=source, sha256=sha256_bytes(b"#!/bin/sh\n"), mode=0o755),
+        InstalledFile(path="/srv/text", content="ä", sha256=sha256_bytes("ä".encode())),
+        InstalledFile(path="/srv/link", link="script"),
+        InstalledFile(path="/srv/copy", copy_of="/etc/passwd"),
+    )
+    entries = {entry.path: (entry, content) for entry, content in installed_entries(files, 42)}
+    assert {path: (entry.mode, entry.size, content) for path, (entry, content) in entries.items()} == {
+        "srv": (0o775, 0, b""),
+        "srv/script": (0o755, 10, b"#!/bin/sh\n"),
+        "srv/text": (0o644, 2, "ä".encode()),
+        "srv/link": (0o777, 0, b""),
+    }
+    assert entries["srv"][0].type == DIRECTORY
+    assert (entries["srv/link"][0].type, entries["srv/link"][0].link) == (SYMLINK, "script")
+    assert {entry.mtime for entry, _ in entries.values()} == {42}
+
+
+def test_a_file_that_changed_since_its_recipe_was_read_is_an_error(tmp_path: Path) -> None:
+    source = tmp_path / "script"
+    source.write_bytes(b"new")
+    file = InstalledFile(path="/srv/script", source=source, sha256=Sha256("0" * 64))
+    with pytest.raises(BuildError, match="script was changed during the build"):
+        list(installed_entries([file], 0))

@@ -1,0 +1,125 @@
+"""Python layers: the folders and files around the trees of their wheels."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rtbuild.derivations.derivation import derive
+from rtbuild.derivations.plan import PlannedLayer
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import RecipeError
+from rtbuild.formats.frames import open_uncompressed
+from rtbuild.layers.python import realise_python
+from rtbuild.oci.layer import LayerDigest
+from rtbuild.recipe.model import InstalledFile, PythonLayer
+from tests.fakes import releases
+from tests.fakes.environments import Notes
+from tests.fakes.wheel_bench import PYTHON, UPLOADED, WheelBench
+
+LIBRARY = f"usr/local/lib/python{PYTHON}/dist-packages"
+LOWER = PythonLayer(name="lower", title="Lower", roots=())
+UPPER = PythonLayer(name="upper", title="Upper", roots=())
+
+
+class Bench(WheelBench):
+    def realise(self, *layers: PythonLayer, notes: Notes | None = None) -> dict[str, LayerDigest]:
+        """Build `layers` of a release that has just these; return what was built by name."""
+        release = releases.release(python_series=PYTHON, as_of=UPLOADED, layers=layers)
+        planned = [
+            PlannedLayer(
+                name=layer.name,
+                state="build",
+                reason="",
+                layer=layer,
+                derivation=derive(release, self.lock, layer, {}),
+                realisation=None,
+            )
+            for layer in layers
+        ]
+        built_in = replace(self.environment(), progress=notes or Notes())
+        digests = realise_python(release, self.lock, planned, built_in)
+        return {derivation.layer.name: digest for derivation, digest in digests}
+
+    def members(self, digest: LayerDigest) -> dict[str, tarfile.TarInfo]:
+        """Return the members of a layer in the store by path; fails if a path is there twice."""
+        blob = self.environment().layout.blob_path(digest.blob)
+        with open_uncompressed(blob) as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
+            names = archive.getnames()
+            assert len(names) == len(set(names))
+            return {member.name: member for member in archive}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = Bench(tmp_path)
+    bench.add("alpha", {"alpha/__init__.py": "x = 1\n", "alpha-1.0.data/data/etc/alpha/conf": ""})
+    bench.add("beta", {"beta.py": "import alpha\n"})
+    return bench
+
+
+def test_a_layer_has_its_files_and_only_the_folders_that_no_debian_package_owns(bench: Bench) -> None:
+    members = bench.members(bench.realise(LOWER)["lower"])
+    assert {name for name, member in members.items() if member.isdir()} == {
+        f"{LIBRARY}/__pycache__",
+        f"{LIBRARY}/alpha",
+        f"{LIBRARY}/alpha/__pycache__",
+        f"{LIBRARY}/alpha-1.0.dist-info",
+        f"{LIBRARY}/beta-1.0.dist-info",
+        "usr/local/etc/alpha",
+    }
+    assert {f"{LIBRARY}/alpha/__init__.py", f"{LIBRARY}/beta.py", "usr/local/etc/alpha/conf"} <= set(members)
+    assert {member.mtime for member in members.values()} == {int(UPLOADED.timestamp())}
+
+
+def test_folders_come_first_and_wheels_follow_by_name(bench: Bench) -> None:
+    members = bench.members(bench.realise(LOWER)["lower"])
+    kinds = [member.isdir() for member in members.values()]
+    assert kinds == sorted(kinds, reverse=True)
+    names = list(members)
+    assert names.index(f"{LIBRARY}/alpha-1.0.dist-info/RECORD") < names.index(f"{LIBRARY}/beta.py")
+
+
+def test_files_of_the_recipe_are_added(bench: Bench) -> None:
+    files = (
+        InstalledFile(path="/usr/local/airflow", mode=0o775),
+        InstalledFile(path="/usr/local/airflow/conf", content="a", sha256=sha256_bytes(b"a")),
+        InstalledFile(path="/usr/local/etc/alpha", mode=0o700),
+    )
+    members = bench.members(bench.realise(replace(LOWER, files=files))["lower"])
+    assert members["usr/local/airflow"].mode == 0o775
+    assert members["usr/local/airflow/conf"].size == 1
+    # The recipe decides the mode of a folder that wheels need as well.
+    assert members["usr/local/etc/alpha"].mode == 0o700
+
+
+def test_each_layer_has_its_own_wheels(bench: Bench) -> None:
+    bench.add("able", {"able.py": ""}, layer="upper")
+    digests = bench.realise(LOWER, UPPER)
+    assert list(digests) == ["lower", "upper"]
+    upper = bench.members(digests["upper"])
+    assert f"{LIBRARY}/able.py" in upper
+    assert f"{LIBRARY}/beta.py" not in upper
+    assert bench.engine.builds == ["compiling wheels"]
+
+
+def test_a_file_that_a_wheel_installs_too_is_an_error(bench: Bench) -> None:
+    file = InstalledFile(path=f"/{LIBRARY}/beta.py", content="a", sha256=sha256_bytes(b"a"))
+    with pytest.raises(RecipeError) as caught:
+        bench.realise(replace(LOWER, files=(file,)))
+    assert caught.value.brief == f"recipes/layers/lower.toml: /{LIBRARY}/beta.py is also installed by a wheel"
+
+
+def test_a_repaired_tree_is_reported(bench: Bench) -> None:
+    digest = bench.realise(LOWER)["lower"]
+    for frames in bench.store.trees.glob("*.tar.zst"):
+        frames.write_bytes(b"")
+    notes = Notes()
+    assert bench.realise(LOWER, notes=notes)["lower"] == digest
+    assert [text for text in notes.texts if text.startswith("the tree")] == [
+        f"the tree of {name} in the store was damaged and has been rebuilt" for name in ("alpha", "beta")
+    ]
