@@ -14,6 +14,7 @@ _FROM_THE_NETWORK = re.compile(
     r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//"""
     r"""|<link\b[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon)[^>]*\bhref=["']?(?:https?:)?//"""
     r"""|@import\s+(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//"""
+    r"""|class="mermaid\b"""  # for which the theme would load a program
 )
 
 
@@ -26,7 +27,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     released = (
         (_ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("<!-- towncrier release notes start -->")[2]
     )
-    return f"{markdown}\n{draft}\n{released}"
+    return f"{markdown}\n{draft.replace('## Unreleased ()', '## Unreleased')}\n{released}"
 
 
 def on_page_content(html: str, **_: object) -> str:
