@@ -1,4 +1,4 @@
-"""Tiny wheels and Debian packages, made by the test that needs them."""
+"""Small wheels and Debian packages, made by the test that needs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,21 @@ def make_wheel(
     compression: int = zipfile.ZIP_DEFLATED,
     backwards: bool = False,
 ) -> Path:
-    """A wheel of `files` at `path`. `metadata` replaces files of its .dist-info, None leaves one out."""
+    """Write a wheel of `files` to `path` and return it.
+
+    The many parameters are what tests vary about a wheel: one keyword in a call, all others usual.
+
+    Args:
+        path: The file to write.
+        files: The content of files by path, besides those of .dist-info.
+        name: The name of the package.
+        version: Its version.
+        entry_points: The content of entry_points.txt; without it there is no such file.
+        modes: The modes of files by path.
+        metadata: Replaces files of .dist-info by name; None leaves a file out.
+        compression: The compression method of the members.
+        backwards: Whether to write the members in reverse order.
+    """
     info = f"{name}-{version}.dist-info"
     own: dict[str, bytes | str | None] = {
         "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
@@ -48,7 +62,7 @@ def make_wheel(
 
 
 def make_deb(path: Path, members: Sequence[tarfile.TarInfo | tuple[str, bytes]], *, compression: str = "xz") -> Path:
-    """A Debian package whose data.tar has `members`: headers, or regular files by path and content."""
+    """Write a Debian package whose data.tar has `members`: headers, or regular files as path and content."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for member in members:
@@ -73,13 +87,13 @@ def make_deb(path: Path, members: Sequence[tarfile.TarInfo | tuple[str, bytes]],
 
 
 def ar_member(name: str, content: bytes) -> bytes:
-    """A member of an ar archive (deb(5))."""
+    """Return a member of an ar archive (deb(5))."""
     header = f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
     return header + content + b"\n" * (len(content) % 2)
 
 
 def folder(name: str, mode: int = 0o755) -> tarfile.TarInfo:
-    """The header of a folder."""
+    """Return the header of a folder."""
     entry = tarfile.TarInfo(name)
     entry.type = tarfile.DIRTYPE
     entry.mode = mode

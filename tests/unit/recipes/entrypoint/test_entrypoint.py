@@ -1,4 +1,4 @@
-"""The script of the runtime layer that starts every container, in a folder that stands for the image's root."""
+"""The script of the runtime layer that starts every container, run in a folder in place of the image's root."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Root:
         return self.home / "webserver_config.py"
 
     def start(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`/entrypoint COMMAND...`; `airflow` and `gunicorn` only say that they were started."""
+        """Run `/entrypoint COMMAND...`; `airflow` and `gunicorn` only print that they were started."""
         path = f"{self.folder / 'bin'}:/usr/bin:/bin"
         return subprocess.run(
             [shutil.which("dash") or "/bin/sh", str(self.folder / "entrypoint"), *command],
@@ -65,35 +65,41 @@ def root(tmp_path: Path) -> Root:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that nobody listens at, kept so."""
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]
+    """A reserved port that nobody listens on."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 def outcome(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_command_is_all_that_is_seen(root: Root) -> None:
+def test_nothing_but_the_command_is_noticed(root: Root) -> None:
     assert outcome(root.start("echo", "a  b", "*")) == (0, "a  b *\n", "")
     assert outcome(root.start("sh", "-c", "exit 42")) == (42, "", "")
     assert outcome(root.start()) == (0, "", ""), "no command at all"
     assert root.start("sh", "-c", "umask; echo $USER").stdout.splitlines()[0] == "0002"
 
 
-def test_what_needs_a_service_waits_for_it(root: Root, silent: int) -> None:
-    dead = f"postgresql://127.0.0.1:{silent}/x"
-    for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN"):
-        environment = {name: dead, "ASTRO_RUNTIME_WAIT_SECONDS": "0.1"}
-        for command in (["airflow", "scheduler"], ["bash", "-c", "(airflow db upgrade) && airflow scheduler"]):
-            done = root.start(*command, **environment)
-            assert (done.returncode, done.stdout) == (1, "")
-            assert "the database does not answer" in done.stderr
-        assert outcome(root.start("airflow", "version", **environment)) == (0, "started version\n", "")
+@pytest.mark.parametrize("name", ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN"])
+@pytest.mark.parametrize(
+    "command", [["airflow", "scheduler"], ["bash", "-c", "(airflow db upgrade) && airflow scheduler"]], ids=" ".join
+)
+def test_a_command_waits_for_the_database_that_it_needs(root: Root, silent: int, name: str, command: list[str]) -> None:
+    environment = {name: f"postgresql://127.0.0.1:{silent}/x", "ASTRO_RUNTIME_WAIT_SECONDS": "0.1"}
+    done = root.start(*command, **environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the database does not answer" in done.stderr
 
 
-def test_the_broker_alone_is_waited_for(root: Root, silent: int) -> None:
+@pytest.mark.parametrize("name", ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN"])
+def test_a_command_does_not_wait_for_a_database_that_it_does_not_need(root: Root, silent: int, name: str) -> None:
+    environment = {name: f"postgresql://127.0.0.1:{silent}/x", "ASTRO_RUNTIME_WAIT_SECONDS": "0.1"}
+    assert outcome(root.start("airflow", "version", **environment)) == (0, "started version\n", "")
+
+
+def test_a_worker_waits_for_the_broker(root: Root, silent: int) -> None:
     environment = {"AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{silent}/0", "ASTRO_RUNTIME_WAIT_SECONDS": "0.1"}
     done = root.start("bash", "-c", "airflow celery worker", **environment)
     assert (done.returncode, done.stdout) == (1, "")
@@ -112,7 +118,7 @@ def test_waiting_can_be_turned_off(root: Root, silent: int) -> None:
 def test_a_hidden_webserver_config_is_restored_whether_tokens_are_configured_or_not(
     root: Root, environment: dict[str, str]
 ) -> None:
-    """They may be configured later, and Airflow's own file would be there by then."""
+    """They may be configured later, when Airflow would have created its own file."""
     assert outcome(root.start("airflow", "version", **environment)) == (0, "started version\n", "")
     assert root.config.read_text() == (LAYERS / "security-manager/webserver_config.py").read_text().replace(
         "/usr/local/", f"{root.folder}/usr/local/"
@@ -121,13 +127,13 @@ def test_a_hidden_webserver_config_is_restored_whether_tokens_are_configured_or_
     assert os.listdir(root.home) == ["webserver_config.py"]
 
 
-def test_a_folder_that_airflow_would_make_is_made(root: Root) -> None:
+def test_a_missing_home_folder_is_created(root: Root) -> None:
     root.home.rmdir()
     assert root.start("airflow", "version").returncode == 0
     assert root.config.is_file()
 
 
-def test_a_webserver_config_that_is_there_stays(root: Root) -> None:
+def test_an_existing_webserver_config_is_kept(root: Root) -> None:
     root.config.write_text("mine")
     root.start("airflow", "webserver", **CERT)
     assert root.config.read_text() == "mine"
@@ -138,9 +144,9 @@ def test_a_webserver_config_that_is_there_stays(root: Root) -> None:
     [["airflow", "webserver"], ["airflow", "standalone"], ["bash", "-c", "airflow sync-perm && airflow webserver"]],
     ids=" ".join,
 )
-def test_no_webserver_starts_whose_tokens_nobody_would_ask_for(root: Root, command: list[str]) -> None:
+def test_no_webserver_starts_without_checking_configured_tokens(root: Root, command: list[str]) -> None:
     root.home.rmdir()
-    root.home.write_text("a file, where nothing can be written into, not even by root")
+    root.home.write_text("a file in place of the folder: nothing can be written to it, not even by root")
     done = root.start(*command, **CERT)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: tokens are configured, and ")
@@ -149,8 +155,8 @@ def test_no_webserver_starts_whose_tokens_nobody_would_ask_for(root: Root, comma
     assert outcome(root.start("airflow", "webserver")) == (0, "started webserver\n", "")
 
 
-def test_a_restored_file_is_whole_or_not_there(root: Root) -> None:
-    """As on a disk that is full: nothing is left of what could not be written."""
+def test_a_restored_file_is_complete_or_missing(root: Root) -> None:
+    """As with a full disk: no partial file is left."""
     (root.folder / "bin/cp").write_text('#!/bin/sh\nprintf half > "$2"\nexit 1\n')
     (root.folder / "bin/cp").chmod(0o755)
     assert root.start("airflow", "webserver", **CERT).returncode == 1

@@ -31,21 +31,21 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    """The port of a server that takes connections and says nothing."""
+    """The port of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that nobody listens at, kept so."""
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]
+    """A reserved port that nobody listens on."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 WORKER = ("airflow", "celery", "worker")
-"""What needs both."""
+"""A command that needs both services."""
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
         ["airflow", "dag-processor", "--verbose"],
         ["python", "-m", "airflow", "webserver"],
         ["/usr/bin/python3.9", "-m", "airflow", "triggerer"],
-        # What the Astro CLI has its containers do
+        # Commands of the Astro CLI
         ["bash", "-c", "(airflow db upgrade || airflow upgradedb) && airflow scheduler"],
         ["bash", "-c", "(airflow upgradedb || airflow db upgrade) && airflow triggerer"],
         ["bash", "-c", "airflow users create -r Admin -u admin && airflow sync-perm && airflow webserver"],
@@ -99,7 +99,7 @@ def run(
         ["bash", "-c", "echo $(airflow dags list)"],
         ["bash", "-c", "bash -c 'airflow scheduler'"],
         ["bash", "-c", "# airflow\nairflow scheduler # it\n"],
-        # Commands before it
+        # Commands that run another command
         ["env", "-i", "A=b", "airflow", "scheduler"],
         ["nice", "-n", "10", "airflow", "celery", "worker"],
         ["timeout", "--signal=INT", "30", "airflow", "scheduler"],
@@ -164,7 +164,7 @@ def test_a_command_that_needs_nothing(script: ModuleType, command: list[str]) ->
         (["bash", "-c", "airflow db upgrade; echo scheduler"], "CeleryExecutor", False),
     ],
 )
-def test_who_needs_the_broker(script: ModuleType, command: list[str], executor: str, expected: bool) -> None:
+def test_which_commands_need_the_broker(script: ModuleType, command: list[str], executor: str, expected: bool) -> None:
     assert script.needs(command, executor)[1] == expected
 
 
@@ -198,30 +198,30 @@ def test_the_server_of_an_address(script: ModuleType, address: str, expected: li
     assert script.servers(address) == expected
 
 
-def test_what_is_up_is_passed_in_silence(listening: int) -> None:
+def test_running_services_print_nothing(listening: int) -> None:
     done = run(f"postgresql://u:p@127.0.0.1:{listening}/x", f"redis://127.0.0.1:{listening}/0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_nothing_configured_is_passed_in_silence() -> None:
+def test_without_services_nothing_is_printed() -> None:
     done = run("sqlite:////tmp/airflow.db", seconds=None)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_what_needs_no_services_is_not_kept_waiting(silent: int) -> None:
+def test_a_command_that_needs_no_service_does_not_wait(silent: int) -> None:
     place = f"127.0.0.1:{silent}"
     done = run(f"postgresql://{place}/x", f"redis://{place}/0", "abc", command=("pip", "freeze"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_both_names_of_the_database_s_section_count(listening: int, silent: int) -> None:
+def test_both_names_of_the_database_setting_are_read(listening: int, silent: int) -> None:
     old, new = "AIRFLOW__CORE__SQL_ALCHEMY_CONN", f"postgresql://127.0.0.1:{listening}/x"
     dead = {old: f"postgresql://127.0.0.1:{silent}/x"}
     assert run("", seconds="0.1", **dead).returncode == 1
-    assert run(new, seconds="0.1", **dead).returncode == 0, "where there are both, Airflow takes the new one"
+    assert run(new, seconds="0.1", **dead).returncode == 0, "if both are set, Airflow uses the new name"
 
 
-def test_what_is_down_is_told_after_the_time_limit(silent: int) -> None:
+def test_a_missing_service_is_reported_after_the_time_limit(silent: int) -> None:
     begun = time.monotonic()
     done = run(f"postgresql://user:secret@127.0.0.1:{silent}/x")
     assert time.monotonic() - begun >= 1
@@ -235,7 +235,7 @@ def test_what_is_down_is_told_after_the_time_limit(silent: int) -> None:
     assert "secret" not in done.stderr
 
 
-def test_the_broker_counts_as_well(listening: int, silent: int) -> None:
+def test_the_broker_is_waited_for_too(listening: int, silent: int) -> None:
     done = run(f"postgresql://127.0.0.1:{listening}/x", f"redis://127.0.0.1:{silent}/0", "0.2")
     assert done.returncode == 1
     assert "the broker does not answer after 0.2 s" in done.stderr
@@ -245,18 +245,18 @@ def test_the_broker_counts_as_well(listening: int, silent: int) -> None:
     assert (other.returncode, other.stderr) == (0, "")
 
 
-def test_one_of_several_will_do(listening: int, silent: int) -> None:
+def test_one_of_several_servers_is_enough(listening: int, silent: int) -> None:
     assert run(f"postgresql://127.0.0.1:{silent},127.0.0.1:{listening}/x").returncode == 0
     assert run("", f"sentinel://127.0.0.1:{silent};sentinel://127.0.0.1:{listening}").returncode == 0
 
 
-def test_a_host_that_does_not_exist_is_told() -> None:
+def test_a_host_that_does_not_exist_is_reported() -> None:
     done = run("postgresql://no-such-host.invalid/x", seconds="0.1")
     assert done.returncode == 1
     assert "no-such-host.invalid:5432: " in done.stderr
 
 
-def test_what_comes_up_in_time_is_waited_for() -> None:
+def test_a_service_that_starts_in_time() -> None:
     def listen() -> None:
         time.sleep(0.8)
         late.listen()
@@ -273,7 +273,7 @@ def test_what_comes_up_in_time_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("seconds", ["abc", "-1", "nan", "inf"])
-def test_a_time_limit_that_is_none_is_refused(listening: int, seconds: str) -> None:
+def test_an_invalid_time_limit_is_refused(listening: int, seconds: str) -> None:
     done = run(f"postgresql://127.0.0.1:{listening}/x", seconds=seconds)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"entrypoint: ASTRO_RUNTIME_WAIT_SECONDS is '{seconds}', a number of seconds is expected\n"

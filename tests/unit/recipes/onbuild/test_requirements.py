@@ -29,7 +29,7 @@ def script() -> ModuleType:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No pip configuration of whoever runs the tests; the folder of the project is the current one."""
+    """Ignore the user's pip configuration and change to the folder of the project."""
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AIRFLOW_PACKAGE", "apache-airflow")
     monkeypatch.chdir(tmp_path)
@@ -38,7 +38,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "files", [pytest.param(files, id=name) for name, files in (FORBIDDEN | FORBIDDEN_TREES).items()]
 )
-def test_another_airflow_is_refused_and_the_message_says_what_to_do(script: ModuleType, files: Files) -> None:
+def test_another_airflow_is_refused_with_advice(script: ModuleType, files: Files) -> None:
     write(Path(), files)
     refusals, _ = script.check("requirements.txt", "2.6.0")
     assert len(refusals) == 1
@@ -48,7 +48,7 @@ def test_another_airflow_is_refused_and_the_message_says_what_to_do(script: Modu
 
 
 @pytest.mark.parametrize("files", [pytest.param(files, id=name) for name, files in ALLOWED.items()])
-def test_providers_and_the_very_version_pass(script: ModuleType, files: Files) -> None:
+def test_providers_and_the_same_version_are_allowed(script: ModuleType, files: Files) -> None:
     write(Path(), files)
     refusals, wanted = script.check("requirements.txt", "2.6.0")
     assert refusals == []
@@ -58,7 +58,7 @@ def test_providers_and_the_very_version_pass(script: ModuleType, files: Files) -
     )
 
 
-def test_every_refused_line_is_told_with_its_place(script: ModuleType) -> None:
+def test_every_refused_line_is_reported_with_its_place(script: ModuleType) -> None:
     write(
         Path(),
         {
@@ -74,7 +74,7 @@ def test_every_refused_line_is_told_with_its_place(script: ModuleType) -> None:
     ]
 
 
-def test_a_patched_airflow_is_the_version_that_it_patches(script: ModuleType) -> None:
+def test_a_patched_airflow_satisfies_the_version_that_it_patches(script: ModuleType) -> None:
     write(Path(), {"requirements.txt": b"apache-airflow==2.6.0"})
     assert script.check("requirements.txt", "2.6.0+astro.1") == ([], True)
     write(Path(), {"requirements.txt": b"apache-airflow==2.6.0+astro.1"})
@@ -84,7 +84,7 @@ def test_a_patched_airflow_is_the_version_that_it_patches(script: ModuleType) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "named"),
     [
         (b"-r missing.txt", "missing.txt"),
         (b"requests = 3", "'requests = 3'"),
@@ -96,23 +96,23 @@ def test_a_patched_airflow_is_the_version_that_it_patches(script: ModuleType) ->
         ("# -*- coding: utf-8 -*-\nré".encode("latin-1"), "requirements.txt"),
     ],
 )
-def test_what_cannot_be_read_is_refused_and_named(script: ModuleType, content: bytes, told: str) -> None:
+def test_a_file_that_cannot_be_read_is_refused_and_named(script: ModuleType, content: bytes, named: str) -> None:
     write(Path(), {"requirements.txt": content})
     refusals, _ = script.check("requirements.txt", "2.6.0")
     assert len(refusals) == 1
-    assert told in refusals[0]
+    assert named in refusals[0]
     assert ADVICE not in refusals[0]
 
 
-def test_a_project_without_the_file_and_one_with_an_empty_one_need_no_pip(tmp_path: Path) -> None:
-    """Isolated from this Python's packages, so that anything but leaving early would fail."""
+def test_a_project_without_requirements_does_not_run_pip(tmp_path: Path) -> None:
+    """Without access to the packages of this Python, so that anything but an early exit would fail."""
     done = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), "none.txt"], check=False, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     done = subprocess.run([sys.executable, "-I", str(SCRIPT)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "install-requirements: usage: install-requirements FILE\n")
 
 
-def test_what_moves_in_airflows_files_is_seen(
+def test_changes_of_airflows_files_are_detected(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = tmp_path / "apache_airflow-2.6.0.dist-info"

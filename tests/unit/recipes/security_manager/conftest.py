@@ -1,3 +1,5 @@
+"""Issuers of tokens."""
+
 from __future__ import annotations
 
 import pytest
@@ -17,5 +19,5 @@ def ec_issuer() -> Issuer:
 
 @pytest.fixture(scope="session")
 def other_issuer() -> Issuer:
-    """Somebody whose key nobody here trusts."""
+    """An issuer whose key is not trusted."""
     return Issuer("RS256", kid="rsa-2")

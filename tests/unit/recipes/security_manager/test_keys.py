@@ -1,3 +1,5 @@
+"""Reading verification keys: PEM files and JSON Web Keys."""
+
 from __future__ import annotations
 
 import json
@@ -23,7 +25,7 @@ def test_a_public_key_in_pem_form(rsa_issuer: Issuer, ec_issuer: Issuer) -> None
     assert (ec.algorithm, ec.kid, same(ec, ec_issuer)) == ("ES256", None, True)
 
 
-def test_a_certificate_is_a_container_of_a_key(rsa_issuer: Issuer) -> None:
+def test_the_key_of_a_certificate(rsa_issuer: Issuer) -> None:
     (key,) = keys_of_pem(rsa_issuer.certificate)
     assert same(key, rsa_issuer)
 
@@ -48,12 +50,12 @@ def test_a_file_without_a_key_is_refused(content: bytes) -> None:
         keys_of_pem(content)
 
 
-def test_a_broken_key_beside_a_good_one_is_not_passed_over(rsa_issuer: Issuer) -> None:
+def test_a_broken_key_is_an_error_even_next_to_a_good_one(rsa_issuer: Issuer) -> None:
     with pytest.raises(KeysUnusable, match="cannot be read"):
         keys_of_pem(rsa_issuer.pem + b"-----BEGIN PUBLIC KEY-----\nbm8ga2V5\n-----END PUBLIC KEY-----\n")
 
 
-def test_a_private_key_does_not_belong_on_a_webserver(rsa_issuer: Issuer) -> None:
+def test_a_private_key_is_refused(rsa_issuer: Issuer) -> None:
     private = rsa_issuer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with pytest.raises(KeysUnusable, match="PRIVATE KEY"):
         keys_of_pem(private)
@@ -99,7 +101,7 @@ def test_a_single_jwk_and_a_set(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     ],
     ids=str,
 )
-def test_a_jwk_for_anything_else_is_no_key_here(changes: dict[str, Any], rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+def test_a_jwk_for_another_use_is_ignored(changes: dict[str, Any], rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     jwk = {**rsa_issuer.jwk, **changes}
     with pytest.raises(KeysUnusable):
         keys_of_jwk(json.dumps(jwk).encode())
@@ -108,7 +110,7 @@ def test_a_jwk_for_anything_else_is_no_key_here(changes: dict[str, Any], rsa_iss
 
 
 @pytest.mark.parametrize("changes", [{"crv": "P-384"}, {"crv": "P-521"}, {"x": "AQAB"}, {"y": None}], ids=str)
-def test_a_jwk_that_is_no_point_of_the_curve(changes: dict[str, Any], ec_issuer: Issuer) -> None:
+def test_a_jwk_that_is_not_a_point_of_the_curve(changes: dict[str, Any], ec_issuer: Issuer) -> None:
     with pytest.raises(KeysUnusable):
         keys_of_jwk(json.dumps({**ec_issuer.jwk, **changes}).encode())
 
@@ -116,12 +118,12 @@ def test_a_jwk_that_is_no_point_of_the_curve(changes: dict[str, Any], ec_issuer:
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"[]", b"null", b"\xff", b'{"keys": []}', b'{"keys": 1}', b"[" * 99999]
 )
-def test_a_document_that_is_no_jwk_set(content: bytes) -> None:
+def test_a_document_that_is_not_a_jwk_set(content: bytes) -> None:
     with pytest.raises(KeysUnusable):
         keys_of_jwk(content)
 
 
-def test_a_name_on_one_side_only_is_no_obstacle(rsa_issuer: Issuer) -> None:
+def test_a_key_matches_if_only_one_side_has_a_key_id(rsa_issuer: Issuer) -> None:
     (named,) = keys_of_jwk(json.dumps(rsa_issuer.jwk).encode())
     (nameless,) = keys_of_pem(rsa_issuer.pem)
     assert named.may_verify("RS256", "rsa-1")

@@ -1,3 +1,5 @@
+"""The roles that a token can give."""
+
 from __future__ import annotations
 
 import pytest

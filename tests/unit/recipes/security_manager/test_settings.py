@@ -1,3 +1,5 @@
+"""The settings of the security manager."""
+
 from __future__ import annotations
 
 import re
@@ -20,7 +22,7 @@ def test_defaults() -> None:
     )
 
 
-def test_everything_set() -> None:
+def test_all_settings() -> None:
     options = {
         "jwt_audience": " deployment.example ",
         "jwt_validity_leeway": "5",
@@ -37,14 +39,14 @@ def test_everything_set() -> None:
 
 
 @pytest.mark.parametrize("name", ["jwt_signing_cert", "houston_jwk_url", "jwt_audience"])
-def test_any_of_the_switches_turns_tokens_on(name: str) -> None:
+def test_each_of_the_settings_turns_tokens_on(name: str) -> None:
     assert is_wanted({name: "x"}.get)
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"jwt_audience": " "}, {"jwt_signing_cert": ""}, {"jwt_validity_leeway": "60"}]
 )
-def test_without_them_airflows_own_login_stays(options: dict[str, str]) -> None:
+def test_without_them_airflows_own_login_is_used(options: dict[str, str]) -> None:
     assert not is_wanted(options.get)
 
 
@@ -67,6 +69,6 @@ def test_without_them_airflows_own_login_stays(options: dict[str, str]) -> None:
         ({"houston_url_timeout": "0"}, "houston_url_timeout"),
     ],
 )
-def test_what_makes_no_sense_is_named(changes: dict[str, str], named: str) -> None:
+def test_an_invalid_setting_is_named(changes: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(named)):
         read_settings({**GOOD, **changes}.get)

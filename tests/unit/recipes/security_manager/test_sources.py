@@ -1,3 +1,5 @@
+"""Where keys come from: a PEM file, a server, or both."""
+
 from __future__ import annotations
 
 import logging
@@ -24,7 +26,7 @@ class Clock:
 
 
 class Later:
-    """Work for the background, done when the test says so."""
+    """Collects background work, which a test then runs."""
 
     def __init__(self) -> None:
         self.work: list[Callable[[], None]] = []
@@ -46,7 +48,7 @@ def kids(keys: tuple[sources.VerificationKey, ...]) -> list[str | None]:
 
 
 def age(path: Path, seconds: float = 60) -> None:
-    """As if the file had been written a while ago."""
+    """Make the file look as if it was written `seconds` ago."""
     then = path.stat().st_mtime - seconds
     os.utime(path, (then, then))
 
@@ -59,7 +61,7 @@ def pem(tmp_path: Path, rsa_issuer: Issuer) -> Path:
     return path
 
 
-def test_a_pem_file_is_read_again_when_it_changed(pem: Path, ec_issuer: Issuer) -> None:
+def test_a_changed_pem_file_is_read_again(pem: Path, ec_issuer: Issuer) -> None:
     file = PemFile(pem)
     first = file.current()
     assert [key.algorithm for key in first] == ["RS256"]
@@ -68,7 +70,7 @@ def test_a_pem_file_is_read_again_when_it_changed(pem: Path, ec_issuer: Issuer) 
     assert [key.algorithm for key in file.current()] == ["ES256"]
 
 
-def test_a_change_that_keeps_size_and_time_is_seen_while_the_file_is_young(
+def test_a_change_that_keeps_size_and_time_is_noticed_if_the_file_is_recent(
     pem: Path, rsa_issuer: Issuer, other_issuer: Issuer
 ) -> None:
     file = PemFile(pem)
@@ -81,7 +83,7 @@ def test_a_change_that_keeps_size_and_time_is_seen_while_the_file_is_young(
     assert file.current()[0].key.public_numbers() != before[0].key.public_numbers()
 
 
-def test_a_mounted_secret_changes_by_its_link(pem: Path, tmp_path: Path, ec_issuer: Issuer) -> None:
+def test_a_mounted_secret_changes_with_its_symbolic_link(pem: Path, tmp_path: Path, ec_issuer: Issuer) -> None:
     link, new = tmp_path / "link", tmp_path / "new"
     link.symlink_to(pem)
     file = PemFile(link)
@@ -93,7 +95,7 @@ def test_a_mounted_secret_changes_by_its_link(pem: Path, tmp_path: Path, ec_issu
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no key"])
-def test_a_pem_file_that_broke_gives_no_key_until_it_is_mended(
+def test_a_broken_pem_file_gives_no_key_until_it_is_repaired(
     pem: Path, rsa_issuer: Issuer, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = PemFile(pem)
@@ -104,23 +106,23 @@ def test_a_pem_file_that_broke_gives_no_key_until_it_is_mended(
         pem.write_bytes(content)
     assert file.current() == ()
     assert file.current() == ()
-    assert [record.levelname for record in caplog.records] == ["ERROR"], "told once"
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "logged once"
     pem.write_bytes(rsa_issuer.pem)
     assert len(file.current()) == 1
 
 
-def test_a_pem_file_may_come_later(tmp_path: Path, rsa_issuer: Issuer) -> None:
+def test_a_pem_file_may_be_created_later(tmp_path: Path, rsa_issuer: Issuer) -> None:
     file = PemFile(tmp_path / "tls.crt")
     assert file.current() == ()
     (tmp_path / "tls.crt").write_bytes(rsa_issuer.pem)
     assert len(file.current()) == 1
 
 
-def test_a_folder_is_no_pem_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_pem_file(tmp_path: Path) -> None:
     assert PemFile(tmp_path).current() == ()
 
 
-def test_a_servers_answer_is_kept_for_five_minutes(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+def test_an_answer_is_cached_for_five_minutes(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     clock, later = Clock(), Later()
     with jwk_site([rsa_issuer]) as site:
         server = JwkServer(site.url, timeout=5, clock=clock, start=later)
@@ -134,7 +136,7 @@ def test_a_servers_answer_is_kept_for_five_minutes(rsa_issuer: Issuer, ec_issuer
         assert (site.asked, later.work) == (2, [])
 
 
-def test_a_server_is_asked_in_the_background_before_its_answer_is_old(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+def test_the_answer_is_renewed_in_the_background_before_it_expires(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     clock, later = Clock(), Later()
     with jwk_site([rsa_issuer]) as site:
         server = JwkServer(site.url, timeout=5, clock=clock, start=later)
@@ -152,7 +154,7 @@ def test_a_server_is_asked_in_the_background_before_its_answer_is_old(rsa_issuer
         assert (site.asked, later.work) == (2, [])
 
 
-def test_an_answer_counts_to_its_end_while_the_server_fails(rsa_issuer: Issuer) -> None:
+def test_an_answer_is_used_until_it_expires_if_the_server_fails(rsa_issuer: Issuer) -> None:
     clock = Clock()
     with jwk_site([rsa_issuer]) as site:
         server = JwkServer(site.url, timeout=5, clock=clock, start=at_once)
@@ -165,14 +167,14 @@ def test_an_answer_counts_to_its_end_while_the_server_fails(rsa_issuer: Issuer) 
             assert site.asked == asked
         clock.now = 1300.0
         assert server.current() == (), "not a moment longer"
-        assert site.asked == 4, "nor does anybody wait"
+        assert site.asked == 4, "and nobody waits"
         site.status = 200
         clock.now = 1309.0
         assert kids(server.current()) == ["rsa-1"]
 
 
-def test_keys_that_came_while_a_request_looked_at_the_clock_are_kept(rsa_issuer: Issuer) -> None:
-    """Two requests find that the server may be asked again; the second one gets on when the first one has its keys."""
+def test_keys_from_a_concurrent_request_are_kept(rsa_issuer: Issuer) -> None:
+    """Two requests find that the server may be asked again; the second one continues once the first one has keys."""
     with jwk_site() as site:
         site.status = 503
         overtaken: list[bool] = []
@@ -201,7 +203,7 @@ def test_keys_that_came_while_a_request_looked_at_the_clock_are_kept(rsa_issuer:
         assert site.asked == 3, "and the server can be asked again"
 
 
-def test_a_thread_that_cannot_be_started_blocks_nobody(rsa_issuer: Issuer) -> None:
+def test_a_thread_that_cannot_be_started_does_not_block(rsa_issuer: Issuer) -> None:
     clock = Clock()
 
     def refuse(_work: Callable[[], None]) -> None:
@@ -219,7 +221,7 @@ def test_a_thread_that_cannot_be_started_blocks_nobody(rsa_issuer: Issuer) -> No
         assert site.asked == 2
 
 
-def test_a_key_that_is_unknown_makes_the_server_be_asked_but_not_often(
+def test_an_unknown_key_asks_the_server_but_not_often(
     rsa_issuer: Issuer, ec_issuer: Issuer, other_issuer: Issuer
 ) -> None:
     clock = Clock()
@@ -239,7 +241,7 @@ def test_a_key_that_is_unknown_makes_the_server_be_asked_but_not_often(
         assert site.asked == 3
 
 
-def test_a_renewal_that_fails_takes_nothing_away(rsa_issuer: Issuer) -> None:
+def test_a_failed_renewal_keeps_the_keys(rsa_issuer: Issuer) -> None:
     clock = Clock()
     with jwk_site([rsa_issuer]) as site:
         server = JwkServer(site.url, timeout=5, clock=clock)
@@ -254,7 +256,7 @@ def test_a_renewal_that_fails_takes_nothing_away(rsa_issuer: Issuer) -> None:
         assert server.current() == (), "but nothing counts longer than five minutes"
 
 
-def test_a_server_that_fails_is_asked_again_in_the_background(rsa_issuer: Issuer) -> None:
+def test_a_failing_server_is_asked_again_in_the_background(rsa_issuer: Issuer) -> None:
     clock, later = Clock(), Later()
     with jwk_site([rsa_issuer]) as site:
         site.status = 503
@@ -276,7 +278,7 @@ def test_a_server_that_fails_is_asked_again_in_the_background(rsa_issuer: Issuer
         assert kids(server.current()) == ["rsa-1"]
 
 
-def test_one_request_at_a_time_asks_the_server(rsa_issuer: Issuer) -> None:
+def test_the_server_is_asked_by_one_request_at_a_time(rsa_issuer: Issuer) -> None:
     import json
 
     asked, go = [], threading.Event()
@@ -287,18 +289,18 @@ def test_one_request_at_a_time_asks_the_server(rsa_issuer: Issuer) -> None:
         return json.dumps(rsa_issuer.jwk).encode()
 
     server = JwkServer("http://keys.example/", timeout=5, fetch=fetch)
-    found: list[list[str | None]] = []
-    threads = [threading.Thread(target=lambda: found.append(kids(server.current()))) for _ in range(20)]
+    answers: list[list[str | None]] = []
+    threads = [threading.Thread(target=lambda: answers.append(kids(server.current()))) for _ in range(20)]
     for thread in threads:
         thread.start()
     go.set()
     for thread in threads:
         thread.join(60)
-    assert found == [["rsa-1"]] * 20
+    assert answers == [["rsa-1"]] * 20
     assert len(asked) == 1
 
 
-def test_while_the_server_fails_the_file_counts(pem: Path, ec_issuer: Issuer) -> None:
+def test_the_file_is_used_if_the_server_fails(pem: Path, ec_issuer: Issuer) -> None:
     clock = Clock()
     with jwk_site([ec_issuer]) as site:
         both = ServerThenFile(JwkServer(site.url, timeout=5, clock=clock, start=at_once), PemFile(pem))
@@ -312,7 +314,7 @@ def test_while_the_server_fails_the_file_counts(pem: Path, ec_issuer: Issuer) ->
         assert [key.algorithm for key in both.current()] == ["ES256"]
 
 
-def test_a_server_that_is_not_there(pem: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_does_not_exist(pem: Path, caplog: pytest.LogCaptureFixture) -> None:
     with jwk_site() as site:
         url = site.url.replace("//", "//user:password@")
     source = key_source(signing_cert=pem, jwk_url=url, timeout=1)
@@ -321,7 +323,7 @@ def test_a_server_that_is_not_there(pem: Path, caplog: pytest.LogCaptureFixture)
     assert "password" not in caplog.text
 
 
-def test_a_server_that_does_not_answer_costs_the_timeout_once(pem: Path) -> None:
+def test_the_timeout_is_waited_for_only_once(pem: Path) -> None:
     with silent_site() as site:
         source = key_source(signing_cert=pem, jwk_url=site.url, timeout=0.3)
         begun = time.monotonic()
@@ -334,7 +336,7 @@ def test_a_server_that_does_not_answer_costs_the_timeout_once(pem: Path) -> None
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b'{"keys": []}', b"\xff\xfe", b" " * (sources.LARGEST_DOCUMENT + 1)]
 )
-def test_an_answer_that_is_no_keys(content: bytes) -> None:
+def test_an_answer_without_keys(content: bytes) -> None:
     with jwk_site() as site:
         site.content = content
         assert JwkServer(site.url, timeout=5).current() == ()
@@ -348,7 +350,7 @@ def test_redirects_are_not_followed(rsa_issuer: Issuer) -> None:
 
 
 def test_an_answer_that_never_ends(rsa_issuer: Issuer) -> None:
-    """One byte now and then keeps every single step within the timeout."""
+    """A byte now and then keeps every single read within the timeout."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -382,14 +384,14 @@ def test_a_large_answer_is_not_read_to_its_end() -> None:
             fetch_document(site.url, 5)
 
 
-def test_a_source_needs_a_place(pem: Path) -> None:
+def test_a_source_needs_a_file_or_a_server(pem: Path) -> None:
     assert isinstance(key_source(signing_cert=pem, jwk_url=None, timeout=1), PemFile)
     assert isinstance(key_source(signing_cert=None, jwk_url="http://keys.example/", timeout=1), JwkServer)
     with pytest.raises(ValueError, match="neither"):
         key_source(signing_cert=None, jwk_url=None, timeout=1)
 
 
-def test_news_are_logged_without_the_address(caplog: pytest.LogCaptureFixture, rsa_issuer: Issuer) -> None:
+def test_changes_are_logged_without_the_address(caplog: pytest.LogCaptureFixture, rsa_issuer: Issuer) -> None:
     with caplog.at_level(logging.INFO), jwk_site([rsa_issuer]) as site:
         JwkServer(site.url, timeout=5).current()
     assert [record.message for record in caplog.records] == ["[astronomer] houston_jwk_url: 1 key(s) read"]

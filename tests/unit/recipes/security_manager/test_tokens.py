@@ -1,3 +1,5 @@
+"""Verifying tokens."""
+
 from __future__ import annotations
 
 import hashlib
@@ -17,7 +19,7 @@ from tests.fakes.token_issuer import AUDIENCE, MISSING, Issuer, claims, forge
 
 
 class FixedKeys:
-    """Keys that are what a test says; `later` come when none of `now` fits."""
+    """Keys chosen by the test; `later` are returned if none of `now` fits."""
 
     def __init__(self, now: tuple[VerificationKey, ...], later: tuple[VerificationKey, ...] = ()) -> None:
         self.now = now
@@ -47,7 +49,7 @@ def reason(verifier: TokenVerifier, token: str) -> str:
     return str(caught.value)
 
 
-def test_a_good_token_says_who_it_is(verifier: TokenVerifier, rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+def test_a_valid_token_identifies_its_user(verifier: TokenVerifier, rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     expected = Identity(
         subject="ada",
         email="ada@mail.example",
@@ -96,7 +98,7 @@ def test_names_of_all_kinds(
         ("Bearer W10.e30.e30", "cannot be read"),
     ],
 )
-def test_a_header_that_is_no_token(verifier: TokenVerifier, header: str | None, expected: str) -> None:
+def test_a_header_without_a_token(verifier: TokenVerifier, header: str | None, expected: str) -> None:
     with pytest.raises(Refused, match=expected):
         verifier.identity(header)
 
@@ -106,7 +108,7 @@ def test_the_scheme_is_bearer_in_any_case(verifier: TokenVerifier, rsa_issuer: I
 
 
 @pytest.mark.parametrize("off", [-59, 0, 1000])
-def test_times_within_the_leeway_count(verifier: TokenVerifier, rsa_issuer: Issuer, off: int) -> None:
+def test_times_within_the_leeway_are_accepted(verifier: TokenVerifier, rsa_issuer: Issuer, off: int) -> None:
     now = int(time.time())
     assert verifier.identity(f"Bearer {rsa_issuer.token(exp=now + off + 1, nbf=now - min(off, 0))}")
 
@@ -183,7 +185,7 @@ def test_infinite_times(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
     assert reason(verifier, rsa_issuer.token(nbf=float("nan")))
 
 
-def test_somebody_elses_key(verifier: TokenVerifier, rsa_issuer: Issuer, other_issuer: Issuer) -> None:
+def test_a_token_signed_by_another_key(verifier: TokenVerifier, rsa_issuer: Issuer, other_issuer: Issuer) -> None:
     assert reason(verifier, other_issuer.token()) == "no key fits the signature"
     # With the name of a key that counts
     assert reason(verifier, other_issuer.token(headers={"kid": rsa_issuer.kid})) == "no key fits the signature"
@@ -197,7 +199,7 @@ def test_a_token_that_was_changed(verifier: TokenVerifier, rsa_issuer: Issuer) -
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS256", "", None, 7, ["RS256"]])
 def test_a_token_without_an_asymmetric_signature(verifier: TokenVerifier, rsa_issuer: Issuer, algorithm: Any) -> None:
-    """`none`, or a public key taken for a shared secret."""
+    """`none`, or a public key used as a shared secret."""
     header = {"alg": algorithm, "typ": "JWT"}
     signed = forge(header, claims(), b"").encode().rstrip(b".")
     for secret in (rsa_issuer.pem, rsa_issuer.pem.rstrip(), b""):
@@ -207,7 +209,7 @@ def test_a_token_without_an_asymmetric_signature(verifier: TokenVerifier, rsa_is
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
-def test_a_good_signature_by_another_algorithm(verifier: TokenVerifier, rsa_issuer: Issuer, algorithm: str) -> None:
+def test_a_valid_signature_with_another_algorithm(verifier: TokenVerifier, rsa_issuer: Issuer, algorithm: str) -> None:
     token = jwt.encode(claims(), rsa_issuer.key, algorithm=algorithm, headers={"kid": rsa_issuer.kid})
     assert "algorithm" in reason(verifier, token if isinstance(token, str) else token.decode())
 
@@ -219,29 +221,29 @@ def test_the_algorithm_is_the_keys_not_the_tokens(verifier: TokenVerifier, rsa_i
     assert head != other
 
 
-def test_critical_extensions_are_not_understood(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
+def test_critical_extensions_are_refused(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
     for extension in ("b64", "exp", "unheard-of"):
         assert reason(verifier, rsa_issuer.token(headers={"crit": [extension], extension: True}))
     assert reason(verifier, rsa_issuer.token(headers={"crit": []}))
 
 
-def test_a_token_without_a_name_for_its_key(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
+def test_a_token_without_a_key_id(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
     assert verifier.identity(f"Bearer {jwt_without_kid(rsa_issuer)}").subject == "ada"
 
 
-def test_without_keys_nobody_gets_in(rsa_issuer: Issuer) -> None:
+def test_without_keys_no_token_is_valid(rsa_issuer: Issuer) -> None:
     verifier = TokenVerifier(FixedKeys(()), audience=AUDIENCE, leeway=60)
     assert reason(verifier, rsa_issuer.token()) == "there is no key to verify with"
 
 
-def test_keys_that_come_later_count(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
+def test_keys_that_are_added_later_are_used(rsa_issuer: Issuer, ec_issuer: Issuer) -> None:
     verifier = TokenVerifier(
         FixedKeys(keys_of_pem(ec_issuer.pem), keys_of_pem(rsa_issuer.pem)), audience=AUDIENCE, leeway=60
     )
     assert verifier.identity(f"Bearer {rsa_issuer.token()}").subject == "ada"
 
 
-def test_an_expired_token_does_not_make_anybody_look_for_keys(rsa_issuer: Issuer) -> None:
+def test_an_expired_token_does_not_ask_for_new_keys(rsa_issuer: Issuer) -> None:
     class NoMore(FixedKeys):
         def renewed(self, seen: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
             raise AssertionError
@@ -250,7 +252,7 @@ def test_an_expired_token_does_not_make_anybody_look_for_keys(rsa_issuer: Issuer
     assert reason(verifier, rsa_issuer.token(exp=1)) == "the token has expired"
 
 
-def test_no_word_of_a_token_is_in_a_reason_or_a_log(
+def test_no_part_of_a_token_is_in_a_reason_or_a_log(
     verifier: TokenVerifier, rsa_issuer: Issuer, other_issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "Sesame"
