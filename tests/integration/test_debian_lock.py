@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtbuild.mirror.find import find_mirrors
-from rtbuild.mirror.remote import CACHE, MirrorSources, open_sources
+from rtbuild.mirror.remote import CACHE, MirrorSources
 from rtbuild.mirror.sources import Wanted
 from rtbuild.platform import parse_platform
 from rtbuild.progress import Silent
@@ -20,8 +20,8 @@ from rtbuild.resolve.debian.packages_file import read_index
 from rtbuild.resolve.debian.release_file import read_release_file
 from rtbuild.resolve.debian.resolve import resolve_debian
 from rtbuild.resolve.environment import LockEnvironment
+from rtbuild.resolve.python.process import PipProcess
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store.store import Store
 from tests.fakes.debian_archive import FakeDeb
 from tests.integration.apt_oracle import Apt
 
@@ -74,12 +74,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def sources(settings: Settings) -> MirrorSources:
-    return open_sources(settings, Store.open(settings.store))
+    return MirrorSources(find_mirrors(settings), settings.store / CACHE)
 
 
 @pytest.fixture(scope="module")
 def full_pool(settings: Settings) -> LockEnvironment:
-    return environment(FullPool(find_mirrors(settings), Store.open(settings.store).cache(CACHE)), settings)
+    return environment(FullPool(find_mirrors(settings), settings.store / CACHE), settings)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def layer(suites: tuple[Suite, ...], roots: str) -> DebianLayer:
 
 
 def environment(sources: MirrorSources, settings: Settings) -> LockEnvironment:
-    return LockEnvironment(sources=sources, cache=settings.store)
+    return LockEnvironment(sources=sources, pip=PipProcess(), cache=settings.store)
 
 
 def choice(suites: tuple[Suite, ...], roots: str, environment: LockEnvironment) -> dict[str, str]:

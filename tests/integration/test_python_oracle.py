@@ -19,6 +19,7 @@ from rtbuild.mirror.remote import MirrorSources, open_web
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import Release
 from rtbuild.resolve.environment import LockEnvironment
+from rtbuild.resolve.python.process import PipProcess
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python
 from rtbuild.resolve.python.target import Target, target_for
 from rtbuild.settings import load_settings
@@ -50,8 +51,9 @@ def sources(cache: Path) -> Iterator[MirrorSources]:
 
 
 @pytest.fixture(scope="module")
-def environment(sources: MirrorSources, cache: Path) -> LockEnvironment:
-    return LockEnvironment(sources=sources, cache=cache / "pip")
+def environment(sources: MirrorSources, cache: Path) -> Iterator[LockEnvironment]:
+    with PipProcess() as pip:
+        yield LockEnvironment(sources=sources, pip=pip, cache=cache / "pip")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtbuild.mirror.sources import Sources
 from rtbuild.progress import Progress, Silent
+from rtbuild.resolve.python.process import PipProcess
 
 if TYPE_CHECKING:
     from rtbuild.resolve.debian.keyring import Keyring
@@ -19,6 +20,8 @@ class LockEnvironment:
     """The world that a lock is made in. Nothing in it says what to lock."""
 
     sources: Sources
+    pip: PipProcess
+    """The process that resolves Python packages."""
     cache: Path
     """A folder for the metadata of Python packages; any number of processes may share it."""
     progress: Progress = field(default_factory=Silent)

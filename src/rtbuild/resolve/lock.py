@@ -46,8 +46,8 @@ def resolve_lock(
     Debian's updates come only when they are asked for.
 
     Args:
-        locked: the lock so far; None to choose everything from scratch.
-        upgrade: the version to move each named package to, or None for the newest that fits.
+        locked: The lock so far; None to choose everything from scratch.
+        upgrade: The version to move each named package to, or None for the newest that fits.
 
     Raises:
         RecipeError: if a patch is for a package that the release does not have.
@@ -121,8 +121,8 @@ def _divide(
     """Tell which of the packages to move are Debian's and which Python's."""
     for package in release.packages:
         if package.name in map(normalized, upgrade):
-            hint = f"its version is in {package.folder}/pyproject.toml"
-            raise UsageError(f"{package.name} is a package of the recipes, which no index moves", hint=hint)
+            hint = f"change its version in {package.folder}/pyproject.toml"
+            raise UsageError(f"{package.name} is a package of the recipes, so no index can move it", hint=hint)
     if locked is None:
         return frozenset(), {normalized(name): version for name, version in upgrade.items() if version is not None}
     debian = {deb.name for deb in locked.debs}
@@ -137,7 +137,8 @@ def _divide(
         if name in debian:
             debian_names.add(name if version is None else f"{name}=={version}")
         elif normalized(name) not in python:
-            raise UsageError(f"{name} is not locked, so it cannot be upgraded", hint="rtbuild why says what is locked")
+            hint = f"check the spelling, or lock without it: rtbuild lock {locked.release} --platform {locked.platform}"
+            raise UsageError(f"{name} is not locked, so it cannot be upgraded", hint=hint)
     return frozenset(debian_names), python_names
 
 

@@ -1,1 +1,1 @@
-"""Choosing Debian packages as apt-get would, from signed indexes."""
+"""Choose Debian packages as apt-get would, from signed indexes."""

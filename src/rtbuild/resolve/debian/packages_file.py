@@ -1,8 +1,8 @@
-"""Packages indexes: fetched by their hash, and read only where they are looked at.
+"""Packages indexes, fetched by hash and parsed lazily.
 
-An index has tens of thousands of stanzas and a resolution needs a few hundred, so loading one only finds where
-stanzas begin and which virtual packages there are (0.2 s for Debian 11's main, besides 0.7 s of unpacking); a stanza
-is parsed when its package is first asked for.
+An index has tens of thousands of stanzas, of which a resolution needs a few hundred. So loading an index only finds
+where stanzas begin and which virtual packages there are (0.2 s for Debian 11's main, after 0.7 s of unpacking), and a
+stanza is parsed when its package is first asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtbuild.recipe.model import Suite
 from rtbuild.resolve.debian.release_file import IndexFile, ReleaseFile
 
 PRIORITIES = ("required", "important", "standard", "optional", "extra")
-"""Package priorities (Policy 2.5), highest first."""
+"""Package priorities (Debian Policy 2.5), highest first."""
 
 # In the order in which apt reads them.
 _RELATIONS = (
@@ -38,27 +38,33 @@ _RELATIONS = (
     b"Enhances",
     b"Provides",
 )
+_HINT_UPDATE = "try again in a few minutes, in case the mirror is being updated; otherwise use another mirror"
+
 _BEFORE_NAME = (b" ", b",", b"|", b"\t", b":")
 _AFTER_NAME = (b" ", b",", b"|", b"\t", b"(", b"\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DebianPackage:
-    """One version of a binary package as an index describes it. Packages are compared by identity: an index makes one
-    value for each stanza. `path` is below the archive's root, `size` in bytes."""
+    """One version of a binary package, as an index describes it.
+
+    Packages are compared by identity: an index makes one value for each stanza.
+    """
 
     name: str
     version: str
     architecture: str
     suite: Suite
     path: str
+    """The path of its file below the archive's root."""
     size: int
+    """The size of its file in bytes."""
     sha256: Sha256
     essential: bool = False
     multi_arch: str = "no"
     priority: str = "optional"
     depends: tuple[Alternatives, ...] = field(default=(), repr=False)
-    """Pre-Depends, then Depends, in their order."""
+    """Pre-Depends, then Depends, in the order of the fields."""
     conflicts: tuple[Relation, ...] = field(default=(), repr=False)
     """Conflicts and Breaks."""
     provides: tuple[Relation, ...] = field(default=(), repr=False)
@@ -70,32 +76,33 @@ class DebianPackage:
 def read_index(
     release: ReleaseFile, component: str, platform: Platform, sources: Sources, *, progress: Progress
 ) -> PackagesIndex:
-    """The Packages index of one component, from the first mirror that serves the bytes InRelease promises.
+    """Read the Packages index of one component, from the first mirror that serves the bytes InRelease promises.
 
-    Raises `ResolutionError` where the suite has no such component, `MirrorError` where no mirror has the index,
-    `IntegrityError` naming mirrors and file where all of them serve other bytes.
+    Raises:
+        ResolutionError: if the suite has no such component.
+        MirrorError: if no mirror has the index.
+        IntegrityError: if all mirrors serve other bytes, or the index is malformed.
     """
     folder = f"{component}/binary-{platform.debian}"
     suite = release.suite
-    index = next(
-        (release.files[p] for s in (".xz", ".gz", "") if (p := f"{folder}/Packages{s}") in release.files), None
-    )
+    paths = (f"{folder}/Packages{suffix}" for suffix in (".xz", ".gz", ""))
+    index = next((release.files[path] for path in paths if path in release.files), None)
     if index is None:
         components = sorted({path.split("/")[0] for path in release.files if path.endswith("/Packages")})
         raise ResolutionError(
             f"suite {suite.suite} of the archive {suite.archive} has no component {component} for {platform.debian}",
-            hint=f"its components are: {', '.join(components) or 'none'}",
+            hint=f"use a component that it has: {', '.join(components) or 'none'}",
         )
     content = _download(release, index, sources, progress)
     where = f"dists/{suite.suite}/{index.path}"
     try:
         return PackagesIndex(_unpack(index.path, content), suite, priority=release.priority, where=where)
     except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
-        raise IntegrityError(f"{where}: signed by the archive, but not readable: {error}") from None
+        raise IntegrityError(f"{where}: malformed, although the archive signed it: {error}") from None
 
 
 def _download(release: ReleaseFile, index: IndexFile, sources: Sources, progress: Progress) -> bytes:
-    # By hash first: while a mirror is being updated, the plain name may already hold the next index.
+    # By hash first: while a mirror is being updated, the plain path may already serve the next index.
     by_hash = f"{index.path.rpartition('/')[0]}/by-hash/SHA256/{index.sha256}"
     rejected = []
     for path in (by_hash, index.path) if release.by_hash else (index.path,):
@@ -108,18 +115,18 @@ def _download(release: ReleaseFile, index: IndexFile, sources: Sources, progress
                 else f"sha256 {sha256_bytes(answer.content)} instead of {index.sha256}"
             )
             rejected.append(f"{answer.mirror}: dists/{release.suite.suite}/{path}: {problem}")
-            progress.note(f"refused from {rejected[-1]}")
+            progress.note(f"rejected: {rejected[-1]}")
     where = f"dists/{release.suite.suite}/{index.path}"
     if rejected:
         raise IntegrityError(
             f"{where}: every mirror of the archive {release.suite.archive} serves other bytes than InRelease promises",
             details="\n".join(rejected),
-            hint="a mirror in the middle of an update mends itself in minutes; else use another mirror",
+            hint=_HINT_UPDATE,
         )
     raise MirrorError(
-        f"{where}: no mirror of the archive {release.suite.archive} has it",
+        f"{where}: no mirror of the archive {release.suite.archive} serves it",
         details=f"InRelease of {release.mirror} lists it",
-        hint="a mirror in the middle of an update mends itself in minutes; else use another mirror",
+        hint=_HINT_UPDATE,
     )
 
 
@@ -132,7 +139,7 @@ def _unpack(path: str, content: bytes) -> bytes:
 class PackagesIndex:
     """The stanzas of one Packages file, by package name. `where` names the file in messages.
 
-    Relies on what the archive's software writes: fields in their usual spelling, `DebianPackage` first in each stanza.
+    Relies on what archive software writes: fields in their usual spelling, `Package` first in each stanza.
     """
 
     def __init__(self, content: bytes, suite: Suite, *, priority: int, where: str) -> None:
@@ -149,7 +156,7 @@ class PackagesIndex:
                 position += 1
                 continue
             if not content.startswith(b"Package: ", position):
-                raise ValueError(f"the stanza at byte {position} does not begin with its field Package")
+                raise ValueError(f"the stanza at byte {position} does not begin with the field Package")
             end_of_name = content.find(b"\n", position)
             name = content[position + 9 : end_of_name if end_of_name >= 0 else None].strip().decode()
             self._places.setdefault(name, []).append(position)
@@ -160,25 +167,29 @@ class PackagesIndex:
                 if place not in providers:
                     providers.append(place)
         self.essential = frozenset(self._name(place) for place, text in self._lines(b"Essential: ") if text == "yes")
-        """Names of the packages that are essential (Policy 3.8)."""
+        """Names of the essential packages (Debian Policy 3.8)."""
 
     @property
     def names(self) -> frozenset[str]:
-        """Every package in the index."""
+        """The names of all packages in the index."""
         return frozenset(self._places)
 
     def versions(self, name: str) -> tuple[DebianPackage, ...]:
-        """The packages called `name`; raises `IntegrityError` for a stanza that cannot be read."""
+        """Return the packages called `name`.
+
+        Raises:
+            IntegrityError: if the stanza of one is malformed.
+        """
         return tuple(self._package(place) for place in self._places.get(name, ()))
 
     def providers(self, name: str) -> tuple[DebianPackage, ...]:
-        """The packages whose Provides names `name`."""
+        """Return the packages whose Provides names `name`."""
         return tuple(self._package(place) for place in self._providers.get(name, ()))
 
     def first_mention(self, name: str) -> tuple[int, int, int] | None:
-        """A value that sorts names as they first come up in the index, be it in a relation; None where it never does.
+        """Return a key that sorts names by their first mention in the index, even in a relation; None if there is none.
 
-        apt numbers packages in this order, and goes by the number where nothing else tells two providers apart.
+        apt numbers packages in this order, and compares the numbers if nothing else tells two providers apart.
         """
         content, wanted = self._content, name.encode()
         own = self._places.get(name)
@@ -196,7 +207,7 @@ class PackagesIndex:
         return best or ((own[0], -1, 0) if own else None)
 
     def _lines(self, field_name: bytes) -> Iterator[tuple[int, str]]:
-        """The place of each stanza with this field and the field's value."""
+        """Yield the place of each stanza with this field, and the field's value."""
         content = self._content
         position = content.find(b"\n" + field_name)
         while position >= 0:
@@ -225,13 +236,18 @@ class PackagesIndex:
 
 
 def package_of(fields: dict[str, str], suite: Suite) -> DebianPackage:
-    """The package that a stanza of Packages describes; raises `ValueError` for a field that is missing or makes no
-    sense."""
+    """Return the package that a stanza of Packages describes.
+
+    Raises:
+        ValueError: if a field is missing or malformed.
+    """
     if missing := {"package", "version", "architecture", "filename", "size", "sha256"} - fields.keys():
         raise ValueError(f"its stanza has no field {min(missing).title()}")
     path = fields["filename"].removeprefix("./")
     if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"its Filename {path!r} leaves the archive")
+        raise ValueError(f"its Filename {path!r} points outside the archive")
+    if not fields["size"].isdecimal():
+        raise ValueError(f"its Size {fields['size']!r} is not a number of bytes")
     return DebianPackage(
         name=fields["package"],
         version=fields["version"],
@@ -260,7 +276,7 @@ def _end_of_stanza(content: bytes, start: int) -> int:
 
 
 def _field_of(content: bytes, position: int) -> bytes:
-    """The name of the field that `position` lies in."""
+    """Return the name of the field that `position` is in."""
     start = content.rfind(b"\n", 0, position) + 1
     while start and content[start : start + 1] in (b" ", b"\t"):
         start = content.rfind(b"\n", 0, start - 1) + 1

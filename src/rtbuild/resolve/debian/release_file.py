@@ -1,4 +1,4 @@
-"""InRelease: what a suite holds, signed by its archive."""
+"""InRelease: the list of a suite's indexes, signed by its archive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtbuild.resolve.debian.keyring import Keyring
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFile:
-    """An index that InRelease lists; `path` is below `dists/<suite>`, `size` in bytes."""
+    """An index that InRelease lists. `path` is relative to `dists/<suite>`, `size` is in bytes."""
 
     path: str
     size: int
@@ -28,26 +28,35 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseFile:
-    """A verified InRelease. `priority` ranks a suite's packages as apt does (apt_preferences(5)): 1 where the suite
-    says NotAutomatic, 100 with ButAutomaticUpgrades, else 500."""
+    """A verified InRelease."""
 
     suite: Suite
     mirror: str
+    """The mirror that served it, for messages."""
     date: datetime
     by_hash: bool
+    """Mirrors serve the indexes by hash too."""
     priority: int
+    """How apt ranks the suite's packages (apt_preferences(5)): 1 for NotAutomatic, 100 with ButAutomaticUpgrades, else
+    500."""
     files: Mapping[str, IndexFile]
+    """The indexes, by path."""
 
 
 def read_release_file(
     suite: Suite, sources: Sources, *, keyring: Keyring, progress: Progress, now: datetime | None = None
 ) -> ReleaseFile:
-    """The suite's InRelease from the first mirror whose answer is good; `now` stands for the clock (UTC).
+    """Read a suite's InRelease, from the first mirror that serves one that can be trusted.
 
-    A suite past its Valid-Until is refused unless the recipe says `check_valid_until = false`. A dated snapshot must
-    have been valid at the moment it shows, not today.
+    A suite past its Valid-Until is rejected unless the recipe says `check_valid_until = false`. A dated snapshot must
+    have been valid at the time of the snapshot, not today.
 
-    Raises `MirrorError` where no mirror has the suite, `IntegrityError` where mirrors answered but none rightly.
+    Args:
+        now: The time that Valid-Until is compared with; None for the clock's.
+
+    Raises:
+        MirrorError: if no mirror has the suite.
+        IntegrityError: if mirrors have it, but none serves one that can be trusted.
     """
     moment = _moment(suite) or now or datetime.now(UTC)
     rejected = []
@@ -56,7 +65,7 @@ def read_release_file(
             return _read(suite, answer, keyring, moment)
         except ValueError as error:
             rejected.append(f"{answer.mirror}: {error}")
-            progress.note(f"dists/{suite.suite}/InRelease of {answer.mirror} is refused: {error}")
+            progress.note(f"rejected: {answer.mirror}: dists/{suite.suite}/InRelease: {error}")
     if rejected:
         raise IntegrityError(
             f"dists/{suite.suite}/InRelease: no mirror of the archive {suite.archive} serves one that can be trusted",
@@ -65,14 +74,14 @@ def read_release_file(
         )
     raise MirrorError(
         f"no mirror serves suite {suite.suite} of the archive {suite.archive}",
-        hint="`rtbuild mirrors` shows which mirrors were found; name one that has the suite in rtbuild.toml, "
-        "or correct the suite's name in the recipe",
+        hint="check the suite's name in the recipe, or add a mirror that has the suite to rtbuild.toml "
+        "(`rtbuild mirrors` shows those in use)",
     )
 
 
 def _read(suite: Suite, answer: Answer, keyring: Keyring, moment: datetime) -> ReleaseFile:
     if answer.content[:64].lstrip()[:1] == b"<":
-        raise ValueError("it is a page of HTML")
+        raise ValueError("it is an HTML page")
     try:
         text = keyring.signed_text(answer.content).decode()
     except UnicodeDecodeError:
@@ -83,7 +92,7 @@ def _read(suite: Suite, answer: Answer, keyring: Keyring, moment: datetime) -> R
     _check_name(suite, fields)
     valid_until = _date(fields, "valid-until") if "valid-until" in fields else None
     if suite.check_valid_until and valid_until is not None and valid_until < moment:
-        raise ValueError(f"it is valid until {valid_until:%Y-%m-%d %H:%M} UTC only")
+        raise ValueError(f"it was valid until {valid_until:%Y-%m-%d %H:%M} UTC")
     return ReleaseFile(
         suite=suite,
         mirror=answer.mirror,
@@ -95,7 +104,7 @@ def _read(suite: Suite, answer: Answer, keyring: Keyring, moment: datetime) -> R
 
 
 def _check_name(suite: Suite, fields: Mapping[str, str]) -> None:
-    """A mirror could replay another suite's InRelease, correctly signed: the names inside must be the wanted ones."""
+    """Check the suite's name, because a mirror could serve another suite's InRelease, correctly signed."""
     names = {fields.get("suite", ""), fields.get("codename", "")} - {""}
     if suite.suite not in names:
         raise ValueError(f"it is the InRelease of {' / '.join(sorted(names)) or 'a nameless suite'}, not {suite.suite}")
@@ -105,7 +114,7 @@ def _date(fields: Mapping[str, str], name: str) -> datetime:
     try:
         date = parsedate_to_datetime(fields[name].replace("UTC", "+0000"))
     except (KeyError, ValueError):
-        raise ValueError(f"its field {name.title()} is missing or no date") from None
+        raise ValueError(f"its field {name.title()} is missing or not a date") from None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
@@ -128,7 +137,7 @@ def _files(fields: Mapping[str, str]) -> dict[str, IndexFile]:
     for line in filter(None, fields["sha256"].split("\n")):
         match = re.fullmatch(r"\s*(\S+)\s+(\d+)\s+(\S+)\s*", line)
         if match is None:
-            raise ValueError(f"it lists a file as {line.strip()!r}")
+            raise ValueError(f"malformed entry {line.strip()!r} in its list of files")
         path = match[3]
         files[path] = IndexFile(path=path, size=int(match[2]), sha256=parse_sha256(match[1]))
     return files
@@ -137,7 +146,7 @@ def _files(fields: Mapping[str, str]) -> dict[str, IndexFile]:
 def _hint(rejected: list[str]) -> str:
     if all("valid until" in reason for reason in rejected):
         return (
-            "a mirror that is up to date will do; for a suite that gets no more updates, the recipe may say "
-            "`check_valid_until = false` for this suite"
+            "use a mirror that is up to date; for a suite that gets no more updates, say `check_valid_until = false` "
+            "in the recipe"
         )
-    return "the mirror or something between it and this machine changes what Debian published; use another mirror"
+    return "use another mirror: this one, or something on the way to it, changes what Debian published"

@@ -1,4 +1,4 @@
-"""From recipes to locked Debian packages."""
+"""Resolve the Debian packages of layers and of private engines."""
 
 from __future__ import annotations
 
@@ -29,19 +29,23 @@ def resolve_debian(
     locked: Sequence[DebArtifact] = (),
     upgrade: Collection[str] | None = None,
 ) -> tuple[DebArtifact, ...]:
-    """The packages of `layers` (bottom first), each in the first layer that needs it, sorted by name within its layer.
+    """Resolve the packages of `layers` (bottom first): each is in the first layer that needs it, sorted by name.
 
-    A layer takes what its `packages` name (`name`, or `name=version` as apt spells it) and what they depend on; the
-    first layer takes the essential packages too. A layer sees those below it as installed: they stay as they are.
-    Everything is the newest version of all the layer's suites.
+    A layer has the packages that its recipe names (`name`, or `name=version` as apt spells it) and what they depend on;
+    the first layer has the essential packages too. The packages of the layers below count as installed: they stay as
+    they are. Everything is the newest version in any of the layer's suites.
 
-    With `upgrade` the packages of `locked` stay as they are (as far as the rest allows and their file is still to be
-    had) but for the named ones, which move: `name` to the newest, `name==version` to that version. Names that no
-    suite knows are passed over, because they may be Python packages. Without `upgrade`, `locked` is not looked at.
+    Args:
+        locked: The packages of the lock so far. They are used only if `upgrade` is given.
+        upgrade: The packages to move: `name` to the newest version, `name==version` to that one. All others in `locked`
+            stay as they are, if the rest allows it and a mirror still has their file. Names that no suite has are
+            ignored, because they may be Python packages. None to choose everything from scratch.
 
-    Raises `ResolutionError` where no set of packages satisfies the layers, `MirrorError` where no mirror has a suite,
-    an index or a package's file, `IntegrityError` where what mirrors serve is not what Debian signed,
-    `UsageError` where `upgrade` asks for what is no version.
+    Raises:
+        ResolutionError: if no set of packages satisfies the layers.
+        MirrorError: if no mirror has a suite, an index or a package's file.
+        IntegrityError: if the mirrors serve other bytes than Debian signed.
+        UsageError: if `upgrade` asks for a malformed version.
     """
     archive = _Archive(platform, environment)
     progress = environment.progress
@@ -73,9 +77,15 @@ def resolve_debian(
 
 
 def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEnvironment) -> tuple[DebArtifact, ...]:
-    """The newest version of each of the recipe's packages in the suite it names, without dependencies, sorted by name.
+    """Resolve a private engine: the newest version of each package in the suite that the recipe gives it, by name.
 
-    Raises what `resolve_debian` raises, and `RecipeError` for a suite that the recipe does not describe.
+    Dependencies are not followed.
+
+    Raises:
+        RecipeError: if a package is to come from a suite that the recipe does not describe.
+        ResolutionError: if a suite does not have a package.
+        MirrorError: if no mirror has a suite, an index or a package's file.
+        IntegrityError: if the mirrors serve other bytes than Debian signed.
     """
     archive = _Archive(platform, environment)
     suites = {suite.suite: suite for suite in recipe.suites}
@@ -84,7 +94,7 @@ def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEn
         if suite not in suites:
             raise RecipeError(
                 f"engine {recipe.name}: package {name} is to come from suite {suite}, which is not described",
-                hint=f"its suites are: {', '.join(sorted(suites))}",
+                hint=f"describe the suite with [[suite]], or use one of: {', '.join(sorted(suites))}",
             )
         universe = archive.universe((suites[suite],), f"engine {recipe.name}")
         package = universe.candidate(name)
@@ -112,8 +122,10 @@ class _Archive:
         if not served:
             raise ResolutionError(
                 f"{layer}: none of its suites has packages for {architecture}",
-                details="\n".join(f"{s.archive} {s.suite}: {', '.join(s.architectures)}" for s in suites),
-                hint=f"add {architecture} to the `architectures` of a suite in the recipe, or leave the platform out",
+                details="\n".join(
+                    f"{suite.archive} {suite.suite}: {', '.join(suite.architectures)}" for suite in suites
+                ),
+                hint=f"add {architecture} to the `architectures` of a suite in the recipe, or remove the platform",
             )
         indexes = [index for suite in served for index in self.indexes(suite)]
         return Universe(indexes, architecture, preferred=preferred)
@@ -135,12 +147,12 @@ class _Archive:
 
 
 def _hold(pinned: Mapping[str, str], universe: Universe, layer: str) -> None:
-    """Hold packages to the version that `upgrade` names, without making them roots."""
+    """Restrict packages to the versions that `upgrade` names, without making them roots."""
     for name, version in pinned.items():
         try:
             version_key(version)
         except ValueError:
-            raise UsageError(f"{name}=={version}: {version!r} is no version of a Debian package") from None
+            raise UsageError(f"{name}=={version}: {version!r} is not a Debian version") from None
         relation = Relation(name, "=", version)
         if universe.versions(name) and not universe.restrict(relation):
             raise _no_version(relation, universe, layer)
@@ -168,19 +180,19 @@ def _roots(names: Iterable[str], universe: Universe, layer: str) -> list[Depende
 
 
 def _find_files(packages: Sequence[DebianPackage], environment: LockEnvironment) -> dict[str, int]:
-    """The build time of each package's file, by path; that it is known proves that a mirror has the file, in its
-    size."""
+    """Return when each package was built, by path. That this can be read shows that a mirror has the file."""
     progress = environment.progress
     progress.begin("find packages", total=len(packages), unit="files")
-    heads = environment.sources.debian_heads([Wanted(suite=p.suite, path=p.path, size=p.size) for p in packages], HEAD)
+    wanted = [Wanted(suite=package.suite, path=package.path, size=package.size) for package in packages]
+    heads = environment.sources.debian_heads(wanted, HEAD)
     if missing := [package for package in packages if package.path not in heads]:
         progress.end("find packages", "failed")
         names = ", ".join(sorted(package.name for package in missing)[:3]) + (", ..." if len(missing) > 3 else "")
         raise MirrorError(
-            f"no mirror has the files of {len(missing)} of {len(packages)} packages ({names})",
+            f"no mirror has the files of {len(missing)} of {len(packages)} packages that the indexes list ({names})",
             details="\n".join(f"{package}: {package.path} ({package.suite.archive})" for package in missing),
-            hint="the index lists them, but the pool has dropped them: add a mirror that keeps them to rtbuild.toml "
-            "(a dated snapshot archive does), or ask for an earlier moment with `snapshot` in the recipe",
+            hint="add a mirror that keeps old files, such as a dated snapshot archive, to rtbuild.toml, or name an "
+            "earlier `snapshot` in the recipe",
         )
     built = {}
     for package in packages:
@@ -188,7 +200,7 @@ def _find_files(packages: Sequence[DebianPackage], environment: LockEnvironment)
             built[package.path] = build_time(heads[package.path])
         except ValueError as error:
             raise IntegrityError(
-                f"{package.path}: what a mirror of {package.suite.archive} serves is no Debian package: {error}",
+                f"{package.path}: a mirror of {package.suite.archive} serves a malformed Debian package: {error}",
                 hint="use another mirror",
             ) from None
     progress.advance("find packages", len(packages))
@@ -199,7 +211,7 @@ def _find_files(packages: Sequence[DebianPackage], environment: LockEnvironment)
 def _dependencies(
     package: DebianPackage, universe: Universe, installed: Mapping[str, DebianPackage]
 ) -> tuple[str, ...]:
-    """Names of those installed packages that `package` needs: for each relation the first option that is there."""
+    """Return which installed packages `package` needs: for each relation, the first option that is installed."""
     names = set()
     for alternatives in package.depends:
         for option in universe.options(alternatives):
@@ -230,7 +242,7 @@ def _artifact(package: DebianPackage, layer: str, built: int, depends: tuple[str
 def _unknown(name: str, universe: Universe, layer: str) -> ResolutionError:
     near = universe.near(name)
     return ResolutionError(
-        f"{layer}: there is no Debian package {name} in its suites",
+        f"{layer}: its suites have no Debian package {name}",
         hint=f"did you mean {' or '.join(near)}?" if near else "check the name in the recipe, and the layer's suites",
     )
 
@@ -240,6 +252,6 @@ def _no_version(relation: Relation, universe: Universe, layer: str) -> Resolutio
     if not known:
         return _unknown(relation.name, universe, layer)
     return ResolutionError(
-        f"{layer}: there is no version {relation.version} of the Debian package {relation.name} in its suites",
-        hint=f"there is {', '.join(known)}",
+        f"{layer}: its suites have no version {relation.version} of the Debian package {relation.name}",
+        hint=f"use a version that they have: {', '.join(known)}",
     )

@@ -1,18 +1,41 @@
-"""Choosing packages: resolvelib with Debian's relations, in the order in which apt chooses.
+"""Choose packages: Debian's relations as requirements of resolvelib, in the order in which apt chooses.
 
-What apt-get does (2.6, `--no-install-recommends`, nothing installed) and this resolver follows:
+What apt-get does (2.6, `--no-install-recommends`, nothing installed), and so does this resolver:
 
-- everything that is asked for by name is taken first, so that it satisfies alternatives of all the others;
-- then dependencies are followed depth first, Pre-Depends before Depends, in the order of their fields;
-- of alternatives, one that is taken already is enough; else the first one that can be had; a real package before
-  those that provide its name; of providers, an essential one, then the one with the highest Priority.
+- Packages that are asked for by name are taken first, so that they satisfy alternatives of all the others.
+- Then dependencies are followed depth first, Pre-Depends before Depends, in the order of the fields.
+- Of alternatives, one that is taken already is enough. Otherwise the first that is available is taken: a real package
+  before those that provide its name; of providers, an essential one, then the one with the highest Priority.
 
-Where apt gives up (a conflict several choices back, a version that is not the newest), resolvelib goes back and tries
-on.
+Where apt gives up (a conflict several choices back, a version that is not the newest), resolvelib backtracks.
 
-How the relations become resolvelib's requirements: a package name is an identifier whose candidates are its versions
-and "absent"; a dependency with one possible package is a `Dependency` on it; one with several is an identifier of its
-own (`Choice`) whose candidates are the options; Conflicts and Breaks are `Exclusion`s, for which absent will do.
+resolvelib pins one candidate for each identifier, so that all requirements on the identifier are satisfied:
+
+| relation                         | requirement  | identifier       | candidates                                     |
+|----------------------------------|--------------|------------------|------------------------------------------------|
+| a package asked for by name      | `Dependency` | the package name | the versions that fit, best first              |
+| Depends with one possible option | `Dependency` | the package name | the versions that fit, best first              |
+| Depends with several options     | `Choice`     | the alternatives | a `Taken` for each option, which depends on it |
+| Conflicts, Breaks                | `Exclusion`  | the package name | `Absent`, if nothing depends on the package    |
+
+An example: the recipe asks for `a` of these packages, all in version 1.
+
+    Package: a         Depends: b, mail | c
+    Package: b         Conflicts: c
+    Package: c
+    Package: exim      Provides: mail
+    Package: postfix   Provides: mail, and has a higher Priority than exim
+
+| step | requirement             | place     | pinned          | adds                                                |
+|------|-------------------------|-----------|-----------------|-----------------------------------------------------|
+| 1    | `Dependency` on a       | (0,)      | a 1             | `Dependency` on b, `Choice` of mail or c            |
+| 2    | `Dependency` on b       | (0, 0)    | b 1             | `Exclusion` of c                                    |
+| 3    | `Choice` of mail or c   | (0, 1)    | `Taken` postfix | `Dependency` on postfix                             |
+| 4    | `Dependency` on postfix | (0, 1, 0) | postfix 1       |                                                     |
+| 5    | `Exclusion` of c        | (0, 0)    | `Absent`        |                                                     |
+
+If a conflicted with postfix, step 3 would take exim. If the recipe asked for c too, c would be pinned after a, and the
+`Exclusion` of step 2 would leave no candidate for it: an error that says which packages exclude each other.
 """
 
 from __future__ import annotations
@@ -30,18 +53,20 @@ from rtbuild.formats.debian_relations import Alternatives
 from rtbuild.resolve.debian.packages_file import DebianPackage
 from rtbuild.resolve.debian.universe import Option, Universe
 
-# A resolution takes about four rounds a package; this many mean that it does not end.
+# A resolution takes about four rounds per package; one that takes this many will not end.
 _MAX_ROUNDS = 50_000
 
 Position = tuple[int, ...]
-"""Where in the depth-first walk something is asked for: the position in its parent's fields, after the parent's
-place."""
+"""Where the depth-first walk comes upon a requirement: the place of the package that has it, then its position in that
+package's fields."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dependency:
-    """`name` must be there, in one of these versions. `chain` says who needs it, the root first; `text` is the
-    relation."""
+    """`name` must be installed, in one of these versions.
+
+    `chain` says which packages lead to it, the root first; `text` is the relation.
+    """
 
     name: str
     packages: frozenset[DebianPackage]
@@ -52,7 +77,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """One of several packages must be there."""
+    """One of several packages must be installed."""
 
     alternatives: Alternatives
     place: Position
@@ -66,7 +91,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exclusion:
-    """`name` must not be there in one of these versions."""
+    """`name` must not be installed in any of these versions."""
 
     name: str
     packages: frozenset[DebianPackage]
@@ -77,14 +102,14 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The candidate that stands for a package that is not there."""
+    """The candidate for a package that is not installed."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The candidate that satisfies a choice: the option that was taken."""
+    """The candidate for a choice: the option that is taken."""
 
     alternatives: Alternatives
     option: Option
@@ -102,10 +127,14 @@ def choose(
     installed: Mapping[str, DebianPackage],
     locked: Collection[str] = (),
 ) -> dict[str, DebianPackage]:
-    """The packages that satisfy `roots` beside the `installed` ones, by name.
+    """Return the packages to install so that `roots` are satisfied, by name.
 
-    Installed packages stay as they are; what they need is taken as satisfied, what they refuse is heeded. Of options,
-    those named in `locked` are preferred. Raises `ResolutionError` saying who needs what.
+    Args:
+        installed: Packages that stay as they are. Their dependencies count as satisfied, their conflicts are respected.
+        locked: Names of packages that are preferred among alternatives.
+
+    Raises:
+        ResolutionError: if no set of packages satisfies every relation; it says which packages need what.
     """
     watch = _Watch()
     provider = _Provider(universe, installed, frozenset(locked), watch)
@@ -120,14 +149,14 @@ def choose(
     except ResolutionTooDeep:
         raise ResolutionError(
             f"no set of Debian packages was found in {_MAX_ROUNDS} steps",
-            hint="ask for fewer packages at a time to find those that exclude each other",
+            hint="ask for fewer packages to find those that exclude each other",
         ) from None
     chosen = (candidate for candidate in result.mapping.values() if isinstance(candidate, DebianPackage))
     return {package.name: package for package in chosen if package.name not in installed}
 
 
 class _Watch(BaseReporter[Requirement, Candidate, Identifier]):
-    """Knows what is pinned at the moment, which resolvelib tells its provider only in passing."""
+    """Remembers what is pinned: resolvelib does not tell its provider when it asks for candidates."""
 
     def __init__(self) -> None:
         self.pinned: Mapping[Identifier, Candidate] = {}
@@ -145,7 +174,7 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         self._locked = locked
         self._watch = watch
         self._asked: dict[Identifier, Requirement] = {}
-        """The foremost requirement of each identifier: it gives what is pinned for it a place in the walk."""
+        """The first requirement on each identifier in the walk: it gives the pinned candidate its place."""
 
     def identify(self, requirement_or_candidate: Requirement | Candidate) -> Identifier:
         if isinstance(requirement_or_candidate, (Choice, Taken)):
@@ -160,16 +189,15 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         information: Mapping[Identifier, Iterator[RequirementInformation[Requirement, Candidate]]],
         backtrack_causes: Sequence[RequirementInformation[Requirement, Candidate]],
     ) -> Iterable[Identifier]:
-        foremost = {}
+        first = {}
         for identifier in identifiers:
-            # What nothing asks for any more (resolvelib keeps it after a change of mind) must not take part in the
-            # choice.
+            # After backtracking, resolvelib keeps identifiers that nothing requires anymore; they must not have a turn.
             if asked := [known.requirement for known in information[identifier]]:
-                foremost[identifier] = self._asked[identifier] = min(asked, key=_turn)
-        return [min(foremost, key=lambda identifier: _turn(foremost[identifier]))] if foremost else identifiers
+                first[identifier] = self._asked[identifier] = min(asked, key=_turn)
+        return [min(first, key=lambda identifier: _turn(first[identifier]))] if first else identifiers
 
     def get_preference(self, identifier: Identifier, *_args: Any, **_kwargs: Any) -> int:
-        return 0  # never has a choice: narrow_requirement_selection leaves one identifier
+        return 0  # does not matter: `narrow_requirement_selection` leaves one identifier
 
     def find_matches(
         self,
@@ -183,7 +211,8 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         bad = set(incompatibilities[identifier])
         if not isinstance(identifier, str):
             taken = [Taken(identifier, option) for option in self._universe.options(identifier)]
-            return _Options([t for t in taken if t not in bad], self._universe, self._watch, self._locked)
+            left = [candidate for candidate in taken if candidate not in bad]
+            return _Options(left, self._universe, self._watch, self._locked)
         known: Iterable[Candidate]
         if not any(isinstance(requirement, Dependency) for requirement in wanted):
             known = [_absent(identifier)]
@@ -191,7 +220,11 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
             known = [self._installed[identifier]]
         else:
             known = self._universe.versions(identifier)
-        return [c for c in known if c not in bad and all(self.is_satisfied_by(r, c) for r in wanted)]
+        return [
+            candidate
+            for candidate in known
+            if candidate not in bad and all(self.is_satisfied_by(requirement, candidate) for requirement in wanted)
+        ]
 
     def is_satisfied_by(self, requirement: Requirement, candidate: Candidate) -> bool:
         if isinstance(requirement, Dependency):
@@ -210,7 +243,7 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
         if candidate.name not in self._installed:
             for position, alternatives in enumerate(candidate.depends):
                 yield self._positive(alternatives, (*asked.place, position), chain)
-        yield from self._refusals(candidate, asked.place, chain)
+        yield from self._exclusions(candidate, asked.place, chain)
 
     def _positive(self, alternatives: Alternatives, place: Position, chain: tuple[str, ...]) -> Requirement:
         options = self._universe.options(alternatives)
@@ -221,11 +254,11 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
             return Dependency(alternatives[0].name, frozenset(), place, chain, text)
         return Dependency(options[0].name, options[0].packages, place, chain, text)
 
-    def _refusals(self, package: DebianPackage, place: Position, chain: tuple[str, ...]) -> Iterator[Exclusion]:
+    def _exclusions(self, package: DebianPackage, place: Position, chain: tuple[str, ...]) -> Iterator[Exclusion]:
         for relation in package.conflicts:
             refused: dict[str, set[DebianPackage]] = {}
             for other in self._universe.satisfying(relation):
-                # A package never conflicts with itself or with what it provides (Policy 7.4).
+                # A package never conflicts with itself or with what it provides (Debian Policy 7.4).
                 if other.name != package.name:
                     refused.setdefault(other.name, set()).add(other)
             for name, packages in refused.items():
@@ -233,9 +266,9 @@ class _Provider(AbstractProvider[Requirement, Candidate, Identifier]):
 
 
 class _Options(Sequence[Taken]):
-    """The options of a choice. Their order is settled when the choice is made: those already there come first.
+    """The options of a choice. They are sorted when the choice is made: those that are pinned by then come first.
 
-    A sequence, because resolvelib keeps the order that an iterator or a function gave when the choice came up.
+    A sequence, because resolvelib would keep the order that an iterator or a function had when the choice came up.
     """
 
     def __init__(self, taken: Sequence[Taken], universe: Universe, watch: _Watch, locked: frozenset[str]) -> None:
@@ -246,11 +279,11 @@ class _Options(Sequence[Taken]):
 
     def __iter__(self) -> Iterator[Taken]:
         pinned = self._watch.pinned
-        there = [taken for taken in self._taken if pinned.get(taken.option.name) in taken.option.packages]
-        yield from there
+        satisfied = [taken for taken in self._taken if pinned.get(taken.option.name) in taken.option.packages]
+        yield from satisfied
         order = self._universe.preferences(self._taken[0].alternatives) if self._taken else {}
-        rest = [taken for taken in self._taken if taken not in there]
-        yield from sorted(rest, key=lambda t: (t.option.name not in self._locked, order[t.option.name]))
+        rest = [taken for taken in self._taken if taken not in satisfied]
+        yield from sorted(rest, key=lambda taken: (taken.option.name not in self._locked, order[taken.option.name]))
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -264,8 +297,10 @@ class _Options(Sequence[Taken]):
 
 
 def _turn(requirement: Requirement) -> tuple[int, Position]:
-    """Sorts requirements into the order in which they are dealt with: installed packages and roots, then depth first;
-    what is merely refused last, when it is clear that nothing needs it."""
+    """Return a key that sorts requirements into the order of the walk: installed packages and roots, then depth first.
+
+    Exclusions come last, when it is clear whether anything needs the package.
+    """
     if isinstance(requirement, Exclusion):
         return 2, requirement.place
     return (1 if requirement.chain else 0), requirement.place
@@ -282,9 +317,9 @@ def _explained(causes: Sequence[Requirement], universe: Universe) -> ResolutionE
     first = [*unsatisfiable, *causes][0]
     if unsatisfiable:
         return ResolutionError(
-            f"{' needs '.join((*first.chain, first.text))}, which no suite of the recipe has",
+            f"{_need(first)}, which no suite of the recipe has",
             details="\n".join(lines),
-            hint="add the suite that has it to the layer's recipe, or leave out the package that needs it",
+            hint="add a suite that has it to the layer's recipe, or leave out the package that needs it",
         )
     return ResolutionError(
         f"no set of Debian packages satisfies every relation to {_subject(first)}",
@@ -294,14 +329,19 @@ def _explained(causes: Sequence[Requirement], universe: Universe) -> ResolutionE
 
 
 def _sentence(requirement: Requirement, universe: Universe) -> str:
-    who = " needs ".join(requirement.chain) or "the recipe"
-    if isinstance(requirement, Exclusion):
-        return f"{who} conflicts with {requirement.text}"
-    sentence = f"{who} needs {requirement.text}"
+    sentence = _need(requirement)
     if isinstance(requirement, Dependency) and not requirement.packages:
-        known = [f"{p.version} ({p.suite.suite})" for p in universe.versions(requirement.name)]
-        sentence += f"; there is {', '.join(known)}" if known else f"; there is no package {requirement.name}"
+        known = [f"{package.version} ({package.suite.suite})" for package in universe.versions(requirement.name)]
+        sentence += f"; available: {', '.join(known)}" if known else f"; there is no package {requirement.name}"
     return sentence
+
+
+def _need(requirement: Requirement) -> str:
+    """Tell a chain of packages: `a needs b, which needs c`."""
+    verb = "conflicts with" if isinstance(requirement, Exclusion) else "needs"
+    first, *rest = requirement.chain or ("the recipe",)
+    links = [*(f"needs {name}" for name in rest), f"{verb} {requirement.text}"]
+    return f"{first} {', which '.join(links)}"
 
 
 def _subject(requirement: Requirement) -> str:

@@ -1,4 +1,4 @@
-"""All packages that a resolution may choose from: several indexes seen as one."""
+"""The packages that a resolution may choose from: several indexes seen as one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from rtbuild.resolve.debian.packages_file import PRIORITIES, DebianPackage, Pack
 
 
 class Universe:
-    """The packages of `indexes` (the recipe's order of suites) for one dpkg architecture.
+    """The packages of several indexes, for one dpkg architecture.
 
-    `preferred` are packages, by name, that win over newer versions; they need not stand in any index.
+    Args:
+        indexes: The indexes, in the recipe's order of suites.
+        preferred: Packages, by name, that are preferred to newer versions. They need not be in any index.
     """
 
     def __init__(
@@ -33,9 +35,9 @@ class Universe:
         self._mentions: dict[str, tuple[int, tuple[int, int, int]]] = {}
 
     def versions(self, name: str) -> tuple[DebianPackage, ...]:
-        """The packages called `name`, best first: a preferred one, then by the suite's priority, then the newest.
+        """Return the packages called `name`, best first: the preferred one, then by suite priority and version.
 
-        A version that several suites have is taken from the first of them, as apt does.
+        As in apt, a version that several suites have comes from the first of them.
         """
         if name not in self._versions:
             known: dict[str, tuple[int, DebianPackage]] = {}
@@ -49,46 +51,47 @@ class Universe:
         return self._versions[name]
 
     def restrict(self, relation: Relation) -> bool:
-        """Offer only versions that satisfy `relation` from now on; False, and nothing changes, where there is none."""
+        """Offer only versions that satisfy `relation` from now on; if there are none, only return False."""
         kept = tuple(package for package in self.versions(relation.name) if self._is(package, relation))
         if kept:
             self._versions[relation.name] = kept
         return bool(kept)
 
     def candidate(self, name: str) -> DebianPackage | None:
-        """The version that is taken unless something forbids it; None for an unknown or purely virtual package."""
+        """Return the version that is chosen unless something forbids it; None for an unknown or purely virtual name."""
         return next(iter(self.versions(name)), None)
 
     def essential(self) -> tuple[str, ...]:
-        """Names of the essential packages (Policy 3.8), sorted."""
-        names = {name for index in self._indexes for name in index.essential}
-        return tuple(sorted(n for n in names if (package := self.candidate(n)) is not None and package.essential))
+        """Return the names of the essential packages (Debian Policy 3.8), sorted."""
+        candidates = (self.candidate(name) for index in self._indexes for name in index.essential)
+        return tuple(sorted({package.name for package in candidates if package is not None and package.essential}))
 
     def satisfying(self, relation: Relation) -> tuple[DebianPackage, ...]:
-        """Every package that satisfies `relation`: real ones best first, then providers, in no particular order."""
+        """Return every package that satisfies `relation`: real ones, best first, then providers in no special order."""
         if relation not in self._satisfying:
             real = [package for package in self.versions(relation.name) if self._is(package, relation)]
             self._satisfying[relation] = (*real, *self._providers(relation))
         return self._satisfying[relation]
 
     def options(self, alternatives: Alternatives) -> tuple[Option, ...]:
-        """What `a | b` leaves to choose from: package names, each with the versions that do, in no particular order."""
+        """Return the options of `a | b`: package names with the versions that fit, in no particular order."""
         if alternatives not in self._options:
             by_name: dict[str, list[DebianPackage]] = {}
             for relation in alternatives:
                 for package in self.satisfying(relation):
                     by_name.setdefault(package.name, []).append(package)
-            self._options[alternatives] = tuple(Option(name, frozenset(found)) for name, found in by_name.items())
+            self._options[alternatives] = tuple(Option(name, frozenset(fitting)) for name, fitting in by_name.items())
         return self._options[alternatives]
 
     def preferences(self, alternatives: Alternatives) -> Mapping[str, int]:
-        """The rank of each option of `a | b` in apt's order of preference, by package name.
+        """Return the place of each option of `a | b` in apt's order of preference, by package name.
 
-        The alternatives in their order; for each the real package, then its providers as apt's CompareProviders sorts
-        them: essential ones, then by Priority, then the one that comes up last in the indexes. That last rule is
-        arbitrary, and finding where a name comes up takes milliseconds: ask only where a choice has to be made.
+        The alternatives come in their order, and for each the real package before its providers. Providers are sorted
+        as by apt's CompareProviders: essential ones, then by Priority, then the one that the indexes mention last. The
+        last rule is arbitrary, and finding where a name is mentioned first takes milliseconds, so call this only when a
+        choice has to be made.
 
-        apt never looks at a version that is not the candidate. Here such versions are a last resort, so they come last.
+        apt never considers a version other than the candidate. Here such versions are a last resort and come last.
         """
 
         def preference(package: DebianPackage, relation: Relation) -> tuple[bool, bool, bool, int]:
@@ -109,7 +112,7 @@ class Universe:
         return self._preferences[alternatives]
 
     def near(self, name: str) -> list[str]:
-        """Names of packages that look like `name`."""
+        """Return names of packages that look like `name`."""
         # The first letter is rarely the mistyped one, and comparing with all 60,000 names takes seconds.
         names = {known for index in self._indexes for known in index.names if known[:1] == name[:1]}
         return difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.7)
@@ -144,7 +147,7 @@ class Universe:
         )
 
     def _provides(self, package: DebianPackage, provided: Relation, relation: Relation) -> bool:
-        """Policy 7.5: a relation with a version is satisfied only by a Provides with a version."""
+        """Whether a Provides satisfies a relation: one with a version needs a Provides with a version (Policy 7.5)."""
         if provided.name != relation.name:
             return False
         if not self._fits_qualifier(package, relation.qualifier) and provided.qualifier != relation.qualifier:
@@ -154,8 +157,10 @@ class Universe:
         return provided.operator == "=" and relation.accepts(provided.version)
 
     def _fits_qualifier(self, package: DebianPackage, qualifier: str) -> bool:
-        """`name:any` wants a package that allows it (`Multi-Arch: allowed`); `name:amd64` that architecture, to which
-        packages of architecture `all` belong too."""
+        """Whether a qualifier admits a package: `name:any` needs `Multi-Arch: allowed`, `name:amd64` that architecture.
+
+        Packages of architecture `all` count as the universe's own architecture.
+        """
         match qualifier:
             case "" | "native":
                 return True
@@ -166,7 +171,7 @@ class Universe:
 
 
 class Option:
-    """One way to satisfy alternatives: a package name and which of its versions will do. Compared by identity."""
+    """One way to satisfy alternatives: a package name with the versions that fit. Compared by identity."""
 
     __slots__ = ("name", "packages")
 

@@ -1,1 +1,1 @@
-"""Choosing Python packages for a target that is not this machine. Only this room imports pip and pip-tools."""
+"""Choose Python packages for a target that is not this machine. Only this package imports pip and pip-tools."""

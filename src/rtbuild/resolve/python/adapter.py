@@ -5,9 +5,9 @@ It runs in a process of its own: pip reads the environment, sets up logging for 
 to resolve for another Python, none of which may happen to a library user's process. And a resolution that never ends
 can be killed without a trace.
 
-The process reads one `Start` and sends one result; `messages` documents the conversation. pip's session gets a
-transport that passes every request to the parent, and no other one, so pip cannot reach a network, an extra index or a
-folder of wheels.
+For each `Start` that it reads, the process forks, and the fork sends one result; `messages` documents the conversation.
+So pip is loaded once, but no resolution sees what another one left behind. pip's session gets a
+transport that passes every request to the parent, so pip cannot reach a network, an extra index or a folder of wheels.
 
 What is patched, and why (tested with pip 26.3 and pip-tools 7.6):
 
@@ -18,6 +18,7 @@ What is patched, and why (tested with pip 26.3 and pip-tools 7.6):
   they would hold an upgraded package back to what all others were locked to, instead of moving what the upgrade
   forces to move.
 - `PipReporter.pinning`: reports progress.
+- `session.user_agent` and `index_command._create_truststore_ssl_context`: 0.2 s for connections that are never made.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ import functools
 import logging
 import os
 import re
-import signal
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NoReturn, TextIO
 from urllib.parse import unquote, urlsplit
 
+from pip._internal.cli import index_command
 from pip._internal.exceptions import DistributionNotFound, InstallationError, PipError
 from pip._internal.index.package_finder import CandidateEvaluator, PackageFinder
 from pip._internal.models.target_python import TargetPython
+from pip._internal.network import session as pip_session
 from pip._internal.resolution.resolvelib import resolver as pip_resolver
 from pip._internal.resolution.resolvelib.reporter import PipReporter
 from pip._vendor.packaging import markers
@@ -58,14 +61,29 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def main() -> None:
-    """Resolve what standard input asks for."""
-    # The parent ends this process: an interrupt from the terminal reaches both.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold one conversation after the other, until standard input ends."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as reports:
         # Whatever pip prints goes to stderr, so that it cannot end up between the messages.
         os.dup2(2, 1)
         parent = _Parent(sys.stdin, reports)
-        parent.tell(resolve(decode_start(sys.stdin.readline()), parent))
+        while line := sys.stdin.readline():
+            fork = os.fork()
+            if fork == 0:
+                _converse(decode_start(line), parent)
+            if os.waitpid(fork, 0)[1] != 0:
+                sys.exit(1)
+
+
+def _converse(start: Start, parent: _Parent) -> NoReturn:
+    status = 1
+    try:
+        parent.tell(resolve(start, parent))
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def resolve(start: Start, parent: _Parent) -> Chosen | Impossible:
@@ -73,6 +91,8 @@ def resolve(start: Start, parent: _Parent) -> Chosen | Impossible:
     environment = dict(start["environment"])
     markers.default_environment = lambda: dict(environment)
     pip_resolver.PipReporter = functools.partial(_Reporter, parent)
+    pip_session.user_agent = lambda: "rtbuild"
+    index_command._create_truststore_ssl_context = lambda: None
     repository = _TargetRepository(start, parent)
     make = _pip_api.create_install_requirement_from_line
     asked = [make(line) for line in start["requirements"]]

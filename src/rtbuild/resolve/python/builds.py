@@ -1,4 +1,4 @@
-"""What building the sdists of a release needs: locked like everything else, and wheels only."""
+"""Lock what building the sdists of a release needs: wheels only."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.model import PythonArtifact
 
 Resolve = Callable[[tuple[str, ...]], tuple[PythonArtifact, ...]]
-"""Resolves requirements under the release's moment and build constraints; the artifacts' `layer` is empty."""
+"""Resolves requirements with the release's `as_of` and build constraints; the artifacts have an empty `layer`."""
 
 
 def lock_builds(sdists: Mapping[str, Sequence[str]], resolve: Resolve) -> tuple[PythonArtifact, ...]:
-    """The build requirements of the sdists (by name, with what each needs to be built), resolved.
+    """Resolve the build requirements of `sdists`, given by name.
 
-    One environment for all where their requirements agree (`layer` empty), as setuptools projects' do. Otherwise one
-    for each, and `layer` is the sdist's name. Raises `ResolutionError`, also where a build requirement has no wheel.
+    If all requirements agree, as those of setuptools projects usually do, the sdists share one build environment, and
+    the artifacts' `layer` is empty. Otherwise each sdist has its own, and `layer` is the sdist's name.
+
+    Raises:
+        ResolutionError: if build requirements cannot be satisfied, or one has no wheel.
     """
     if not sdists:
         return ()
@@ -30,8 +33,8 @@ def lock_builds(sdists: Mapping[str, Sequence[str]], resolve: Resolve) -> tuple[
         return _wheels(shared, sdists)
     separate: list[PythonArtifact] = []
     for name in sorted(sdists):
-        found = _wheels(resolve(tuple(sorted(sdists[name]))), {name: sdists[name]})
-        separate += [replace(artifact, layer=name) for artifact in found]
+        artifacts = _wheels(resolve(tuple(sorted(sdists[name]))), {name: sdists[name]})
+        separate += [replace(artifact, layer=name) for artifact in artifacts]
     return tuple(separate)
 
 
@@ -39,7 +42,7 @@ def _wheels(artifacts: tuple[PythonArtifact, ...], sdists: Mapping[str, Sequence
     for artifact in artifacts:
         if not artifact.is_wheel:
             raise ResolutionError(
-                f"building {', '.join(sorted(sdists))} needs {artifact.filename}, which would have to be built too",
-                hint=f"constrain {artifact.name} to a version with a wheel in the recipe's build constraints",
+                f"building {', '.join(sorted(sdists))} needs {artifact.filename}, which would have to be built first",
+                hint=f"constrain {artifact.name} to a version with a wheel in the release's build_constraints",
             )
     return artifacts

@@ -1,16 +1,11 @@
-"""The parent's side of a resolution: start the process that runs pip's resolver, serve it the index, read its result.
+"""The parent's side of a resolution: ask pip's resolver, serve it the index, read its result.
 
-`messages` documents the conversation.
+`messages` documents the conversation, and `adapter` is the other side.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +22,7 @@ from rtbuild.resolve.python.index import Index
 from rtbuild.resolve.python.messages import Answer, Ask, Chosen, Impossible, Start, decode_report, encode
 from rtbuild.resolve.python.pages import DistributionFile, TargetPage
 from rtbuild.resolve.python.prefetch import Prefetch
+from rtbuild.resolve.python.process import PipProcess
 
 _UNUSABLE = "metadata-that-cannot-be-used"
 
@@ -41,7 +37,7 @@ class Question:
 
 
 def ask_resolver(
-    question: Question, index: Index, prefetch: Prefetch, *, task: str, progress: Progress
+    pip: PipProcess, question: Question, index: Index, prefetch: Prefetch, *, task: str, progress: Progress
 ) -> tuple[DistributionFile, ...]:
     """Return a file for every package that the question leads to, sorted by name.
 
@@ -52,22 +48,10 @@ def ask_resolver(
         MirrorError: if an index or a file is not served.
         IntegrityError: if the index serves other bytes than it promised.
     """
-    target = index.target
-    with tempfile.TemporaryDirectory(prefix="rtbuild-resolve-") as folder:
-        start: Start = {
-            "requirements": list(question.requirements),
-            "constraints": list(question.constraints),
-            "preferences": dict(question.preferences),
-            "as_of": index.as_of.isoformat(),
-            "python": list(target.python),
-            "platform_tags": list(target.platform_tags),
-            "environment": dict(target.environment),
-            "folder": folder,
-        }
-        conversation = Conversation(index, prefetch, task=task, progress=progress)
-        result = _hold(conversation, start, Path(folder))
+    conversation = Conversation(question, index, prefetch, task=task, progress=progress)
+    result = pip.converse(conversation)
     if result["kind"] == "impossible":
-        raise conversation.explain(result, question.constraints)
+        raise conversation.explain(result)
     return tuple(_file(index.page(name), Version(version)) for name, version in result["packages"].items())
 
 
@@ -78,53 +62,11 @@ def _file(page: TargetPage, version: Version) -> DistributionFile:
     return file
 
 
-def _hold(conversation: Conversation, start: Start, folder: Path) -> Chosen | Impossible:
-    """Run the resolver's process for one conversation."""
-    # A whole new environment: no PIP_* variable and no configuration file of the machine may change a lock.
-    rtbuild_path = str(Path(__file__).parents[3])  # not in `sys.path` if rtbuild was imported from the current folder
-    environment = {
-        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), rtbuild_path]),
-        "PIP_CONFIG_FILE": os.devnull,
-        "TMPDIR": str(folder),
-        "HOME": str(folder),
-        "PYTHONUTF8": "1",
-    }
-    with (folder / "stderr").open("w+b") as errors:
-        process = subprocess.Popen(
-            # -P keeps the current folder off the process's import path.
-            [sys.executable, "-P", "-m", "rtbuild.resolve.python.adapter"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            cwd=folder,
-        )
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            result = conversation.hold(start, process.stdin, process.stdout)
-            process.wait()
-        except BrokenPipeError:
-            result = None
-        finally:
-            # Also after Ctrl-C and after an error of the index: the process must not outlive this function.
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with suppress(BrokenPipeError):
-                        stream.close()
-        if result is None:
-            errors.seek(0)
-            tail = errors.read().decode("utf-8", "replace").strip()[-4000:]
-            raise ResolutionError("pip's resolver ended without an answer", details=tail)
-    return result
-
-
 class Conversation:
     """One conversation with the resolver, and what was served in it."""
 
-    def __init__(self, index: Index, prefetch: Prefetch, *, task: str, progress: Progress) -> None:
+    def __init__(self, question: Question, index: Index, prefetch: Prefetch, *, task: str, progress: Progress) -> None:
+        self._question = question
         self._index = index
         self._prefetch = prefetch
         self._task = task
@@ -134,9 +76,9 @@ class Conversation:
         self._pinned: set[str] = set()
         self._unusable: dict[str, str] = {}
 
-    def hold(self, start: Start, answers: IO[bytes], reports: IO[bytes]) -> Chosen | Impossible | None:
-        """Send `start` to `answers`, serve what `reports` asks for, and return the result; None if there is none."""
-        _send(answers, start)
+    def hold(self, folder: Path, answers: IO[bytes], reports: IO[bytes]) -> Chosen | Impossible | None:
+        """Ask the question, serve what the process asks for, and return the result; see `process.Speaker`."""
+        _send(answers, self._start(folder))
         for line in reports:
             report = decode_report(line)
             match report["kind"]:
@@ -152,11 +94,11 @@ class Conversation:
                     return report
         return None
 
-    def explain(self, result: Impossible, constraints: Sequence[str]) -> ResolutionError:
+    def explain(self, result: Impossible) -> ResolutionError:
         """Return the error for a question that cannot be satisfied."""
         reasons, names = result["reasons"], result["names"]
         empty = [name for name in sorted(self._pages) if not self._pages[name].files]
-        bounds = [text for text in constraints if canonicalize_name(Requirement(text).name) in names]
+        bounds = [text for text in self._question.constraints if canonicalize_name(Requirement(text).name) in names]
         if set(names) & set(empty) or (empty and not names):
             brief = f"{', '.join(empty)}: no file can be used for {self._index.target}"
         elif len(reasons) + len(bounds) == 1 and names:
@@ -173,6 +115,19 @@ class Conversation:
             details="\n".join([*reasons, *constrained, *pages, *self._unusable.values(), *warnings]),
             hint="change the version in the recipe or in --upgrade-package, or move as_of to a later moment",
         )
+
+    def _start(self, folder: Path) -> Start:
+        target = self._index.target
+        return {
+            "requirements": list(self._question.requirements),
+            "constraints": list(self._question.constraints),
+            "preferences": dict(self._question.preferences),
+            "as_of": self._index.as_of.isoformat(),
+            "python": list(target.python),
+            "platform_tags": list(target.platform_tags),
+            "environment": dict(target.environment),
+            "folder": str(folder),
+        }
 
     def _answer(self, ask: Ask) -> Answer:
         if ask["kind"] == "page":

@@ -1,6 +1,7 @@
-"""Who needs whom among the chosen packages, and which layer each belongs to. Pure: no index, no pip.
+"""Work out which of the chosen packages need which, and the layer that each belongs to.
 
-It follows every requirement again, apart from the resolver, so packages that do not fit each other are found here.
+Pure: no index, no pip. Every requirement is followed again, independently of the resolver, so that packages that do not
+fit each other are found here.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from rtbuild.errors import ResolutionError
 from rtbuild.recipe.model import PythonLayer
 
 PackageExtra = tuple[str, str]
-"""A package's name and one of its extras, or "" for the package itself."""
+"""A package's name and one of its extras, or an empty string for the package itself."""
 
 _RECIPE = "the recipe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonPackage:
-    """A chosen package: what it requires and the extras that it provides (normalised)."""
+    """A chosen package. `extras` are the extras that it provides, normalized."""
 
     name: str
     version: Version
@@ -33,12 +34,14 @@ class PythonPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """`needs` are the names of the packages that each package needs, with every extra that somebody asks of it."""
+    """How the packages depend on each other."""
 
     needs: Mapping[str, tuple[str, ...]]
+    """The packages that each package needs, with all extras that are asked of it."""
     layers: Mapping[str, str]
+    """Each package's layer."""
     missing_extras: tuple[str, ...]
-    """A line for each package that asks another for an extra that it does not provide; pip ignores those too."""
+    """One line for each extra that a package asks for and that does not exist; pip ignores those too."""
 
 
 def build_graph(
@@ -48,10 +51,17 @@ def build_graph(
     layers: Sequence[PythonLayer],
     environment: Mapping[str, str],
 ) -> Graph:
-    """The graph of `packages` as `requirements` lead through it in an environment (PEP 508 markers of the target).
+    """Follow `requirements` through `packages`.
 
-    Raises `ResolutionError` where a requirement is not met, where nothing leads to a package, where the recipe asks for
-    an extra that does not exist, and where a package is in no layer.
+    Args:
+        packages: The chosen packages, by name.
+        requirements: The direct requirements of the release.
+        layers: The Python layers, bottom first.
+        environment: The target's environment markers (PEP 508).
+
+    Raises:
+        ResolutionError: if a requirement is not met, nothing leads to a package, the recipe asks for an extra that
+            does not exist, or a package is in no layer.
     """
     walk = _Walk(packages, environment)
     reached = walk.closure(requirements, where=_RECIPE)
@@ -79,11 +89,11 @@ def build_graph(
 
 
 def _assign(walk: _Walk, names: set[str], requirements: Sequence[str], layers: Sequence[PythonLayer]) -> dict[str, str]:
-    """Each package's layer.
+    """Assign each package to a layer.
 
     Up to the layer without roots, which takes the rest, a package is in the first layer whose roots lead to it. Layers
-    above that hold their roots and what nothing else leads to: what they share with the others stays below, where it
-    was before there was such a layer.
+    above that one hold their roots and the packages that nothing else leads to: what they share with other layers stays
+    below, so that adding such a layer does not change the layers below it.
     """
     reached = {layer.name: {name for name, _ in _closure(walk, layer)} for layer in layers}
     rest = next((index for index, layer in enumerate(layers) if not layer.roots), len(layers))
@@ -101,7 +111,7 @@ def _assign(walk: _Walk, names: set[str], requirements: Sequence[str], layers: S
         raise ResolutionError(
             f"{homeless[0]} belongs to no layer",
             details="\n".join(homeless),
-            hint="give one Python layer empty roots: it takes the rest",
+            hint="give one Python layer no roots: it takes the packages of no other layer",
         )
     return {name: assigned[name] if name in assigned else layers[rest].name for name in names}
 
@@ -113,7 +123,7 @@ def _closure(walk: _Walk, layer: PythonLayer) -> set[PackageExtra]:
         raise ResolutionError(
             f"the roots of layer {layer.name} are not among the packages of the release",
             details="\n".join(problems),
-            hint="name a package that the release's requirements lead to",
+            hint="name packages that the release's requirements lead to",
         )
     return reached
 
@@ -123,7 +133,7 @@ def _names(requirements: Iterable[str]) -> set[str]:
 
 
 class _Walk:
-    """Follows requirements; remembers what is wrong instead of stopping at the first."""
+    """Follows requirements and collects every problem instead of stopping at the first."""
 
     def __init__(self, packages: Mapping[str, PythonPackage], environment: Mapping[str, str]) -> None:
         self._packages = packages
@@ -134,7 +144,7 @@ class _Walk:
         self.other_extras: list[str] = []
 
     def closure(self, requirements: Iterable[str], *, where: str) -> set[PackageExtra]:
-        """Everything that the requirements lead to."""
+        """Return everything that the requirements lead to."""
         reached: set[PackageExtra] = set()
         waiting: list[PackageExtra] = []
         for line in requirements:
@@ -149,16 +159,16 @@ class _Walk:
         return reached
 
     def edges(self, node: PackageExtra) -> tuple[PackageExtra, ...]:
-        """What a package (or one extra of it) requires."""
+        """Return what a package, or one extra of it, requires."""
         if node not in self._edges:
             name, extra = node
             package = self._packages[name]
-            found: list[PackageExtra] = [(name, "")] if extra else []
+            nodes: list[PackageExtra] = [(name, "")] if extra else []
             for requirement in package.requires:
-                # PEP 508: the requirements without an extra in their marker are the package's own.
+                # PEP 508: requirements without an extra in their marker are the package's own.
                 if self._applies(requirement, extra):
-                    found += self._nodes(requirement, f"{name} {package.version}")
-            self._edges[node] = tuple(dict.fromkeys(found))
+                    nodes += self._nodes(requirement, f"{name} {package.version}")
+            self._edges[node] = tuple(dict.fromkeys(nodes))
         return self._edges[node]
 
     def _nodes(self, requirement: Requirement, by: str) -> list[PackageExtra]:

@@ -1,4 +1,4 @@
-"""One view of the index for the whole resolution: pages and metadata, each asked for once, from any thread."""
+"""One view of the package index for a whole resolution: pages and metadata, each requested once, from any thread."""
 
 from __future__ import annotations
 
@@ -40,19 +40,25 @@ _SMALL = 128 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What a file needs. `text` is the header of its core metadata; `build_requires` is None for a wheel."""
+    """What a file needs."""
 
     text: str
+    """The header of its core metadata."""
     requires: tuple[Requirement, ...]
     extras: frozenset[str]
+    """The extras that it provides, normalized."""
     build_requires: tuple[str, ...] | None
+    """What building it needs; None for a wheel."""
 
 
 class Index:
-    """The index as the target sees it at a moment. Metadata is kept below `cache`: it never changes for a sha256.
+    """The index as `target` sees it at the moment `as_of`.
 
-    `pre_releases` are the names of the projects whose pre-releases count too. `local` are packages that the recipes
-    themselves bring: the index is never asked for one of their names, so whoever takes such a name there gains nothing.
+    Args:
+        cache: A folder for metadata, which never changes for a given sha256.
+        pre_releases: The projects whose pre-releases count too.
+        local: Packages whose source is in the recipes. The index is never asked for their names, so registering such a
+            name there gains an attacker nothing.
     """
 
     def __init__(
@@ -69,22 +75,33 @@ class Index:
         self.as_of = as_of
         self._sources = sources
         self._pre_releases = pre_releases
-        self._local = {one.package.name: one for one in local}
+        self._local = {sdist.package.name: sdist for sdist in local}
         self._cache = cache / "metadata" / _CACHE_FORMAT
         self._pages: _Once[str, TargetPage] = _Once()
         self._texts: _Once[str, tuple[str, tuple[str, ...] | None]] = _Once()
         self._metadata: _Once[str, Metadata] = _Once()
 
     def page(self, name: str) -> TargetPage:
-        """The page of the project with this normalised name. Raises `MirrorError`, `ResolutionError`."""
+        """Return the page of a project by its normalized name.
+
+        Raises:
+            MirrorError: if no index serves the page.
+            ResolutionError: if the page lacks what a lock needs.
+        """
         return self._pages.get(name, lambda: self._read_page(name))
 
     def text(self, file: DistributionFile) -> str:
-        """The header of the file's core metadata. Raises `MirrorError`, `IntegrityError`, `ResolutionError`."""
+        """Return the header of the file's core metadata.
+
+        Raises:
+            MirrorError: if the file or its metadata is not served.
+            IntegrityError: if the index serves other bytes than it promised.
+            ResolutionError: if the file or its metadata is malformed.
+        """
         return self._texts.get(file.sha256, lambda: self._read_text(file))[0]
 
     def metadata(self, file: DistributionFile) -> Metadata:
-        """The file's metadata, parsed. Raises as `text` does, and `ResolutionError` for requirements that are none."""
+        """Return the file's metadata, parsed. Raises what `text` raises."""
         return self._metadata.get(file.sha256, lambda: self._parse(file))
 
     def _read_page(self, name: str) -> TargetPage:
@@ -117,7 +134,7 @@ class Index:
             content = self._sources.python_metadata(file.url, file.metadata_sha256)
             if content is not None:
                 if file.metadata_sha256 is not None and sha256_bytes(content) != file.metadata_sha256:
-                    raise IntegrityError(f"{file.filename}: its metadata has another sha256 than the index promised")
+                    raise IntegrityError(f"{file.filename}: its metadata does not have the sha256 that the index gives")
                 return _header(content), None
         if file.is_wheel and file.size > _SMALL:
             part = PartialFile(lambda offset, length: self._sources.python_part(file.url, offset, length), file.size)
@@ -125,7 +142,7 @@ class Index:
                 return _header(wheel_metadata(file.filename, part)), None
         content = self._sources.python_file(file.url, file.sha256)
         if sha256_bytes(content) != file.sha256:
-            raise IntegrityError(f"{file.filename} has another sha256 than the index promised")
+            raise IntegrityError(f"{file.filename}: does not have the sha256 that the index gives")
         if file.is_wheel:
             return _header(wheel_metadata(file.filename, BytesIO(content))), None
         sdist = read_sdist(file.filename, content)
@@ -139,15 +156,15 @@ class Index:
             try:
                 requires.append(Requirement(" ".join(line.split())))
             except InvalidRequirement as error:
-                raise ResolutionError(f"{file.filename} requires {line!r}, which is no requirement") from error
+                raise ResolutionError(f"{file.filename}: malformed requirement {line!r}") from error
         extras = frozenset(canonicalize_name(extra) for extra in header.get_all("Provides-Extra", []))
         return Metadata(text=text, requires=tuple(requires), extras=extras, build_requires=build_requires)
 
 
 class _Once(Generic[K, V]):
-    """Makes each value once. A second caller waits for the first one's thread, so that a pool cannot starve itself.
+    """A cache that makes each value once. Later callers wait for the thread that makes it, so no pool can starve.
 
-    A failure is told to those who wait for it and not kept: who asks later tries again.
+    Failures propagate to current waiters and are not cached; later calls retry.
     """
 
     def __init__(self) -> None:
@@ -171,13 +188,13 @@ class _Once(Generic[K, V]):
 
 
 def _header(content: bytes) -> str:
-    """Core metadata without the description, which nobody needs here and which is most of it."""
+    """Core metadata without the description, which is most of it and not needed here."""
     text = content.decode("utf-8", "replace").replace("\r\n", "\n")
     return text.partition("\n\n")[0] + "\n"
 
 
 def _read_kept(place: Path) -> tuple[str, tuple[str, ...] | None] | None:
-    """What an earlier run kept; None where there is nothing, or not all of it."""
+    """Read what an earlier run cached; None if there is nothing or it is damaged."""
     try:
         promised, _, body = place.read_bytes().partition(b"\n")
     except OSError:

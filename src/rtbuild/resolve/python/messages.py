@@ -1,7 +1,7 @@
 """The messages between rtbuild and the process that runs pip's resolver.
 
-Each message is one line of JSON. The parent (`dialogue`) starts the process (`adapter`), sends one `Start`, and serves
-what it is asked for until the process ends the conversation with `Chosen` or `Impossible`.
+Each message is one line of JSON. The parent (`dialogue`) sends the process (`adapter`) a `Start`, and serves what it
+asks for until it ends the conversation with `Chosen` or `Impossible`.
 
 | message      | from    | meaning                                              | answered by      |
 |--------------|---------|------------------------------------------------------|------------------|

@@ -1,6 +1,6 @@
-"""Runs ahead of the resolver: reads in parallel the pages and metadata that it will most likely ask for, one by one.
+"""Run ahead of the resolver: read in parallel what it will most likely ask for one by one.
 
-A guess costs a request at most: the resolver asks for what was not foreseen, and nothing here decides anything.
+A wrong guess costs one request. The resolver asks for whatever was not foreseen, so nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AHEAD = 8
 
 
 class Prefetch:
-    """A walk from the requirements along the newest version of everything that they admit. A context manager."""
+    """A walk along the requirements and the newest versions that they allow, in threads. A context manager."""
 
     def __init__(
         self,
@@ -57,22 +57,26 @@ class Prefetch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What is under way is waited for, so that nothing happens after the verb has returned; not after an error.
+        # Wait for running requests, so that nothing happens after the verb has returned, except after an error.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def passed_over(self, page: TargetPage, file: DistributionFile) -> None:
-        """The resolver looks at `file`; if it is not the first of its page, older ones will be next."""
+        """Note that the resolver asks for `file`. If it is not the first of its project, older files will be next."""
         with self._lock:
             looks = self._looks[page.name] = self._looks.get(page.name, 0) + 1
             specifier = self._specifiers.get(page.name, SpecifierSet())
         if looks < 2:
             return
-        older = (one for one in reversed(page.files) if one.version < file.version and one.version in specifier)
-        for one in islice(older, min(looks, _AHEAD)):
-            self._submit(self._read, one)
+        older = (
+            candidate
+            for candidate in reversed(page.files)
+            if candidate.version < file.version and candidate.version in specifier
+        )
+        for candidate in islice(older, min(looks, _AHEAD)):
+            self._submit(self._read, candidate)
 
     def wanted_by(self, name: str) -> str:
-        """Who asked for a package first, for a message; empty where only the resolver knows."""
+        """Return who asked for a package first, for a message; empty if only the resolver knows."""
         return self._wanted_by.get(name, "")
 
     def _read(self, file: DistributionFile) -> None:
@@ -80,7 +84,7 @@ class Prefetch:
             self._index.text(file)
 
     def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
-        # The pool refuses work once the resolver is done.
+        # The pool accepts no work once the resolver is done.
         with suppress(RuntimeError):
             self._pool.submit(work, *arguments)
 
@@ -102,9 +106,9 @@ class Prefetch:
             file = self._guess(self._index.page(name))
             requires = self._index.metadata(file).requires if file is not None else ()
         except RtbuildError:
-            # The resolver will ask again if it needs this one, and then the error has somebody to tell.
+            # If the resolver needs this page or file, it asks again and reports the error.
             return
-        wanted = [one for one in requires if self._applies(one, extras)]
+        wanted = [requirement for requirement in requires if self._applies(requirement, extras)]
         with self._lock:
             for requirement in wanted:
                 self._narrow(requirement)

@@ -1,4 +1,4 @@
-"""The verb: from a release and a platform to every Python artifact of the lock."""
+"""Resolve the Python packages of a release for a target, and what building its sdists needs."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from rtbuild.resolve.python.prefetch import Prefetch
 from rtbuild.resolve.python.target import Target
 
 _REVISION = 1
-"""Raised when rtbuild's own share of the resolution changes what comes out."""
+"""Increased when a change to rtbuild itself changes what is chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonResolution:
-    """Every package of the release for the platform, and what building its sdists needs; both sorted by name."""
+    """Every package of the release for the target, and what building its sdists needs; both sorted by name."""
 
     pythons: tuple[PythonArtifact, ...]
     build_pythons: tuple[PythonArtifact, ...]
 
 
 def resolver_identity() -> str:
-    """What decides a resolution beside its inputs: while it is the same, an old resolution is as good as a new one."""
+    """Return what decides a resolution besides its inputs. A lock made with the same need not be resolved again."""
     return f"pip {installed_version('pip')}, pip-tools {installed_version('pip-tools')}, rtbuild {_REVISION}"
 
 
@@ -52,18 +52,22 @@ def resolve_python(
     locked_build: Sequence[PythonArtifact] = (),
     upgrade: Mapping[str, str | None] | None = None,
 ) -> PythonResolution:
-    """Resolve the release's requirements for the target as the index stood at `release.as_of`.
+    """Resolve the release's requirements for `target`, from what the index had at `release.as_of`.
 
-    `python_version` is the target's full version (`3.9.2`), `glibc` its C library's. `locked` and `locked_build` are
-    an earlier lock's artifacts: their versions are kept unless they do not fit. `upgrade` maps names of packages to the
-    version that they must get, or None for the newest that fits; what they force moves too, and nothing else. `cache`
-    is a folder for metadata, which any number of processes may share.
+    Args:
+        locked: The artifacts of the lock so far; their versions stay as long as they fit.
+        locked_build: The same of build requirements.
+        upgrade: The version to move each named package to, or None for the newest that fits. Packages that it forces
+            to move do so too, and no others.
 
-    Raises `ResolutionError` (no set of packages fits; the index lacks upload times, sizes or digests; a missing extra;
-    a yanked file), `RecipeError` (a requirement that is none), `UsageError` (an upgrade that is none), `MirrorError`
-    and `IntegrityError`.
+    Raises:
+        ResolutionError: if no set of packages fits, the index lacks upload times, sizes or digests, an extra does not
+            exist, or a file was yanked.
+        RecipeError: if a requirement is malformed.
+        UsageError: if an upgrade names no package of the lock or no version.
+        MirrorError: if an index or a file is not served.
+        IntegrityError: if the index serves other bytes than it promised.
     """
-    progress = environment.progress
     forced = _upgrades(upgrade or {}, locked, locked_build)
     pins = tuple(f"{name}=={version}" for name, version in forced.items() if version)
     constraints = (*release.constraints, *pins)
@@ -78,7 +82,7 @@ def resolve_python(
     question = Question(
         requirements=release.requirements, constraints=constraints, preferences=_preferences(locked, forced)
     )
-    files, graph = _resolve(index, question, release.python_layers, task="resolve python", progress=progress)
+    files, graph = _resolve(environment, index, question, release.python_layers, task="resolve python")
     pythons = renew_local(_artifacts(files, graph), release)
 
     def resolve_build(requirements: tuple[str, ...]) -> tuple[PythonArtifact, ...]:
@@ -88,7 +92,7 @@ def resolve_python(
             preferences=_preferences(locked_build, forced),
         )
         task = "resolve build requirements"
-        return _artifacts(*_resolve(index, question, (_NO_LAYER,), task=task, progress=progress))
+        return _artifacts(*_resolve(environment, index, question, (_NO_LAYER,), task=task))
 
     sdists = {file.name: index.metadata(file).build_requires or () for file in files if not file.is_wheel}
     return PythonResolution(pythons=pythons, build_pythons=lock_builds(sdists, resolve_build))
@@ -98,19 +102,21 @@ _NO_LAYER = PythonLayer(name="", title="", roots=())
 
 
 def _resolve(
-    index: Index, question: Question, layers: Sequence[PythonLayer], *, task: str, progress: Progress
+    environment: LockEnvironment, index: Index, question: Question, layers: Sequence[PythonLayer], *, task: str
 ) -> tuple[tuple[DistributionFile, ...], Graph]:
-    environment = index.target.environment
-    asked = _applicable(_parse(question.requirements, "requirement"), environment)
-    bound = _applicable(_parse(question.constraints, "constraint"), environment)
+    progress = environment.progress
+    markers = index.target.environment
+    asked = _applicable(_parse(question.requirements, "requirement"), markers)
+    bound = _applicable(_parse(question.constraints, "constraint"), markers)
     progress.begin(task, unit="packages")
     outcome = "failed"
     try:
         with Prefetch(index, requirements=asked, constraints=bound, preferences=question.preferences) as prefetch:
-            files = ask_resolver(question, index, prefetch, task=task, progress=progress)
+            files = ask_resolver(environment.pip, question, index, prefetch, task=task, progress=progress)
         _refuse_yanked(files, [*asked, *bound], progress)
         packages = {file.name: _package(index, file) for file in files}
-        graph = build_graph(packages, requirements=[str(one) for one in asked], layers=layers, environment=environment)
+        requirements = [str(requirement) for requirement in asked]
+        graph = build_graph(packages, requirements=requirements, layers=layers, environment=markers)
         outcome = f"{len(files)} packages"
     finally:
         progress.end(task, outcome)
@@ -119,20 +125,20 @@ def _resolve(
     return files, graph
 
 
-def _applicable(requirements: Iterable[Requirement], environment: Mapping[str, str]) -> list[Requirement]:
+def _applicable(requirements: Iterable[Requirement], markers: Mapping[str, str]) -> list[Requirement]:
     return [
         requirement
         for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({**environment, "extra": ""})
+        if requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
     ]
 
 
 def _pre_releases(lines: Iterable[str]) -> frozenset[str]:
-    """The packages that the recipe asks for by the version of a pre-release."""
+    """The packages for which the recipe names a pre-release."""
     return frozenset(
         canonicalize_name(requirement.name)
         for requirement in _parse(lines, "requirement")
-        if any(_names_pre_release(one.version) for one in requirement.specifier)
+        if any(_names_pre_release(clause.version) for clause in requirement.specifier)
     )
 
 
@@ -149,10 +155,11 @@ def _parse(lines: Iterable[str], kind: str) -> list[Requirement]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise RecipeError(f"{kind} {line!r} cannot be read", details=str(error), hint="see PEP 508") from error
+            hint = "write it as a dependency specifier (PEP 508), such as 'celery[redis]>=5.2'"
+            raise RecipeError(f"malformed {kind} {line!r}", details=str(error), hint=hint) from error
         if requirement.url is not None:
             raise RecipeError(
-                f"{kind} {line!r} names an address", hint="publish it on an index, and ask for its version"
+                f"{kind} {line!r} names an address", hint="publish the package on an index and require a version of it"
             )
         parsed.append(requirement)
     return parsed
@@ -164,11 +171,11 @@ def _package(index: Index, file: DistributionFile) -> PythonPackage:
 
 
 def _refuse_yanked(files: Sequence[DistributionFile], asked: Sequence[Requirement], progress: Progress) -> None:
-    """PEP 592: a yanked file may be installed by whoever pins it. In rtbuild that is the recipe and nobody else."""
+    """Refuse yanked files unless a recipe pins them (PEP 592)."""
     pinned = {
         canonicalize_name(requirement.name)
         for requirement in asked
-        if any(one.operator in ("==", "===") and "*" not in one.version for one in requirement.specifier)
+        if any(clause.operator in ("==", "===") and "*" not in clause.version for clause in requirement.specifier)
     }
     for file in files:
         if file.yanked is None:
@@ -177,7 +184,7 @@ def _refuse_yanked(files: Sequence[DistributionFile], asked: Sequence[Requiremen
         if file.name not in pinned:
             raise ResolutionError(
                 f"{file.filename} was yanked from the index{reason}",
-                hint=f"pin {file.name}=={file.version} in the recipe's constraints to take it all the same",
+                hint=f"pin {file.name}=={file.version} in the release's constraints to use it anyway",
             )
         progress.note(f"{file.filename} was yanked from the index{reason}; the recipe pins it")
 
@@ -211,11 +218,11 @@ def _upgrades(
     for given, version in upgrade.items():
         name = canonicalize_name(given)
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-            raise UsageError(f"{given!r} is not the name of a package")
+            raise UsageError(f"{given!r} is not a package name")
         if known and name not in known:
-            raise UsageError(f"{given} is not in the lock", hint="only what is locked can be upgraded")
+            raise UsageError(f"{given} is not in the lock", hint="check the spelling of the package")
         try:
             forced[name] = None if version is None else str(Version(version))
         except InvalidVersion:
-            raise UsageError(f"{version!r} is not a version of {given}") from None
+            raise UsageError(f"{given}=={version}: {version!r} is not a version") from None
     return forced

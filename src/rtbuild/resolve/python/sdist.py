@@ -1,7 +1,7 @@
-"""What an sdist says about itself in files: its requirements and what building it needs. None of its code runs.
+"""Read what an sdist requires, and what building it needs, from its files. None of its code is run.
 
-Locking must not depend on the machine it happens on, nor run the code of every candidate that a resolver looks at. So
-the metadata that setuptools and the other backends write into every sdist is read instead of asking the backend.
+Locking must not depend on the machine, nor run the code of every candidate that a resolver looks at. So instead of
+asking the build backend, read the metadata that setuptools and the other backends write into every sdist.
 """
 
 from __future__ import annotations
@@ -25,27 +25,33 @@ from rtbuild.errors import ResolutionError
 from rtbuild.resolve.python.wheel import BROKEN
 
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
-# What pip takes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
+# What pip assumes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
 _SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdist:
-    """`metadata` is a core metadata file with the requirements in it, `build_requires` what building takes."""
+    """The metadata of an sdist."""
 
     metadata: bytes
+    """A core metadata file, requirements included."""
     build_requires: tuple[str, ...]
+    """The requirements of its build environment."""
 
 
 def read_sdist(filename: str, content: bytes) -> Sdist:
-    """Read an sdist; raises `ResolutionError` where its files do not tell what it requires."""
+    """Read an sdist.
+
+    Raises:
+        ResolutionError: if its files do not say what it requires.
+    """
     files = _members(filename, content)
     system = _build_system(filename, files)
     return Sdist(metadata=_metadata(filename, files, system), build_requires=_build_requires(files, system))
 
 
 def _members(filename: str, content: bytes) -> dict[str, bytes]:
-    """The few files that matter, by their path below the sdist's top folder."""
+    """The few relevant files, by their path below the sdist's top folder."""
     try:
         if filename.endswith(".zip"):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -53,15 +59,15 @@ def _members(filename: str, content: bytes) -> dict[str, bytes]:
                     path: archive.read(name) for name in archive.namelist() if (path := _interesting(name)) is not None
                 }
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            found = {}
+            files = {}
             for member in tar:
                 path = _interesting(member.name)
                 stream = tar.extractfile(member) if path is not None and member.isfile() else None
                 if path is not None and stream is not None:
-                    found[path] = stream.read()
-            return found
+                    files[path] = stream.read()
+            return files
     except BROKEN as error:
-        raise ResolutionError(f"{filename} is not an archive that can be read", details=str(error)) from error
+        raise ResolutionError(f"{filename}: not a readable archive", details=str(error)) from error
 
 
 def _interesting(name: str) -> str | None:
@@ -71,19 +77,18 @@ def _interesting(name: str) -> str | None:
 
 
 def _build_system(filename: str, files: Mapping[str, bytes]) -> dict[str, Any] | None:
-    """The table [build-system] of pyproject.toml (PEP 518); None where there is none."""
+    """The table [build-system] of pyproject.toml (PEP 518), if there is one."""
     try:
         pyproject = tomllib.loads(files.get("pyproject.toml", b"").decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        brief = f"{filename}: pyproject.toml cannot be read"
-        raise ResolutionError(brief, details=str(error), hint=_NO_CODE) from error
+        raise ResolutionError(f"{filename}: malformed pyproject.toml", details=str(error), hint=_NO_CODE) from error
     system = pyproject.get("build-system")
     if system is None:
         return None
     requires = system.get("requires") if isinstance(system, dict) else None
-    if not isinstance(requires, list) or not all(isinstance(one, str) for one in requires):
+    if not isinstance(requires, list) or not all(isinstance(text, str) for text in requires):
         raise ResolutionError(
-            f"{filename}: [build-system] of pyproject.toml has no list of what it requires", hint=_NO_CODE
+            f"{filename}: build-system.requires in pyproject.toml is not a list of strings", hint=_NO_CODE
         )
     return dict(system)
 
@@ -95,19 +100,17 @@ def _uses_setuptools(system: Mapping[str, Any] | None) -> bool:
 def _metadata(filename: str, files: Mapping[str, bytes], system: Mapping[str, Any] | None) -> bytes:
     header = _pkg_info(files)
     if header is None:
-        raise ResolutionError(f"{filename} has no PKG-INFO, so nothing tells what it requires", hint=_NO_CODE)
+        raise ResolutionError(f"{filename}: has no PKG-INFO, so its requirements are unknown", hint=_NO_CODE)
     dynamic = {value.lower() for value in header.get_all("Dynamic", [])}
     version = tuple(int(part) for part in re.findall(r"\d+", header.get("Metadata-Version", "1.0"))[:2])
     requires = header.get_all("Requires-Dist", [])
     extras = header.get_all("Provides-Extra", [])
-    # PEP 643: from 2.2 on a field that is not dynamic is the truth for every wheel made of the sdist.
+    # PEP 643: from 2.2 on, a field that is not dynamic holds for every wheel built from the sdist.
     if version < (2, 2) or dynamic & {"requires-dist", "provides-extra"}:
         if _egg_info(files, "SOURCES.txt") is not None:
             requires, extras = _sections(filename, _egg_info(files, "requires.txt") or "")
         elif _uses_setuptools(system) and not requires and _calls_setuptools(files):
-            raise ResolutionError(
-                f"{filename} does not tell what it requires unless its setup.py is run", hint=_NO_CODE
-            )
+            raise ResolutionError(f"{filename}: its requirements are unknown unless its setup.py is run", hint=_NO_CODE)
     lines = ["Metadata-Version: 2.1", f"Name: {header.get('Name')}", f"Version: {header.get('Version')}"]
     lines += [f"Requires-Python: {value}" for value in header.get_all("Requires-Python", [])]
     lines += [f"Provides-Extra: {extra}" for extra in extras]
@@ -129,12 +132,12 @@ def _pkg_info(files: Mapping[str, bytes]) -> Message | None:
 
 
 def _calls_setuptools(files: Mapping[str, bytes]) -> bool:
-    """False for the sdists of plain distutils, which has no requirements."""
+    """False for sdists of plain distutils, which know no requirements."""
     return b"setuptools" in files.get("setup.py", b"") or b"install_requires" in files.get("setup.cfg", b"")
 
 
 def _egg_info(files: Mapping[str, bytes], name: str) -> str | None:
-    """A file that setuptools wrote into the project's own egg-info folder: at the top or, say, below `src`."""
+    """Read a file of the project's own egg-info folder, which setuptools writes at the top or, say, below `src`."""
     folders = {path.rpartition("/")[0] for path in files if path.endswith(".egg-info/SOURCES.txt")}
     header = _pkg_info(files)
     project = canonicalize_name(header.get("Name", "") if header is not None else "")
@@ -163,7 +166,7 @@ def _sections(filename: str, text: str) -> tuple[list[str], list[str]]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise ResolutionError(f"{filename}: requirement {line!r} cannot be read", hint=_NO_CODE) from error
+            raise ResolutionError(f"{filename}: malformed requirement {line!r}", hint=_NO_CODE) from error
         own = [f"({requirement.marker})"] if requirement.marker else []
         requirement.marker = None
         condition = " and ".join([*own, *conditions])

@@ -1,4 +1,4 @@
-"""The metadata in a wheel, from its end alone where the host of the file gives parts of it."""
+"""Read the metadata in a wheel, from the end of the file alone if its host serves byte ranges."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from rtbuild.errors import ResolutionError
 _TAIL = 64 << 10
 """Bytes at the end of a wheel that hold its central directory and, as the format recommends, its dist-info folder."""
 
-
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What reading a damaged archive raises: `RuntimeError` for an encrypted one and for unknown compressions."""
+"""What reading a damaged archive raises; `RuntimeError` comes from encryption and unknown compressions."""
 
 
 class PartsRefused(Exception):
-    """The host of a file gives it whole or not at all."""
+    """The host of a file does not serve byte ranges of it."""
 
 
 def wheel_metadata(filename: str, wheel: IO[bytes]) -> bytes:
-    """The METADATA file of a wheel; raises `ResolutionError`."""
+    """Return the METADATA file of a wheel.
+
+    Raises:
+        ResolutionError: if it is not a readable wheel.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            # A wheel has one dist-info folder, and not every tool spells its name as the file's.
+            # A wheel has one dist-info folder, but not every tool spells its name as in the file name.
             name = next(
                 name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1
             )
             return archive.read(name)
     except (StopIteration, *BROKEN) as error:
-        raise ResolutionError(f"{filename} is not a wheel that can be read", details=str(error)) from error
+        raise ResolutionError(f"{filename}: not a readable wheel", details=str(error)) from error
 
 
 class PartialFile(io.RawIOBase, IO[bytes]):
-    """A file of `size` bytes somewhere else, read by parts; starts with its end. Raises `PartsRefused`.
+    """A remote file of `size` bytes that is read in parts, its end first.
 
-    `part` gives the bytes at an offset with a length, or None.
+    `part` returns the bytes of an (offset, length), or None if the host does not serve ranges, which raises
+    `PartsRefused`.
     """
 
     def __init__(self, part: Callable[[int, int], bytes | None], size: int) -> None:
@@ -70,7 +74,7 @@ class PartialFile(io.RawIOBase, IO[bytes]):
         if self._position >= end:
             return b""
         if self._position < self._start:
-            # Further to the front than the tail; take what lies between too, as the next read will want it.
+            # Before what is held: read everything in between too, because the next reads will need it.
             self._held = self._fetch(self._position, self._start - self._position) + self._held
             self._start = self._position
         content = self._held[self._position - self._start : end - self._start]

@@ -12,6 +12,7 @@ from rtbuild.recipe.model import DebianLayer, Suite
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.debian.resolve import resolve_debian
 from rtbuild.resolve.environment import LockEnvironment
+from rtbuild.resolve.python.process import PipProcess
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, FolderSources
 
 STABLE = Suite(archive="debian", suite="stable")
@@ -51,7 +52,11 @@ class World:
 
     def environment(self) -> LockEnvironment:
         return LockEnvironment(
-            sources=self.sources, cache=self.archive.root, keyring=self.keyring, progress=self.progress
+            sources=self.sources,
+            pip=PipProcess(),  # never started
+            cache=self.archive.root,
+            keyring=self.keyring,
+            progress=self.progress,
         )
 
     def names(self, *roots: str, **options: Any) -> list[str]:

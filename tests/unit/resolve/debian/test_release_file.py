@@ -91,7 +91,7 @@ def test_the_next_mirror_is_tried(world: World, tmp_path: Path) -> None:
     world.sources = FolderSources({"debian": [world.archive.root, good.root]})
     assert read(world).mirror == "good"
     assert len(world.progress.notes) == 1
-    assert "InRelease of debian is refused" in world.progress.notes[0]
+    assert "rejected: debian: dists/stable/InRelease" in world.progress.notes[0]
 
 
 def test_no_mirror_has_the_suite(world: World) -> None:
@@ -105,7 +105,7 @@ def test_past_its_valid_until_only_data_makes_it_good(world: World) -> None:
     world.archive.publish("stable", [], date=NOW - timedelta(days=9), valid_until=NOW - timedelta(days=2))
     with pytest.raises(IntegrityError) as caught:
         read(world)
-    assert caught.value.details == "debian: it is valid until 2024-05-30 00:00 UTC only"
+    assert caught.value.details == "debian: it was valid until 2024-05-30 00:00 UTC"
     assert "check_valid_until = false" in str(caught.value.hint)
     assert read(world, dataclasses.replace(STABLE, check_valid_until=False)).priority == 500
 
@@ -130,10 +130,10 @@ def test_backports_rank_as_apt_ranks_them(world: World, fields: dict[str, str], 
     ("signed", "problem"),
     [
         (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\n", "it lists no SHA256 digests"),
-        (b"Suite: stable\nDate: soon\nSHA256:\n", "its field Date is missing or no date"),
-        (b"Suite: stable\nSHA256:\n", "its field Date is missing or no date"),
+        (b"Suite: stable\nDate: soon\nSHA256:\n", "its field Date is missing or not a date"),
+        (b"Suite: stable\nSHA256:\n", "its field Date is missing or not a date"),
         (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n abc 1 x\n", "not a sha256"),
-        (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n nonsense\n", "it lists a file as 'nonsense'"),
+        (b"Suite: stable\nDate: Sat, 01 Jun 2024 00:00:00 UTC\nSHA256:\n nonsense\n", "malformed entry 'nonsense'"),
         (b"Suite: stable\nnonsense\n", "'nonsense' is not a field"),
         (b"Suite: st\xffable\n", "its signed text is not UTF-8"),
     ],

@@ -61,7 +61,7 @@ def test_a_file_that_no_mirror_has_is_named(publish: Publish) -> None:
         (world.archive.root / FakeDeb(name=name).path).unlink()
     with pytest.raises(MirrorError) as caught:
         world.resolve("a")
-    assert caught.value.brief == "no mirror has the files of 2 of 3 packages (a, c)"
+    assert caught.value.brief == "no mirror has the files of 2 of 3 packages that the indexes list (a, c)"
     assert caught.value.details == (
         "a 1.0: pool/main/a/a/a_1.0_all.deb (debian)\nc 1.0: pool/main/c/c/c_1.0_all.deb (debian)"
     )
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_package_is_named(publish: Publish) -> None:
     world = publish(FakeDeb(name="a"))
     place = world.archive.root / FakeDeb(name="a").path
     place.write_bytes(b"<html>" + b" " * (place.stat().st_size - 6))
-    with pytest.raises(IntegrityError, match=r"a_1\.0_all\.deb: what a mirror of debian serves is no Debian package"):
+    with pytest.raises(IntegrityError, match=r"a_1\.0_all\.deb: a mirror of debian serves a malformed Debian package"):
         world.resolve("a")
 
 
@@ -143,7 +143,7 @@ def test_a_locked_package_whose_file_is_gone_moves(world: World) -> None:
     locked = moved(world)
     (world.archive.root / FakeDeb(name="b", version="1").path).unlink()
     assert versions(world.resolve("a", locked=locked, upgrade=["zlib"])) == {"a": "1", "b": "2", "c": "1"}
-    assert world.progress.notes == ["b 1 cannot stay: no mirror has pool/main/b/b/b_1_all.deb any more"]
+    assert world.progress.notes == ["b 1 cannot stay: no mirror has pool/main/b/b/b_1_all.deb anymore"]
 
 
 def forge(world: World, package: FakeDeb, **fields: str) -> None:
@@ -167,7 +167,7 @@ def test_what_a_mirror_forges_into_a_locked_package_chooses_nothing(world: World
     world.archive.publish("stable", [new, *others])
     # Superseded: the file itself is asked, and it is not the one that was locked.
     assert versions(world.resolve("a", locked=locked, upgrade=[])) == {"a": "2", "b": "1.0"}
-    assert world.progress.notes == [f"a 1 may move: {old.path}: what a mirror serves is not the file that was locked"]
+    assert world.progress.notes == [f"a 1 may move: {old.path}: a mirror serves another file than the locked one"]
 
 
 def test_many_superseded_packages_are_read_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +186,9 @@ def test_upgrade_may_name_a_version(world: World) -> None:
     assert versions(world.resolve("a", suites=both, locked=locked, upgrade=["b==2"]))["b"] == "2"
     assert versions(world.resolve("a", suites=both, locked=locked, upgrade=["b"]))["b"] == "3"
     assert world.resolve("a", suites=both, locked=locked, upgrade=["flask==2"]) == locked
-    with pytest.raises(ResolutionError, match="base: there is no version 9 of the Debian package b"):
+    with pytest.raises(ResolutionError, match="base: its suites have no version 9 of the Debian package b"):
         world.resolve("a", suites=both, locked=locked, upgrade=["b==9"])
-    with pytest.raises(UsageError, match="b==9_: '9_' is no version of a Debian package"):
+    with pytest.raises(UsageError, match="b==9_: '9_' is not a Debian version"):
         world.resolve("a", suites=both, locked=locked, upgrade=["b==9_"])
 
 
@@ -217,7 +217,7 @@ def test_an_engine_is_the_named_packages_of_the_named_suites(world: World) -> No
     ]
     with pytest.raises(RecipeError, match="package runc is to come from suite sid"):
         resolve(dataclasses.replace(recipe, packages=(("runc", "sid"),)))
-    with pytest.raises(ResolutionError, match="engine e: there is no Debian package rnuc"):
+    with pytest.raises(ResolutionError, match="engine e: its suites have no Debian package rnuc"):
         resolve(dataclasses.replace(recipe, packages=(("rnuc", "stable"),)))
 
 

@@ -24,6 +24,20 @@ def test_a_root_brings_what_it_depends_on(publish: Publish) -> None:
     assert world.names("a") == ["a", "b", "c", "d"]
 
 
+def test_the_example_in_the_docstring(publish: Publish) -> None:
+    world = publish(
+        FakeDeb(name="a", version="1", depends="b, mail | c"),
+        FakeDeb(name="b", version="1", conflicts="c"),
+        FakeDeb(name="c", version="1"),
+        FakeDeb(name="exim", version="1", provides="mail"),
+        FakeDeb(name="postfix", version="1", provides="mail", priority="important"),
+    )
+    assert world.names("a") == ["a", "b", "postfix"]
+    with pytest.raises(ResolutionError, match="no set of Debian packages satisfies every relation to c") as caught:
+        world.names("a", "c")
+    assert caught.value.details == "the recipe needs c\na needs b, which conflicts with c"
+
+
 def test_dependencies_may_be_circular(publish: Publish) -> None:
     world = publish(FakeDeb(name="a", depends="b"), FakeDeb(name="b", depends="a"))
     assert world.names("a") == ["a", "b"]
@@ -248,8 +262,8 @@ def test_an_unsatisfiable_dependency_tells_who_needs_it(publish: Publish) -> Non
     )
     with pytest.raises(ResolutionError) as caught:
         world.resolve("a")
-    assert caught.value.brief == "a needs b needs c (>= 2) | gone, which no suite of the recipe has"
-    assert caught.value.details == "a needs b needs c (>= 2) | gone; there is 1.5 (stable)"
+    assert caught.value.brief == "a needs b, which needs c (>= 2) | gone, which no suite of the recipe has"
+    assert caught.value.details == "a needs b, which needs c (>= 2) | gone; available: 1.5 (stable)"
     assert "leave out" in str(caught.value.hint)
 
 
@@ -260,7 +274,7 @@ def test_two_roots_that_exclude_each_other(publish: Publish) -> None:
     assert caught.value.brief == "no set of Debian packages satisfies every relation to c"
     assert set(str(caught.value.details).splitlines()) == {
         "the recipe needs c",
-        "a needs b conflicts with c (<< 2)",
+        "a needs b, which conflicts with c (<< 2)",
     }
 
 
@@ -268,7 +282,7 @@ def test_an_unknown_package_gets_near_names(publish: Publish) -> None:
     world = publish(FakeDeb(name="ca-certificates"), FakeDeb(name="curl"))
     with pytest.raises(ResolutionError) as caught:
         world.resolve("ca-certificate")
-    assert caught.value.brief == "base: there is no Debian package ca-certificate in its suites"
+    assert caught.value.brief == "base: its suites have no Debian package ca-certificate"
     assert caught.value.hint == "did you mean ca-certificates?"
     with pytest.raises(ResolutionError) as caught:
         world.resolve("zebra")
@@ -289,5 +303,5 @@ def test_a_root_may_name_a_version_as_apt_spells_it(world: World) -> None:
     assert world.resolve("a=1:1", suites=(STABLE, UPDATES))[0].version == "1:1"
     with pytest.raises(ResolutionError) as caught:
         world.resolve("a=3", suites=(STABLE, UPDATES))
-    assert caught.value.brief == "base: there is no version 3 of the Debian package a in its suites"
-    assert caught.value.hint == "there is 1:2 (updates), 1:1 (stable)"
+    assert caught.value.brief == "base: its suites have no version 3 of the Debian package a"
+    assert caught.value.hint == "use a version that they have: 1:2 (updates), 1:1 (stable)"

@@ -16,6 +16,7 @@ from rtbuild.mirror.remote import MirrorSources
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.resolve.environment import LockEnvironment
+from rtbuild.resolve.python.process import PipProcess
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python
 from rtbuild.resolve.python.target import Target, target_for
 from tests.fakes import releases
@@ -59,11 +60,9 @@ def listener() -> Listener:
 
 
 @pytest.fixture
-def sources(index: PackageIndex, tmp_path: Path) -> Iterator[MirrorSources]:
-    web = Web(timeout=5.0)
+def sources(index: PackageIndex, web: Web, tmp_path: Path) -> MirrorSources:
     mirrors = Mirrors(python=(Mirror(address=index.url, origin=SETTINGS),))
-    yield MirrorSources(mirrors, tmp_path / "answers", web=web)
-    web.close()
+    return MirrorSources(mirrors, tmp_path / "answers", web=web)
 
 
 @pytest.fixture
@@ -92,8 +91,8 @@ Resolve = Callable[..., PythonResolution]
 
 
 @pytest.fixture
-def environment(sources: MirrorSources, tmp_path: Path, listener: Listener) -> LockEnvironment:
-    return LockEnvironment(sources=sources, cache=tmp_path / "cache", progress=listener)
+def environment(sources: MirrorSources, pip: PipProcess, tmp_path: Path, listener: Listener) -> LockEnvironment:
+    return LockEnvironment(sources=sources, pip=pip, cache=tmp_path / "cache", progress=listener)
 
 
 @pytest.fixture
