@@ -125,7 +125,7 @@ def test_a_malformed_lock_says_how_to_go_on(world: World) -> None:
     world.path.write_text("<<<<<<< ours\n")
     with pytest.raises(LockError) as caught:
         lock(world.workspace, "8.0", platform=AMD64, settings=world.settings)
-    assert caught.value.hint == "mend it, or forget it with --refresh"
+    assert caught.value.hint == "restore it from version control, or ignore it with: rtbuild lock 8.0.0 --refresh"
     assert world.path.read_text() == "<<<<<<< ours\n"
 
 
