@@ -1,4 +1,4 @@
-"""Choosing every artifact: with nothing at hand, and with nothing changed."""
+"""Choosing every artifact: with an empty cache, and with nothing changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         load = load_average()
         cold = ground.rtbuild("lock", RELEASE, store=store, workspace=workspace, watch=True)
         yield Measure(
-            name="lock, nothing at hand",
+            name="lock, empty cache",
             ours=cold.seconds,
             theirs=uv(),
             rival="uv pip compile (Python alone)",
@@ -44,7 +44,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         load = load_average()
         anew = ground.rtbuild("lock", RELEASE, "--refresh", store=store, workspace=workspace)
         yield Measure(
-            name="lock anew, indexes at hand",
+            name="lock again, indexes cached",
             ours=anew.seconds,
             theirs=uv(),
             rival="uv pip compile (Python alone)",
