@@ -1,4 +1,4 @@
-"""rtbuild as users run it: a process of its own, with a store and an environment of the test's choosing."""
+"""Run rtbuild as users do, in a process of its own, with a store and an environment chosen by the test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TIMEOUT = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one run said, and how it ended."""
+    """The output and the exit code of a run."""
 
     code: int
     stdout: str
@@ -32,18 +32,18 @@ class Answer:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON object on stdout; fails where there is anything else."""
+        """The JSON object on stdout; fails if there is anything else."""
         document = json.loads(self.stdout)
         assert isinstance(document, dict)
         return document
 
     def succeeded(self) -> Answer:
-        """Itself, where it ended well."""
+        """Return itself; fails if the exit code is not 0."""
         assert self.code == 0, self.stderr + self.stdout
         return self
 
     def error(self, code: int = 1) -> str:
-        """The brief of the one error that it ended with; fails where there was none, another code, or a traceback."""
+        """Return the brief of the error; fails if there is not exactly one, another exit code, or a traceback."""
         assert self.code == code, self.stderr + self.stdout
         assert "Traceback" not in self.stderr, self.stderr
         errors = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
@@ -53,9 +53,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """How to call rtbuild: on which project and store, and what stands before the call (`unshare`, `setpriv`).
+    """How to run rtbuild.
 
-    `environment` is added to that of the tests; None takes a variable away.
+    Attributes:
+        workspace: The workspace, which is the current folder.
+        store: The store.
+        environment: Variables that are added to those of the tests; None removes a variable.
+        before: The start of the command, such as `unshare` or `setpriv` with their options.
     """
 
     workspace: Path
@@ -64,7 +68,7 @@ class CommandLine:
     before: Sequence[str] = ()
 
     def run(self, *arguments: str, timeout: float = TIMEOUT) -> Answer:
-        """Run a command to its end."""
+        """Run a command and wait for its end."""
         process = self.start(*arguments)
         try:
             stdout, stderr = process.communicate(timeout=timeout)
@@ -77,7 +81,7 @@ class CommandLine:
         return answer
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that runs on; whoever starts it waits for it."""
+        """Start a command without waiting for its end; see `finish`."""
         return subprocess.Popen(
             [*self.before, sys.executable, "-m", "rtbuild", *arguments],
             cwd=self.workspace,
@@ -89,7 +93,7 @@ class CommandLine:
         )
 
     def with_environment(self, **variables: str | None) -> CommandLine:
-        """The same with other variables."""
+        """Return the same command line with other variables."""
         return replace(self, environment={**self.environment, **variables})
 
     def _variables(self) -> dict[str, str]:
@@ -103,14 +107,14 @@ class CommandLine:
 
 
 def finish(process: subprocess.Popen[str], *, timeout: float = TIMEOUT) -> Answer:
-    """Wait for a command that was started."""
+    """Wait for the end of a command that was started."""
     stdout, stderr = process.communicate(timeout=timeout)
     print(f"{stderr}{stdout}[{process.returncode}]")
     return Answer(code=process.returncode, stdout=stdout, stderr=stderr)
 
 
 def reaching(engine: Engine) -> dict[str, str | None]:
-    """The environment in which Docker's own commands, and so rtbuild, use `engine`, a private one."""
+    """Return variables with which the docker command, and so rtbuild, uses the private engine `engine`."""
     assert engine.endpoint.host is not None
     return {
         "DOCKER_HOST": engine.endpoint.host,
@@ -125,19 +129,19 @@ def reaching(engine: Engine) -> dict[str, str | None]:
 
 
 def as_chosen(settings: Settings) -> dict[str, str | None]:
-    """The environment in which rtbuild uses the engine that the tests use, whoever runs it."""
+    """Return variables with which rtbuild uses the engine that the tests use."""
     return {"RTBUILD_ENGINE_DIR": str(settings.engine_dir)}
 
 
 def artifacts_of(lock: Lock) -> tuple[Artifact, ...]:
-    """Everything that building `lock` needs to have fetched."""
+    """Return the artifacts that must be fetched to build `lock`."""
     return lock.remote
 
 
 def lend(artifacts: Iterable[Artifact], store: Store, folder: Path, *, owner: int | None = None) -> Store:
-    """A new store in `folder` that has `artifacts` and nothing else, so that a build there is cold but fetches nothing.
+    """Create a store in `folder` that holds only `artifacts`: a build starts from nothing but downloads nothing.
 
-    The files are hard links, unless they get an `owner` of their own.
+    The files are hard links, unless they get another `owner`.
     """
     fresh = Store.open(folder)
     for sha256 in {artifact.sha256 for artifact in artifacts}:

@@ -1,6 +1,6 @@
-"""A release that is built in seconds, of real Debian packages and two wheels made here: for what takes many builds.
+"""A release of real Debian packages and two small wheels that is built in seconds, for tests that need many builds.
 
-It has what 8.0.0 has but for the amount: a system bootstrapped from nothing, a Python above it, a layer of wheels.
+Like 8.0.0 it has a system that is bootstrapped from nothing, a Python layer on top of it and a layer of wheels.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ on_build = ["RUN python3 -m greeting"]
 
 
 def write_small_workspace(root: Path, real: Workspace, lock: Lock) -> Workspace:
-    """Write the project to `root` and its wheels to `root/files`, with a lock that takes its packages from `lock`.
+    """Write the workspace to `root` and its wheels to `root/files`, with a lock whose packages are from `lock`.
 
-    The Debian layers keep all that the `real` ones do beyond their packages.
+    Apart from their packages, the Debian layers are those of the `real` workspace.
     """
     layers = root / "recipes" / "layers"
     shutil.copytree(real.root / "recipes" / "engines", root / "recipes" / "engines")
@@ -57,7 +57,7 @@ def write_small_workspace(root: Path, real: Workspace, lock: Lock) -> Workspace:
     for name, packages in (("base-os", ["passwd", "tini"]), ("python", ["python3.9"])):
         recipe = tomlkit.parse((real.root / "recipes" / "layers" / f"{name}.toml").read_text())
         recipe["packages"] = packages
-        recipe.pop("copies", None)  # of a file that comes with apt
+        recipe.pop("copies", None)  # of a file in the package apt
         (layers / f"{name}.toml").write_text(tomlkit.dumps(recipe))
     (layers / "airflow.toml").write_text(_AIRFLOW)
     release = root / "recipes" / "releases" / f"{VERSION}.toml"
@@ -80,7 +80,7 @@ def write_small_workspace(root: Path, real: Workspace, lock: Lock) -> Workspace:
 
 
 def lock_small_project(workspace: Workspace, lock: Lock) -> None:
-    """Write `lock` as if it had been made from the project's recipes as they are now, with nothing recorded."""
+    """Write `lock` as if it was made from the current recipes of the workspace, with nothing recorded."""
     fresh = replace(
         lock,
         inputs=workspace.release(VERSION).inputs,
@@ -93,20 +93,20 @@ def lock_small_project(workspace: Workspace, lock: Lock) -> None:
 
 
 def closure(debs: Iterable[DebArtifact], names: Sequence[str]) -> list[DebArtifact]:
-    """The packages called `names` and all that they depend on, in the order of `debs`."""
+    """Return the packages called `names` and all their dependencies, in the order of `debs`."""
     by_name = {deb.name: deb for deb in debs}
-    found: set[str] = set()
+    chosen: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in chosen:
+            chosen.add(name)
             waiting += by_name[name].depends
-    return [deb for name, deb in by_name.items() if name in found]
+    return [deb for name, deb in by_name.items() if name in chosen]
 
 
 def write_wheel(folder: Path, name: str, version: str, *, requires: Sequence[str] = ()) -> PythonArtifact:
-    """Make a wheel of one module in `folder`, and say what a lock says of it."""
+    """Write a wheel of one module to `folder` and return its entry in a lock."""
     wheel = make_wheel(name, version, requires=requires)
     folder.mkdir(exist_ok=True)
     (folder / wheel.filename).write_bytes(wheel.content)

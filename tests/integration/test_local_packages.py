@@ -1,4 +1,4 @@
-"""The security manager, whose source lies in the recipes: the same wheel and the same layer wherever they are made."""
+"""The security manager, a local package of the recipes: the same wheel and layer wherever they are built."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ LAYER = "security-manager"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What one build gave: the layer, the wheels that it made of sdists, and where the layer's blob is."""
+class BuiltLayer:
+    """The result of a build: the version of the package, the layer and its blob, and the wheels built from sdists."""
 
     version: str
     digest: LayerDigest
@@ -47,16 +47,26 @@ class Made:
     blob: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What all builds have in common: 8.0.0, its lock, a store with the artifacts, and the engine."""
+
+    release: Release
+    lock: Lock
+    source: Store
+    engine: Engine
+
+
 def release_of(root: Path, real: Release) -> tuple[Release, PythonLayer]:
-    """`real` with the security manager of the recipes at `root` as its only Python layer."""
+    """Return `real` with the security manager of the recipes at `root` as its only Python layer."""
     layer = read_layer(root, LAYER).layer
     assert isinstance(layer, PythonLayer)
     return replace(real, layers=(*real.debian_layers, layer)), layer
 
 
-def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, engine: Engine, jobs: int) -> Made:
+def build_layer(target: Target, root: Path, folder: Path, *, jobs: int) -> BuiltLayer:
     """Build the layer from the recipes at `root` in a new store in `folder`."""
-    release, layer = release_of(root, real)
+    release, layer = release_of(root, target.release)
     (sdist,) = local_sdists(release)
     package = as_locked(
         PythonArtifact(
@@ -71,10 +81,10 @@ def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, en
         ),
         sdist,
     )
-    lock = replace(whole, pythons=(package,), debs=tool_debs(whole.debs))
-    store = lend(artifacts_of(lock), source, folder)
+    lock = replace(target.lock, pythons=(package,), debs=tool_debs(target.lock.debs))
+    store = lend(artifacts_of(lock), target.source, folder)
     store_local(release, lock, store)
-    made_in = environment(store, engine, jobs=jobs, progress=Told())
+    built_in = environment(store, target.engine, jobs=jobs, progress=Told())
     planned = PlannedLayer(
         name=LAYER,
         state="build",
@@ -83,9 +93,11 @@ def make(root: Path, real: Release, whole: Lock, source: Store, folder: Path, en
         derivation=derive(release, lock, layer, {}),
         realisation=None,
     )
-    ((_, digest),) = realise_python(release, lock, [planned], made_in)
+    ((_, digest),) = realise_python(release, lock, [planned], built_in)
     wheels = [path.read_bytes() for path in store.trees.glob("*.whl")]
-    return Made(version=package.version, digest=digest, wheels=wheels, blob=made_in.layout.blob_path(digest.blob))
+    return BuiltLayer(
+        version=package.version, digest=digest, wheels=wheels, blob=built_in.layout.blob_path(digest.blob)
+    )
 
 
 @pytest.fixture
@@ -96,44 +108,41 @@ def other_umask() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def source(lock: Lock, settings: Settings) -> Store:
-    """A store with Python's packages and what builds an sdist."""
+def target(workspace: Workspace, lock: Lock, settings: Settings, engine: Engine) -> Target:
+    """8.0.0, with the packages of Python and the build requirements of sdists in the store of the settings."""
     store = Store.open(settings.store)
     fetch_artifacts([*tool_debs(lock.debs), *lock.build_pythons], store, settings)
-    return store
+    return Target(release=workspace.release("8.0.0"), lock=lock, source=store, engine=engine)
 
 
 @pytest.fixture(scope="module")
-def first(
-    workspace: Workspace, lock: Lock, source: Store, engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Made:
-    folder = tmp_path_factory.mktemp("first") / "store"
-    return make(workspace.root, workspace.release("8.0.0"), lock, source, folder, engine, 2)
+def first(workspace: Workspace, target: Target, tmp_path_factory: pytest.TempPathFactory) -> BuiltLayer:
+    return build_layer(target, workspace.root, tmp_path_factory.mktemp("first") / "store", jobs=2)
 
 
-def test_the_layer_is_the_same_from_another_copy_in_another_store(
-    workspace: Workspace, lock: Lock, source: Store, engine: Engine, first: Made, tmp_path: Path, other_umask: None
+def test_the_layer_is_the_same_from_another_checkout_in_another_store(
+    workspace: Workspace, target: Target, first: BuiltLayer, tmp_path: Path, other_umask: None
 ) -> None:
-    """Another checkout, whose files are newer, unreadable for others and among what tools leave behind."""
-    root = tmp_path / "another project"
+    """In the other checkout, files are newer, not readable by others, and next to files that tools left."""
+    root = tmp_path / "another workspace"
     shutil.copytree(workspace.root / "recipes", root / "recipes", copy_function=shutil.copyfile)
     package = root / "recipes" / "layers" / LAYER / "package"
     (package / "build").mkdir()
     (package / ".tool").write_text("left over")
-    second = make(root, workspace.release("8.0.0"), lock, source, tmp_path / "store", engine, 1)
+    second = build_layer(target, root, tmp_path / "store", jobs=1)
     assert len(first.wheels) == 1
     assert second.wheels == first.wheels
     assert second.digest == first.digest
     assert second.blob.read_bytes() == first.blob.read_bytes()
 
 
-def test_the_layer_holds_the_package_and_its_configuration(first: Made) -> None:
+def test_the_layer_holds_the_package_and_its_configuration(first: BuiltLayer) -> None:
     with open_uncompressed(first.blob) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-        members = {one.name for one in archive}
+        members = {member.name for member in archive}
     library = "usr/local/lib/python3.9/dist-packages"
     module = f"{library}/rtbuild_security_manager"
     assert {f"{module}/__init__.py", f"{module}/__pycache__/__init__.cpython-39.pyc"} <= members
     assert f"{module}-{first.version}.dist-info/METADATA" in members
     assert "usr/local/airflow/webserver_config.py" in members
-    # Folders of the layers below stay what those say of them.
+    # The layer does not contain folders that belong to the layers below.
     assert {library, "usr/local/lib", "usr/local/airflow", "usr"}.isdisjoint(members)

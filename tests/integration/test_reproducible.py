@@ -1,4 +1,4 @@
-"""The same image from an empty store again: elsewhere, by somebody else, at another time, by another engine."""
+"""The same image from an empty store: in another place, as another user, at another time, with another engine."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ pytestmark = [
 ]
 
 STRANGER = 51234
-"""A user that has no account."""
+"""The ID of a user without an account."""
 
 
 def identity(answer: dict[str, Any], store: Path) -> dict[str, Any]:
-    """Everything of a build's answer, and of what is in its store, that must be the same everywhere."""
+    """Return the parts of a build's result and of its store that must be the same everywhere."""
     images = {
         dict(image.annotations)[CONTAINERD_NAME]: image.digest for image in Layout.open(store / "layout").read_index()
     }
@@ -59,7 +59,7 @@ def identity(answer: dict[str, Any], store: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
-    """Private engines in a folder of the tests' own."""
+    """Private engines in a folder of their own."""
 
     settings: Settings
     store: Store
@@ -77,7 +77,7 @@ class Engines:
 
 @pytest.fixture(scope="module")
 def engines(settings: Settings, artifacts: Store) -> Iterator[Engines]:
-    # Not below pytest's own folder: another user must reach the programs.
+    # Not in pytest's folder, because another user must be able to run the programs.
     folder = Path(tempfile.mkdtemp(prefix="rtbuild-engines-"))
     folder.chmod(0o755)
     yield Engines(settings=replace(settings, engine_dir=folder), store=artifacts)
@@ -93,7 +93,7 @@ def clock(settings: Settings, artifacts: Store, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def strange_engine(engines: Engines, workspace: Workspace, clock: FalseClock) -> Engine:
-    """An engine whose containers have another clock and host name, and that anybody may use."""
+    """An engine whose containers have another clock and host name, and that any user may use."""
     engine = engines.start(workspace.read_engine_lock("default", host_platform()), "strange", clock)
     assert engine.endpoint.host is not None
     assert engine.endpoint.docker.is_relative_to(engines.settings.engine_dir)
@@ -102,7 +102,7 @@ def strange_engine(engines: Engines, workspace: Workspace, clock: FalseClock) ->
 
 
 def base_layer(first: FirstBuild, folder: Path) -> str:
-    """The lowest layer of a build as an image that another build can stand on."""
+    """Return a reference to an image of the lowest layer of a build, for use as a parent."""
     layout = Layout.open(first.store / "layout")
     image = read_stored_image(layout, first.answer["manifest_digest"])
     base = image.layers[0]
@@ -113,7 +113,7 @@ def base_layer(first: FirstBuild, folder: Path) -> str:
 
 
 def test_the_strange_engine_is_strange(strange_engine: Engine, first_build: FirstBuild, tmp_path: Path) -> None:
-    """Else the next test would prove nothing."""
+    """Otherwise the next test would prove nothing."""
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(
@@ -132,7 +132,7 @@ def test_the_strange_engine_is_strange(strange_engine: Engine, first_build: Firs
     assert socket.gethostname() != HOST
 
 
-def test_somebody_else_elsewhere_at_another_time(
+def test_another_user_in_another_place_at_another_time(
     first_build: FirstBuild,
     strange_engine: Engine,
     clock: FalseClock,
@@ -169,7 +169,7 @@ def test_somebody_else_elsewhere_at_another_time(
             "-euc",
             f'hostname {HOST}; umask 077; exec "$@"',
             "sh",
-            # It may read everything, for the checkout may lie in root's home, but owns nothing but its store.
+            # The user may read everything, because the checkout may be in root's home, but owns only its store.
             *("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"),
             *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
             *clock.before_python(room / "clock", str(ROOT / "src")),
@@ -202,13 +202,12 @@ def test_another_version_of_the_engine(
 
 
 def locked_testing(workspace: Workspace, settings: Settings, store: Store, folder: Path) -> EngineLock:
-    """The packages of Debian testing's Docker: those that the project locked, or today's where testing has moved on and
-    dropped them."""
+    """Return the packages of Debian testing's Docker: those that are locked, or today's if testing has dropped them."""
     locked = workspace.read_engine_lock("testing", host_platform())
     try:
         fetch_artifacts(locked.debs, store, settings, progress=Told())
     except MirrorError as error:
-        print(f"locking the testing engine anew: {error.brief}\n{error.details}")
+        print(f"locking the testing engine again: {error.brief}\n{error.details}")
         shutil.copytree(workspace.root / "recipes", folder / "recipes")
         settings = replace(settings, store=store.root)
         return lock_engine(Workspace.find(folder), "testing", settings=settings, progress=Told()).lock

@@ -1,4 +1,4 @@
-"""Wheel trees with a real engine, the target's Python and real wheels: equal each time, and what pip would install."""
+"""Wheel trees with a real engine, the target's Python and real wheels: reproducible, and what pip would install."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WHEELS = (
 
 @pytest.fixture(scope="module")
 def release(workspace: Workspace) -> Release:
-    """8.0.0 with all that its wheels bring: pip does not know what the recipes remove."""
+    """8.0.0 without removals: pip does not know what the recipes remove."""
     release = workspace.release("8.0.0")
     whole = (replace(layer, removals=()) if isinstance(layer, PythonLayer) else layer for layer in release.layers)
     return replace(release, layers=tuple(whole))
@@ -54,16 +54,18 @@ def release(workspace: Workspace) -> Release:
 
 @pytest.fixture(scope="module")
 def small(lock: Lock, settings: Settings) -> Lock:
-    """The lock with a few wheels and every sdist, all of them in the settings' store."""
-    # What the recipes bring has tests of its own.
-    pythons = tuple(one for one in lock.pythons if one.name in WHEELS or not (one.is_wheel or one.local))
+    """The lock with a few wheels and every sdist, all of them in the store of the settings."""
+    # Local packages have tests of their own.
+    pythons = tuple(
+        artifact for artifact in lock.pythons if artifact.name in WHEELS or not (artifact.is_wheel or artifact.local)
+    )
     small = replace(lock, pythons=pythons, debs=tool_debs(lock.debs))
     fetch_artifacts(small.remote, Store.open(settings.store), settings)
     return small
 
 
 def fresh_store(folder: Path, lock: Lock, settings: Settings) -> Store:
-    """An empty store but for the lock's artifacts."""
+    """Return a new store with nothing but the artifacts of the lock."""
     store, source = Store.open(folder), Store.open(settings.store)
     for artifact in lock.remote:
         target = store.artifact_path(artifact.sha256)
@@ -91,19 +93,19 @@ def other_umask() -> Iterator[None]:
 
 
 def members(tree: WheelTree) -> dict[str, tuple[int, bytes]]:
-    """Mode and content by absolute path."""
+    """Return mode and content of each file by absolute path."""
     with tree.frames.open("rb") as stream:
         plain = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
-    found = {}
+    files = {}
     with tarfile.open(fileobj=io.BytesIO(plain + END)) as archive:
         for entry in archive:
             content = archive.extractfile(entry)
             assert content is not None
-            found[f"/{entry.name}"] = (entry.mode, content.read())
-    return found
+            files[f"/{entry.name}"] = (entry.mode, content.read())
+    return files
 
 
-def test_trees_made_twice_are_equal(
+def test_trees_built_twice_are_equal(
     release: Release,
     small: Lock,
     settings: Settings,
@@ -112,14 +114,14 @@ def test_trees_made_twice_are_equal(
     tmp_path: Path,
     other_umask: None,
 ) -> None:
-    """The second time in parts, so that company and order differ, under another umask, one at a time."""
+    """The second time in two parts, in another order, with another umask and one job."""
     store = fresh_store(tmp_path / "store", small, settings)
     again: dict[str, WheelTree] = {}
     for half in (small.pythons[1::2], small.pythons[::2]):
         part = replace(small, pythons=half)
         trees = realise_trees(release, part, environment(store, engine, jobs=1))
         again |= {tree.package: tree for tree in trees}
-    shared = {"gcloud-aio-auth", "gcloud-aio-storage"}  # what they leave to each other depends on both
+    shared = {"gcloud-aio-auth", "gcloud-aio-storage"}  # which files they leave to each other depends on both
     for tree in first[1]:
         if tree.package not in shared:
             assert again[tree.package].key == tree.key
@@ -134,14 +136,14 @@ def test_sdists_give_the_same_wheel_each_time(
     first: tuple[Store, tuple[WheelTree, ...]],
     tmp_path: Path,
 ) -> None:
-    sdists = tuple(one for one in small.pythons if not one.is_wheel)
+    sdists = tuple(artifact for artifact in small.pythons if not artifact.is_wheel)
     assert sdists
     only = replace(small, pythons=sdists[::-1])
     store = fresh_store(tmp_path / "store", only, settings)
 
     def wheels(where: Store, lock: Lock) -> dict[str, str]:
-        made = realise_wheels(release, lock, environment(where, engine))
-        return {name: wheel.sha256 for name, wheel in made.items()}
+        built = realise_wheels(release, lock, environment(where, engine))
+        return {name: wheel.sha256 for name, wheel in built.items()}
 
     assert wheels(store, only) == wheels(first[0], small)
 
@@ -149,14 +151,15 @@ def test_sdists_give_the_same_wheel_each_time(
 def test_trees_are_what_pip_installs(
     release: Release, small: Lock, engine: Engine, first: tuple[Store, tuple[WheelTree, ...]], tmp_path: Path
 ) -> None:
-    """pip itself, run as root in the target's root, is asked for the same wheels."""
+    """Compared with a real pip, run as root in the target's root."""
     store, trees = first
     installed = pip_install(release, small, store, engine, tmp_path)
     ours: dict[str, tuple[int, bytes]] = {}
+    wheels = {artifact.name for artifact in small.pythons if artifact.is_wheel}
     for tree in trees:
-        if next(one for one in small.pythons if one.name == tree.package).is_wheel:
+        if tree.package in wheels:
             ours |= members(tree)
-    # pip was given files, not names, and compiles scripts and keeps what wheels bring compiled
+    # pip gets files, not names. It also compiles scripts and keeps compiled modules of wheels.
     expected = {
         path: file
         for path, file in installed.items()
@@ -172,14 +175,14 @@ def test_trees_are_what_pip_installs(
             if not any(name in path for name in shared):
                 assert comparable(content) == comparable(theirs), path
         elif path.startswith("/usr/local/bin/"):
-            # pip's own template quotes otherwise
+            # pip's own template has other quotes.
             assert content.replace(b'"', b"'") == theirs.replace(b'"', b"'"), path
         elif not path.endswith(".pyc"):
             assert content == theirs, path
 
 
 def comparable(record: bytes) -> set[tuple[str, ...]]:
-    """The lines of a RECORD but for scripts (see above) and what only pip leaves."""
+    """Return the lines of a RECORD, except scripts (see above) and files that only pip writes."""
     rows = {tuple(row) for row in csv.reader(io.StringIO(record.decode(), newline=""))}
     return {
         row
@@ -193,14 +196,14 @@ def comparable(record: bytes) -> set[tuple[str, ...]]:
 def pip_install(
     release: Release, lock: Lock, store: Store, engine: Engine, folder: Path
 ) -> dict[str, tuple[int, bytes]]:
-    """What a real pip puts below /usr/local: mode and content by path."""
+    """Return the mode and content of each file that a real pip installs below /usr/local, by path."""
     context = folder / "context"
     (context / "wheels").mkdir(parents=True)
-    for one in lock.pythons:
-        if one.is_wheel:
-            os.link(store.artifact_path(one.sha256), context / "wheels" / one.filename)
-            if one.name == "pip":
-                os.link(store.artifact_path(one.sha256), context / "pip.whl")
+    for artifact in lock.pythons:
+        if artifact.is_wheel:
+            os.link(store.artifact_path(artifact.sha256), context / "wheels" / artifact.filename)
+            if artifact.name == "pip":
+                os.link(store.artifact_path(artifact.sha256), context / "pip.whl")
     unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
     arguments = ["install", "--no-index", "--no-deps", "--root-user-action=ignore", "--disable-pip-version-check"]
     (context / "install.py").write_text(
@@ -225,10 +228,10 @@ def pip_install(
     )
     out = folder / "out"
     engine.build(context, log=folder / "log", title="pip install", output_local=out, platform=lock.platform)
-    found = {}
+    installed = {}
     with tarfile.open(out / "out.tar") as archive:
         for entry in archive:
             content = archive.extractfile(entry)
             if content is not None:
-                found[f"/{entry.name}"] = (entry.mode, content.read())
-    return found
+                installed[f"/{entry.name}"] = (entry.mode, content.read())
+    return installed
