@@ -24,13 +24,53 @@ nox.options.error_on_missing_interpreters = True
 PROJECT = Path(__file__).parent
 SHARED = PROJECT / ".venv"
 """The environment that `bootstrap` makes. Builds, locks and verifications run the rtbuild in it, and so do users."""
+PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+"""Options of pytest for the unit tests: a process a core."""
+
+
+# --- tests -----------------------------------------------------------------------------------------------------------
 
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the unit tests: no network, no engine."""
+    """Run the fast unit tests and check their coverage: no network, no engine."""
     install(session, "test")
-    session.run("pytest", "tests/unit", *session.posargs)
+    # With arguments, such as one folder, it is not the whole suite whose coverage is measured.
+    measured = [] if session.posargs else ["--cov"]
+    unit_tests(session, "-m", "not slow", *measured)
+
+
+@nox.session(name="tests-slow", reuse_venv=True)
+def tests_slow(session: nox.Session) -> None:
+    """Run the unit tests that start other programs, such as pip or mypy, for seconds."""
+    install(session, "test")
+    unit_tests(session, "-m", "slow")
+
+
+@nox.session(name="tests-3.12", python="3.12", reuse_venv=True)
+def tests_312(session: nox.Session) -> None:
+    """Run all unit tests on this machine's python3.12."""
+    install(session, "test")
+    unit_tests(session)
+
+
+@nox.session(name="tests-3.13", reuse_venv=True)
+def tests_313(session: nox.Session) -> None:
+    """Run all unit tests on the python3.13 of a Debian 13 that is made for it, as root on Debian 12."""
+    install(session)
+    session.run("python", "-m", "tests.debian_13", *PARALLEL, *session.posargs, env=bytecode())
+
+
+def unit_tests(session: nox.Session, *options: str) -> None:
+    session.run("pytest", *PARALLEL, *options, "tests/unit", *session.posargs, env=bytecode())
+
+
+def bytecode() -> dict[str, str | None]:
+    """Return variables that let Python keep compiled modules, in a folder of their own.
+
+    Without them pytest compiles every test module again in each process, if PYTHONDONTWRITEBYTECODE is set.
+    """
+    return {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(PROJECT / ".nox" / "pycache")}
 
 
 @nox.session(reuse_venv=True)
@@ -49,6 +89,9 @@ def security_manager_versions(session: nox.Session) -> None:
     known = tomllib.loads((PROJECT / "tests" / "integration" / "airflow_versions.toml").read_text(encoding="utf-8"))
     for version in session.posargs or known:
         session.run("pytest", "tests/integration/test_security_manager.py", "--airflow", version)
+
+
+# --- lint, documentation, benchmarks, releases -----------------------------------------------------------------------
 
 
 @nox.session(reuse_venv=True)

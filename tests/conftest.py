@@ -7,7 +7,12 @@ import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine is no failure, and with a process for each core every machine is busy.
+hypothesis.settings.register_profile("patient", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # A shell's background job ignores Ctrl-C, and so would every process that tests start from it to interrupt it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

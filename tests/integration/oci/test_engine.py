@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from rtbuild.digest import DiffId, digest_of, sha256_file
 from rtbuild.engine.build import layout_reference
 from rtbuild.engine.engine import Engine
-from rtbuild.engine.select import find
 from rtbuild.formats.frames import DEFAULT, Compressor, gzip
 from rtbuild.oci.compare import compare_layers
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
@@ -23,7 +21,6 @@ from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
 from rtbuild.oci.names import named
 from rtbuild.platform import host_platform
 from rtbuild.recipe.model import ImageSettings, Removal
-from rtbuild.settings import load_settings
 
 pytestmark = pytest.mark.integration
 
@@ -63,11 +60,6 @@ cd / && find bin/busybox bin/sh old opt usr var -print | sort | while read -r f;
     if [ -L "$f" ]; then readlink "$f"; elif [ -f "$f" ]; then case $f in *.log) ;; *) sha256sum "$f";; esac; fi
 done
 """
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return find(load_settings(os.environ, tmp_path_factory.mktemp("settings")))
 
 
 @pytest.fixture(scope="module")
