@@ -50,21 +50,25 @@ _WIDTHS = (44, 10, 10, 7, 9, 5)
 
 def main() -> None:
     options = _options()
-    found: list[Measure | Table] = []
+    results: list[Measure | Table] = []
     try:
         with open_ground(quick=options.quick) as ground, closing(Rival(ground)) as rival:
             print(_line(("measure", "ours", "theirs", "ratio", "target", "met?"), "load"))
             for name, group in GROUPS.items():
                 if name in options.only:
-                    for one in group(ground, rival):
-                        found.append(one)
-                        print(_line(one.cells(), f"{one.load:.1f}") if isinstance(one, Measure) else _table(one))
+                    for measured in group(ground, rival):
+                        results.append(measured)
+                        print(
+                            _line(measured.cells(), f"{measured.load:.1f}")
+                            if isinstance(measured, Measure)
+                            else _table(measured)
+                        )
             took_part = versions(ground)
     except (BenchError, RtbuildError) as error:
         sys.exit(f"error: {error}")
     target = options.output or (PAGE if not options.quick and set(options.only) == set(GROUPS) else None)
     if target is not None:
-        target.write_text(page(found, took_part), encoding="utf-8")
+        target.write_text(page(results, took_part), encoding="utf-8")
         print(f"wrote {target}")
 
 

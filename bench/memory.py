@@ -41,12 +41,12 @@ class MemoryWatch:
 
 
 def _family(pid: int) -> list[int]:
-    found = [pid]
-    for one in found:
+    pids = [pid]
+    for process in pids:
         with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{one}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-    return found
+            for task in Path(f"/proc/{process}/task").iterdir():
+                pids += [int(child) for child in (task / "children").read_text().split()]
+    return pids
 
 
 def _command(pid: int) -> str:

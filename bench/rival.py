@@ -131,7 +131,7 @@ class Rival:
         names: dict[str, str] = dict(_STEP.findall(output))
         instructions = {"ADD": ["import of the base"], "RUN": ["apt-get install", "pip install"]}
         self.steps = {}
-        for number, seconds in sorted(_DONE.findall(output), key=lambda found: int(found[0])):
+        for number, seconds in sorted(_DONE.findall(output), key=lambda step: int(step[0])):
             if number in names and instructions.get(names[number]):
                 self.steps[instructions[names[number]].pop(0)] = float(seconds)
             elif f"#{number} exporting" in output:
@@ -156,7 +156,7 @@ class Rival:
     @cached_property
     def _wheels(self) -> Path:
         locked = (*self._ground.lock.pythons, *self._ground.lock.build_pythons)
-        return self._linked("wheels", {one.filename: one.sha256 for one in locked if not one.local})
+        return self._linked("wheels", {python.filename: python.sha256 for python in locked if not python.local})
 
     def _linked(self, name: str, files: dict[str, str]) -> Path:
         folder = self._folder / name
@@ -173,7 +173,7 @@ class Rival:
     def _context(self) -> Path:
         context = self._folder / "context"
         context.mkdir(parents=True)
-        (pip,) = (one.filename for one in self._ground.lock.pythons if one.name == "pip")
+        (pip,) = (python.filename for python in self._ground.lock.pythons if python.name == "pip")
         roots = [name for layer in self._ground.release.debian_layers for name in layer.packages]
         (context / "Dockerfile").write_text(_DOCKERFILE.format(roots=" ".join(roots), pip=pip))
         (context / "requirements.txt").write_text(self._requirements)
@@ -195,7 +195,9 @@ class Rival:
 
 def requirements(lock: Lock) -> str:
     """What pip is to install: all but the project's own packages, which no index has."""
-    return export_lock(replace(lock, pythons=tuple(one for one in lock.pythons if not one.local)), "requirements")
+    return export_lock(
+        replace(lock, pythons=tuple(python for python in lock.pythons if not python.local)), "requirements"
+    )
 
 
 def _apt_name(deb: DebArtifact) -> str:
@@ -204,12 +206,12 @@ def _apt_name(deb: DebArtifact) -> str:
 
 def versions(ground: Ground) -> dict[str, str]:
     """What took part, for the page."""
-    found = {"Python": ".".join(map(str, sys.version_info[:3])), "engine": str(ground.engine.versions)}
+    programs = {"Python": ".".join(map(str, sys.version_info[:3])), "engine": str(ground.engine.versions)}
     for program in ("mmdebstrap", "curl", "uv"):
         if path := shutil.which(program):
             said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
             match = re.search(r"\d+\.\d+(\.\d+)?", said)
-            found[program] = match[0] if match else "?"
-    (found["pip in the rival"],) = (one.version for one in ground.lock.pythons if one.name == "pip")
-    found["release"] = RELEASE
-    return found
+            programs[program] = match[0] if match else "?"
+    (programs["pip in the rival"],) = (python.version for python in ground.lock.pythons if python.name == "pip")
+    programs["release"] = RELEASE
+    return programs

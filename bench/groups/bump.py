@@ -35,7 +35,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         ground.rtbuild("fetch", RELEASE, store=store, workspace=workspace)
         ours.append(ground.build(store, workspace=workspace).seconds)
         lock = Workspace.find(workspace).read_lock(RELEASE, ground.platform)
-        (moved,) = (one for one in lock.pythons if one.name == _PROVIDER)
+        (moved,) = (python for python in lock.pythons if python.name == _PROVIDER)
         rival.add_wheel(store / "artifacts" / moved.sha256, moved.filename)
         theirs.append(rival.pip_layer(requirements(lock)))
     middle = len(ours) // 2

@@ -23,8 +23,8 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         return
     if shutil.which("curl") is None:
         raise BenchError("curl is not installed: apt-get install curl")
-    artifacts = {one.sha256: one for one in ground.lock.remote}
-    size = sum(one.size for one in artifacts.values()) / 1e6
+    artifacts = {artifact.sha256: artifact for artifact in ground.lock.remote}
+    size = sum(artifact.size for artifact in artifacts.values()) / 1e6
     config = ground.folder / "curl.conf"
     lines = []
     with closing(open_web(ground.settings)) as web:

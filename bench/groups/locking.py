@@ -57,7 +57,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
 
 def _uv(ground: Ground, here: Path) -> None:
     """The same question to uv, with its cache in `here`; but for the project's own packages, which no index has."""
-    own = {one.name for one in ground.lock.pythons if one.local}
+    own = {python.name for python in ground.lock.pythons if python.local}
     asked = [text for text in ground.release.requirements if normalized(Requirement(text).name) not in own]
     (here / "asked.in").write_text("\n".join(asked))
     (here / "bound.txt").write_text("\n".join(ground.release.constraints))
