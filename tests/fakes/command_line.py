@@ -33,7 +33,7 @@ def realise(store: Store, plan: Plan, name: str) -> None:
     assert layer.derivation is not None
     content = name.encode()
     digest = digest_of(sha256_bytes(content))
-    path = store.layout / "blobs" / "sha256" / sha256_bytes(content)
+    path = store.layout.blob_path(digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     store.record(

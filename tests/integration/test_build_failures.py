@@ -162,7 +162,7 @@ def test_two_builds_of_one_store_at_once(small: SmallRelease, room: Path) -> Non
     answers = [finish(process).succeeded() for process in running]
     first, second = sorted(answers, key=lambda answer: "waiting for process" in answer.stderr)
     assert "waiting for process" not in first.stderr
-    waits = rf"^waiting for process \d+, which is busy with build {VERSION} linux/amd64$"
+    waits = rf"^waiting for process \d+ \(build {VERSION} linux/amd64\)$"
     assert re.search(waits, second.stderr, re.MULTILINE)
     for answer in answers:
         assert answer.document["image_id"] == small.answer["image_id"]
@@ -196,7 +196,7 @@ def blob_of(small: SmallRelease, layer: str) -> Path:
     (key,) = (one.key for one in small.lock.layers if one.name == layer)
     realisation = small.store.realisation(key)
     assert realisation is not None
-    return small.store.layout / "blobs" / realisation.blob.replace(":", "/")
+    return small.store.layout.blob_path(realisation.blob)
 
 
 def forget_airflow(small: SmallRelease) -> None:

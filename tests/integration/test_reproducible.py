@@ -178,7 +178,7 @@ def test_another_user_in_another_place_at_another_time(
     second = elsewhere.run("build", "8.0", "--json", "--jobs", "1").succeeded().document
     assert {layer["state"] for layer in second["layers"]} == {"built"}
     assert {path.name[:4] for path in store.logs.iterdir()} == {MOMENT[:4]}
-    assert {path.stat().st_uid for path in (store.layout / "blobs/sha256").iterdir()} == {STRANGER}
+    assert {path.stat().st_uid for path in store.layout.blob_files()} == {STRANGER}
     assert identity(second, store.root) == identity(first_build.answer, first_build.store)
 
 

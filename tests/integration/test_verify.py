@@ -156,7 +156,7 @@ def test_a_build_that_is_not_reproducible_is_caught_with_its_file(small: SmallRe
     assert json.loads((report / "report.json").read_text())["reproducible"] is False
     expected = mine.store.realisation(mine.workspace.read_lock(VERSION, AMD64).layers[0].key)
     assert expected is not None
-    blob = mine.store.layout / "blobs" / expected.blob.replace(":", "/")
+    blob = mine.store.layout.blob_path(expected.blob)
     assert [one.path for one in compare_layers(blob, report / "base-os.tar.zst")] == ["/var/log/dpkg.log"]
 
 

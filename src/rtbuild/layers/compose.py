@@ -74,7 +74,7 @@ def list_in_store(
     ]
     # Builds of other releases and platforms may update the index at the same time.
     with store.exclusive("the index of images", progress):
-        Layout(store.layout).list_images(entries)
+        store.layout.list_images(entries)
 
 
 def _compose(release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str, layout: Layout) -> Image:

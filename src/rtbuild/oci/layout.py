@@ -101,6 +101,11 @@ class Layout:
         """Return the path of a blob, whether it exists or not."""
         return self.root / "blobs" / "sha256" / hex_of(digest)
 
+    def blob_files(self) -> list[Path]:
+        """Return the files in the folder of blobs, sorted by name: blobs, and what killed processes left."""
+        folder = self.root / "blobs" / "sha256"
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
     def new_blob(self) -> BlobWriter:
         """Return a writer for a new blob.
 

@@ -1,4 +1,4 @@
-"""Artifacts in the store: complete files named by their sha256, and partial ones that a later run continues."""
+"""Artifacts in the store: complete files named by their sha256, and partial ones that a later run resumes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ _POLL = 0.05
 
 
 class Partial:
-    """An artifact that is being written; whoever holds it is the only writer on this machine.
+    """An artifact that is being written. Only its holder writes it, among all processes of this machine.
 
-    Bytes of an earlier attempt are kept: `size` says how many there are.
+    Attributes:
+        artifact: What is being written.
+        size: How many bytes there are; those of an earlier attempt count.
     """
 
     def __init__(self, artifact: Artifact, descriptor: int, path: Path, target: Path) -> None:
@@ -32,61 +34,69 @@ class Partial:
         self._descriptor = descriptor
         self._path = path
         self._target = target
-        self._hash = hashlib.sha256()
+        self._hasher = hashlib.sha256()
         self.size = 0
-        self._take_over()
+        self._resume()
 
     def write(self, chunk: bytes) -> None:
-        """Append `chunk`. Raises `IntegrityError` once there are too many bytes, `StoreError` on a full disk."""
+        """Append `chunk`.
+
+        Raises:
+            IntegrityError: if that makes more bytes than the artifact has.
+            StoreError: if they cannot be written, for example because the disk is full.
+        """
         if self.size + len(chunk) > self.artifact.size:
-            raise IntegrityError(f"{self.artifact.filename}: more than the promised {self.artifact.size} bytes")
+            raise IntegrityError(f"{self.artifact.filename}: more than the {self.artifact.size} bytes in the lock")
         with store_errors(f"write {self._path}"):
             view = memoryview(chunk)
             while view:
                 view = view[os.write(self._descriptor, view) :]
-        self._hash.update(chunk)
+        self._hasher.update(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Forget every byte."""
+        """Drop every byte."""
         with store_errors(f"write {self._path}"):
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self._hash = hashlib.sha256()
+        self._hasher = hashlib.sha256()
         self.size = 0
 
     @property
     def complete(self) -> bool:
-        """True when every byte is there, right or wrong."""
+        """Whether every byte is there, right or wrong."""
         return self.size == self.artifact.size
 
     def commit(self) -> Path:
-        """Make the artifact part of the store; its path.
+        """Make the artifact part of the store and return its path.
 
-        Raises `IntegrityError`, and forgets the bytes, where they are not the artifact's.
+        Raises:
+            IntegrityError: if the bytes do not match the lock; wrong ones are dropped.
+            StoreError: if the store cannot be written.
         """
-        found = self._hash.hexdigest()
+        actual = self._hasher.hexdigest()
         if self.size != self.artifact.size:
             raise IntegrityError(f"{self.artifact.filename}: {self.size} bytes instead of {self.artifact.size}")
-        if found != self.artifact.sha256:
+        if actual != self.artifact.sha256:
             self.restart()
             raise IntegrityError(
-                f"{self.artifact.filename}: other bytes than the lock promises",
-                details=f"sha256 {found} instead of {self.artifact.sha256}",
+                f"{self.artifact.filename}: the file does not match the lock",
+                details=f"sha256 {actual} instead of {self.artifact.sha256}",
             )
         with store_errors(f"write {self._target}"):
             os.fsync(self._descriptor)
             self._path.replace(self._target)
-            os.fchmod(self._descriptor, _READ_ONLY)  # not before: a partial file left behind could not be taken up
+            os.fchmod(self._descriptor, _READ_ONLY)  # not before: a partial file left behind must be writable
             sync_folder(self._target.parent)
         return self._target
 
-    def _take_over(self) -> None:
+    def _resume(self) -> None:
+        """Hash the bytes of an earlier attempt."""
         with store_errors(f"read {self._path}"):
             if os.fstat(self._descriptor).st_size > self.artifact.size:
                 self.restart()
             while chunk := os.read(self._descriptor, _CHUNK):
-                self._hash.update(chunk)
+                self._hasher.update(chunk)
                 self.size += len(chunk)
 
 
@@ -94,9 +104,19 @@ class Partial:
 def open_partial(
     artifact: Artifact, folder: Path, target: Path, *, present: Callable[[], bool], stop: Callable[[], bool]
 ) -> Iterator[Partial | None]:
-    """The `Partial` of `artifact`; None where another process or thread finished it (`present`) or `stop` says so.
+    """Open the `Partial` of an artifact; None if another process or thread finished it.
 
-    Waits for another writer of the same artifact: two fetchers of one store share the work.
+    It waits for another writer of the same artifact, so that two fetches into one store share the work.
+
+    Args:
+        artifact: What to write.
+        folder: The folder of partial files.
+        target: Where the artifact goes once it is complete.
+        present: Returns whether the artifact is there.
+        stop: Returns whether to give up waiting; the result is then None.
+
+    Raises:
+        StoreError: if the store cannot be read or written.
     """
     path = folder / artifact.sha256
     with store_errors(f"write {path}"):
@@ -111,7 +131,7 @@ def open_partial(
         yield None
         return
     try:
-        if present():  # finished between the question above and the lock
+        if present():  # finished between the check above and the lock
             path.unlink(missing_ok=True)
             yield None
             return
@@ -121,16 +141,20 @@ def open_partial(
 
 
 def hash_artifact(path: Path) -> Sha256 | None:
-    """The sha256 of a stored file, None where it is absent. Raises `StoreError`."""
-    state = hashlib.sha256()
+    """Return the sha256 of a stored file; None if there is no such file.
+
+    Raises:
+        StoreError: if it cannot be read.
+    """
+    hasher = hashlib.sha256()
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
     with store_errors(f"read {path}"):
         try:
-            stream = path.open("rb", buffering=0)
+            file = path.open("rb", buffering=0)
         except FileNotFoundError:
             return None
-        with stream:
-            while count := stream.readinto(buffer):
-                state.update(view[:count])
-    return Sha256(state.hexdigest())
+        with file:
+            while count := file.readinto(buffer):
+                hasher.update(view[:count])
+    return Sha256(hasher.hexdigest())

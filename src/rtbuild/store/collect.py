@@ -1,8 +1,8 @@
-"""Garbage collection: what no lock refers to goes.
+"""Garbage collection: removing what no lock refers to.
 
-The rule is mark and sweep with an explicit list of roots, not by age: a store may sit unused for a year and still be
-what makes an old release rebuildable offline. Only logs and cached answers, which no build needs, go by age. It runs
-only while no other process has the store open (`Store.gc`).
+It marks and sweeps from an explicit list of roots, not by age: a store may sit unused for a year and still be what
+makes an old release rebuildable offline. Only logs and cached answers, which no build needs, are removed by age. It
+runs only while no other process has the store open (`Store.gc`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from typing import Any
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
 from rtbuild.files import write_atomically
 from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.oci.layout import Layout
 from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
 
 UNUSED_DAYS = 30
-"""Logs and cached answers that were not used for so many days go."""
+"""Logs and cached answers are removed if they were not used for this many days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roots:
-    """What to keep. `manifests` keep their configs and layers too. `trees` are keys of trees; None keeps all.
+    """What to keep.
 
-    `layers` keep each layer of a (release, platform, name) that was recorded last, so that a plan can say what changed.
+    Attributes:
+        artifacts: Artifacts, by sha256.
+        keys: Layers, by the key of their derivation.
+        manifests: Images, with their configs and layers.
+        layers: The realisation recorded last of each (release, platform, layer), so that a plan can say what changed.
+        trees: Wheel trees, by key; None keeps all.
     """
 
     artifacts: frozenset[Sha256] = frozenset()
@@ -40,7 +46,7 @@ class Roots:
 
     @classmethod
     def of_locks(cls, locks: Iterable[Lock], engines: Iterable[EngineLock] = ()) -> Roots:
-        """Everything that `locks` and the locks of private engines refer to, and all trees."""
+        """Return everything that `locks` and the locks of private engines refer to, and all trees."""
         locks = list(locks)
         artifacts = {artifact.sha256 for lock in locks for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons)}
         return cls(
@@ -55,41 +61,46 @@ class Roots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GcReport:
-    """How many of each kind went, and the bytes that gave.
+    """What garbage collection removed.
 
-    Kinds are `artifact`, `blob`, `tree`, `realisation`, `partial`, `log` and `cached answer`.
+    Attributes:
+        removed: The number of files and folders of each kind: `artifact`, `blob`, `tree`, `realisation`, `partial`,
+            `log` and `cached answer`.
+        bytes: The disk space that this freed.
     """
 
     removed: tuple[tuple[str, int], ...]
     bytes: int
 
 
-def collect(root: Path, keep: Roots) -> GcReport:
-    """Remove from the store in `root` what `keep` does not name; raises `OSError`."""
+def collect(root: Path, roots: Roots) -> GcReport:
+    """Remove from the store in `root` everything that `roots` does not name.
+
+    Raises:
+        OSError: if something cannot be read or removed.
+    """
     sweep = _Sweep()
-    realisations = root / "realisations"
-    keys = set(keep.keys)
-    for release, platform, layer in keep.layers:
+    realisations, layout = root / "realisations", Layout(root / "layout")
+    keys = set(roots.keys)
+    for release, platform, layer in roots.layers:
         if latest := latest_realisation(realisations, release, platform, layer):
             keys.add(latest.key)
     blobs: set[Digest] = set()
     for key in recorded_keys(realisations):
-        record = read_realisation(realisations, key)
-        if record is not None and key in keys:
-            blobs.add(record.blob)
-        elif record is not None:
+        realisation = read_realisation(realisations, key)
+        if realisation is not None and key in keys:
+            blobs.add(realisation.blob)
+        elif realisation is not None:
             sweep.remove("realisation", realisations / "by-key" / f"{key}.json")
-    blobs |= _reachable(root / "layout", keep.manifests)
-    for path in entries(root / "artifacts"):
-        if path.name not in keep.artifacts:
-            sweep.remove("artifact", path)
-    for path in entries(root / "partial"):
-        if path.name not in keep.artifacts:
-            sweep.remove("partial", path)
-    _sweep_layout(root / "layout", blobs, sweep)
+    blobs |= _reachable(layout, roots.manifests)
+    for kind, folder in (("artifact", root / "artifacts"), ("partial", root / "partial")):
+        for path in entries(folder):
+            if path.name not in roots.artifacts:
+                sweep.remove(kind, path)
+    _sweep_layout(layout, blobs, sweep)
     for path in entries(root / "trees"):
-        # A hidden name is what a killed process was about to write.
-        if path.name.startswith(".") or (keep.trees is not None and path.name.partition(".")[0] not in keep.trees):
+        # A hidden name is the temporary file of a killed process.
+        if path.name.startswith(".") or (roots.trees is not None and path.name.partition(".")[0] not in roots.trees):
             sweep.remove("tree", path)
     for kind, folder in (("log", root / "logs"), ("cached answer", root / "cache")):
         for path in _unused(folder, since=time.time() - UNUSED_DAYS * 86400):
@@ -97,17 +108,8 @@ def collect(root: Path, keep: Roots) -> GcReport:
     return sweep.report()
 
 
-def _unused(folder: Path, *, since: float) -> Iterator[Path]:
-    """The files below `folder` that were neither read nor written `since` then (seconds since 1970)."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            status = (path := Path(parent, name)).lstat()
-            if max(status.st_atime, status.st_mtime) < since:
-                yield path
-
-
 def occupied(path: Path) -> int:
-    """Bytes of disk below `path`; a hard link counts once where it is met again, what vanishes meanwhile not at all."""
+    """Return the bytes of disk below `path`. A hard link counts once; a file that vanishes meanwhile does not count."""
     seen: set[tuple[int, int]] = set()
     return _occupied(path, seen)
 
@@ -121,9 +123,9 @@ def _occupied(path: Path, seen: set[tuple[int, int]]) -> int:
             seen.add((status.st_dev, status.st_ino))
         total = status.st_blocks * 512
         if path.is_dir() and not path.is_symlink():
-            with os.scandir(path) as found:
-                children = [Path(entry.path) for entry in found]
-            total += sum(_occupied(child, seen) for child in children)
+            with os.scandir(path) as children:
+                paths = [Path(child.path) for child in children]
+            total += sum(_occupied(child, seen) for child in paths)
     except FileNotFoundError:
         return 0
     return total
@@ -131,6 +133,8 @@ def _occupied(path: Path, seen: set[tuple[int, int]]) -> int:
 
 @dataclass(slots=True)
 class _Sweep:
+    """The removals so far."""
+
     removed: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
 
@@ -143,45 +147,58 @@ class _Sweep:
         return GcReport(removed=tuple(sorted(self.removed.items())), bytes=self.bytes)
 
 
-def _sweep_layout(layout: Path, blobs: set[Digest], sweep: _Sweep) -> None:
+def _unused(folder: Path, *, since: float) -> Iterator[Path]:
+    """Yield the files below `folder` that were neither read nor written after `since` (seconds since 1970)."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            status = (path := Path(parent, name)).lstat()
+            if max(status.st_atime, status.st_mtime) < since:
+                yield path
+
+
+def _sweep_layout(layout: Layout, blobs: set[Digest], sweep: _Sweep) -> None:
     # The index goes first: a crash in between leaves blobs that nothing refers to, not references to nothing.
-    index = layout / "index.json"
+    index = layout.root / "index.json"
     content = _json(index)
     if content is not None and isinstance(content.get("manifests"), list):
         kept = [entry for entry in content["manifests"] if isinstance(entry, dict) and entry.get("digest") in blobs]
         if kept != content["manifests"]:
             write_atomically(index, json.dumps({**content, "manifests": kept}).encode())
-    for path in entries(layout / "blobs" / "sha256"):
-        if f"sha256:{path.name}" not in blobs:
+    wanted = {layout.blob_path(blob) for blob in blobs}
+    for path in layout.blob_files():
+        if path not in wanted:
             sweep.remove("blob", path)
 
 
-def _reachable(layout: Path, manifests: Iterable[Digest]) -> set[Digest]:
-    """`manifests` and all that they, or the manifests inside them, refer to (OCI image specification, descriptors)."""
-    found: set[Digest] = set()
+def _reachable(layout: Layout, manifests: Iterable[Digest]) -> set[Digest]:
+    """Return `manifests` and all that they, or manifests inside them, refer to (OCI image specification, descriptors).
+
+    A manifest that is missing or malformed refers to nothing, so that a damaged store can be cleaned too.
+    """
+    reached: set[Digest] = set()
     waiting = list(manifests)
     while waiting:
         digest = waiting.pop()
-        if digest in found:
+        if digest in reached:
             continue
-        found.add(digest)
-        content = _json(layout / "blobs" / "sha256" / digest.removeprefix("sha256:"))
+        reached.add(digest)
+        content = _json(layout.blob_path(digest))
         if content is None:
             continue
-        found.update(_digests([content.get("config"), *_list(content.get("layers"))]))
+        reached.update(_digests([content.get("config"), *_list(content.get("layers"))]))
         waiting.extend(_digests(_list(content.get("manifests"))))
-    return found
+    return reached
 
 
 def _digests(descriptors: list[Any]) -> list[Digest]:
-    found = []
+    digests = []
     for descriptor in descriptors:
         if isinstance(descriptor, dict):
             try:
-                found.append(parse_digest(descriptor.get("digest")))
+                digests.append(parse_digest(descriptor.get("digest")))
             except ValueError:
                 continue
-    return found
+    return digests
 
 
 def _list(value: Any) -> list[Any]:

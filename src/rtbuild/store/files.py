@@ -1,4 +1,4 @@
-"""Files in the store: locking, listing and removing them, and errors that say how to mend what went wrong."""
+"""Locking, listing and removing files of the store, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def lock_file(path: Path, operation: int, *, create: bool = True) -> int | None:
-    """Open `path` and `flock` it; the descriptor, or None where LOCK_NB was asked for and another holds it.
+    """Open `path`, `flock` it and return the descriptor; None if it is locked and `operation` includes LOCK_NB.
 
-    Without `create` it must be there, and need only be readable. The holder may unlink or rename the file, so the lock
-    counts only if the path still leads to the locked file.
+    The holder may unlink or rename the file, so the lock counts only if the path still leads to the locked file.
+
+    Args:
+        path: The file to lock.
+        operation: An operation of `fcntl.flock`.
+        create: Create the file if it is missing. Otherwise it must exist, and need only be readable.
+
+    Raises:
+        OSError: if the file cannot be opened.
     """
     while True:
         flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
@@ -42,7 +49,7 @@ def lock_file(path: Path, operation: int, *, create: bool = True) -> int | None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in `folder`, sorted by name; nothing where there is no such folder."""
+    """Return what is in `folder`, sorted by name; an empty list if there is no such folder."""
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
@@ -50,7 +57,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or folder whatever the permissions inside are; one that is already gone is no error."""
+    """Remove a file or folder, whatever the permissions inside are. A missing one is ignored."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -60,16 +67,16 @@ def remove_tree(path: Path) -> None:
         return
     if mode & 0o700 != 0o700:
         path.chmod(0o700)
-    with os.scandir(path) as entries:
-        children = [Path(entry.path) for entry in entries]
-    for child in children:
+    with os.scandir(path) as children:
+        paths = [Path(child.path) for child in children]
+    for child in paths:
         remove_tree(child)
     path.rmdir()
 
 
 @contextmanager
 def store_errors(what: str) -> Iterator[None]:
-    """Turn an `OSError` into a `StoreError` that says how to mend it. `what` reads after `cannot`: `write <path>`."""
+    """Turn an `OSError` into a `StoreError` with a hint. `what` follows "cannot": `write <path>`."""
     try:
         yield
     except OSError as error:
@@ -77,13 +84,13 @@ def store_errors(what: str) -> Iterator[None]:
 
 
 def store_error(what: str, error: OSError) -> StoreError:
-    """The `StoreError` for an `OSError` met while doing `what`."""
+    """Return the `StoreError` for an `OSError` that was met while doing `what`."""
     hint = None
     if error.errno in _FULL:
         hint = "free some space with `rtbuild store gc`, or choose a store on another disk with --store"
     elif error.errno in _FORBIDDEN:
-        hint = "the store must be writable by you; choose another with --store or RTBUILD_STORE"
+        hint = "make the store writable for your user, or choose another with --store or RTBUILD_STORE"
     elif error.errno in _MISPLACED:
-        hint = "the store must be a folder of rtbuild's own, which nothing else changes; choose another with --store"
+        hint = "choose a folder that only rtbuild uses, with --store or RTBUILD_STORE"
     place = f"{error.filename}" if error.filename and str(error.filename) not in what else None
     return StoreError(f"cannot {what}: {error.strerror or error}", details=place, hint=hint)

@@ -1,4 +1,4 @@
-"""Looking through the whole store: what is damaged, and what takes the space."""
+"""Inspecting the whole store: what is damaged, and what takes the space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Sha256, canonical_json, parse_sha256, sha256_bytes
+from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
@@ -22,7 +23,13 @@ _HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """What was hashed, and what was bad: paths relative to the store, each with what was wrong. The bad is removed."""
+    """The result of verifying a store.
+
+    Attributes:
+        checked: How many files were hashed.
+        bytes: How many bytes these had.
+        bad: The files that were bad and have been removed: the path in the store, and what was wrong.
+    """
 
     checked: int
     bytes: int
@@ -30,25 +37,30 @@ class StoreReport:
 
 
 def verify(root: Path, progress: Progress) -> StoreReport:
-    """Hash each file whose sha256 is known, read each realisation; remove the bad. Raises `StoreError`.
+    """Hash each file whose sha256 is known, read each realisation, and remove what is bad.
 
-    A realisation whose blob is not there (any more) goes as well: its layer must be built again.
+    A realisation whose blob is missing is removed too: its layer must be built again.
+
+    Raises:
+        StoreError: if a file cannot be read.
+        OSError: if a bad file cannot be removed.
     """
     checked, size = 0, 0
     bad: list[tuple[str, str]] = []
-    files = [*_named(root / "artifacts"), *_named(root / "layout" / "blobs" / "sha256")]
+    layout = Layout(root / "layout")
+    files = [path for path in (*entries(root / "artifacts"), *layout.blob_files()) if _HEX.match(path.name)]
     trees = list(_trees(root / "trees"))
     task = "verify store"
     progress.begin(task, total=sum(map(_size, [*files, *(file for file, _ in trees)])), unit="bytes")
     for path in files:
         length = _size(path)
-        found = hash_artifact(path)
-        if found is not None:
+        actual = hash_artifact(path)
+        if actual is not None:
             checked += 1
             size += length
-        if found is not None and found != path.name:
+        if actual is not None and actual != path.name:
             path.unlink(missing_ok=True)
-            bad.append((str(path.relative_to(root)), f"its sha256 is {found}"))
+            bad.append((str(path.relative_to(root)), f"its sha256 is {actual}"))
         progress.advance(task, length)
     for file, record in trees:
         length = _size(file)
@@ -60,13 +72,12 @@ def verify(root: Path, progress: Progress) -> StoreReport:
             bad.append((str(file.relative_to(root)), problem))
         progress.advance(task, length)
     progress.end(task)
-    for name, problem in _bad_realisations(root):
-        bad.append((name, problem))
+    bad += _bad_realisations(root, layout)
     return StoreReport(checked=checked, bytes=size, bad=tuple(bad))
 
 
 def sizes(root: Path) -> dict[str, int]:
-    """Bytes of disk by kind of content."""
+    """Return the bytes of disk that each kind of content takes."""
     return {
         "artifacts": occupied(root / "artifacts"),
         "partial downloads": occupied(root / "partial"),
@@ -78,25 +89,23 @@ def sizes(root: Path) -> dict[str, int]:
     }
 
 
-def _bad_realisations(root: Path) -> Iterator[tuple[str, str]]:
+def _bad_realisations(root: Path, layout: Layout) -> Iterator[tuple[str, str]]:
     folder = root / "realisations"
     for key in recorded_keys(folder):
         path = folder / "by-key" / f"{key}.json"
         name = str(path.relative_to(root))
-        realisation = read_realisation(folder, key)  # removes it where it is damaged
+        realisation = read_realisation(folder, key)  # removes it if it is damaged
         if realisation is None:
             yield name, "not a realisation"
-            continue
-        blob = root / "layout" / "blobs" / "sha256" / realisation.blob.removeprefix("sha256:")
-        if not blob.is_file():
+        elif not layout.blob_path(realisation.blob).is_file():
             path.unlink(missing_ok=True)
-            yield name, f"the layer {realisation.layer} it tells of is not in the store"
+            yield name, f"its layer {realisation.layer} is not in the store"
 
 
 def _trees(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Each wheel tree and each wheel that was made, with the record beside it; the record twice where it is alone.
+    """Yield each wheel tree, and each wheel that was built, with its record; the record twice if its file is missing.
 
-    A file without a record is what a killed process left: nothing uses it, and the next build writes it anew.
+    A file without a record was left by a killed process: nothing uses it, and the next build writes it again.
     """
     files = {path.name.partition(".")[0]: path for path in entries(folder) if path.suffix != ".json"}
     for record in entries(folder):
@@ -105,30 +114,30 @@ def _trees(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _problem(file: Path, record: Path) -> str | None:
-    """What is wrong with a tree or wheel, None where it is what its record promises."""
+    """Return what is wrong with a tree or wheel; None if it matches its record."""
     try:
-        promised = _promised(record)
+        expected = _recorded_digest(record)
     except (ValueError, KeyError, TypeError):
         return "its record is damaged"
-    found = hash_artifact(file) if file != record else None
-    if found is None:
-        return "its record tells of a file that is missing"
-    return None if found == promised else f"its sha256 is {found}"
+    actual = hash_artifact(file) if file != record else None
+    if actual is None:
+        return "the file that it records is missing"
+    return None if actual == expected else f"its sha256 is {actual}"
 
 
-def _promised(record: Path) -> Sha256:
-    """The sha256 of the file that a record tells of. Raises `ValueError`, `KeyError` or `TypeError` for no record."""
+def _recorded_digest(record: Path) -> Sha256:
+    """Return the sha256 of the file that a record belongs to.
+
+    Raises:
+        ValueError, KeyError or TypeError: if the record is damaged.
+    """
     content = json.loads(record.read_bytes())
-    if "frames" not in content:  # a wheel that was made, from an sdist or with patches
+    if "frames" not in content:  # a wheel that was built from an sdist or patched
         return parse_sha256(content["sha256"])
     own = content.pop("sha256")
     if content["key"] != record.stem or sha256_bytes(canonical_json(content)) != own:
         raise ValueError("damaged record")
     return parse_sha256(content["frames"]["sha256"])
-
-
-def _named(folder: Path) -> list[Path]:
-    return [path for path in entries(folder) if _HEX.match(path.name)]
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Records of what came out of derivations, one JSON file each, and which of them is the last of its layer."""
+"""The records of what derivations resulted in, one JSON file each, and which of them is the latest of its layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _SIZES = ("size", "blob_size")
 
 
 def read_realisation(folder: Path, key: Key) -> Realisation | None:
-    """The realisation of `key`, None where there is none. A file that is no realisation is removed."""
+    """Return the realisation of `key`, if there is one. A damaged file is removed.
+
+    Raises:
+        StoreError: if the file cannot be read, or removed.
+    """
     path = folder / "by-key" / f"{key}.json"
     try:
         with store_errors(f"read {path}"):
@@ -27,13 +31,17 @@ def read_realisation(folder: Path, key: Key) -> Realisation | None:
             return realisation
     except ValueError:
         pass
-    with store_errors(f"remove the damaged {path}"):
+    with store_errors(f"remove the damaged file {path}"):
         path.unlink(missing_ok=True)
     return None
 
 
 def write_realisation(folder: Path, realisation: Realisation) -> None:
-    """Record `realisation`, and that it is the latest of its layer."""
+    """Record `realisation`, as the latest of its layer.
+
+    Raises:
+        StoreError: if the files cannot be written.
+    """
     content = json.dumps(asdict(realisation), indent=1, sort_keys=True).encode()
     path = folder / "by-key" / f"{realisation.key}.json"
     latest = _latest(folder, realisation.release, realisation.platform, realisation.layer)
@@ -43,7 +51,11 @@ def write_realisation(folder: Path, realisation: Realisation) -> None:
 
 
 def latest_realisation(folder: Path, release: str, platform: str, layer: str) -> Realisation | None:
-    """The realisation recorded last for one layer; None where there is none any more."""
+    """Return the realisation recorded last for one layer, if it is still there.
+
+    Raises:
+        StoreError: if a file cannot be read.
+    """
     path = _latest(folder, release, platform, layer)
     with store_errors(f"read {path}"), suppress(FileNotFoundError, ValueError, UnicodeDecodeError):
         return read_realisation(folder, Key(parse_sha256(path.read_text().strip())))
@@ -51,7 +63,7 @@ def latest_realisation(folder: Path, release: str, platform: str, layer: str) ->
 
 
 def recorded_keys(folder: Path) -> list[Key]:
-    """The key of every realisation file, sorted."""
+    """Return the key of every realisation file, sorted."""
     keys = []
     for path in sorted((folder / "by-key").glob("*.json")):
         with suppress(ValueError):
@@ -60,31 +72,35 @@ def recorded_keys(folder: Path) -> list[Key]:
 
 
 def parse_realisation(content: bytes) -> Realisation:
-    """The realisation in a file's `content`; raises `ValueError` where that is anything else."""
+    """Parse the content of a realisation file.
+
+    Raises:
+        ValueError: if it is not a realisation.
+    """
     fields = json.loads(content)
     if not isinstance(fields, dict) or set(fields) != set(Realisation.__dataclass_fields__):
         raise ValueError("not the fields of a realisation")
     for name in _TEXTS:
         if not isinstance(fields[name], str):
-            raise ValueError(f"{name} is not a text")
+            raise ValueError(f"{name} is not a string")
     for name in _SIZES:
         if not isinstance(fields[name], int) or fields[name] < 0:
-            raise ValueError(f"{name} is not a size")
+            raise ValueError(f"{name} is not a number of bytes")
     if not isinstance(fields["inputs"], list):
         raise ValueError("inputs is not a list")
     return Realisation(
         key=Key(parse_sha256(fields["key"])),
         diff_id=DiffId(parse_digest(fields["diff_id"])),
         blob=parse_digest(fields["blob"]),
-        inputs=tuple(_input(item) for item in fields["inputs"]),
+        inputs=tuple(_input(pair) for pair in fields["inputs"]),
         **{name: fields[name] for name in (*_TEXTS, *_SIZES)},
     )
 
 
-def _input(item: object) -> tuple[str, Sha256]:
-    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+def _input(pair: object) -> tuple[str, Sha256]:
+    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
         raise ValueError("an input is not a name and a digest")
-    return item[0], parse_sha256(item[1])
+    return pair[0], parse_sha256(pair[1])
 
 
 def _latest(folder: Path, release: str, platform: str, layer: str) -> Path:

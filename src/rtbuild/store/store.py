@@ -1,7 +1,18 @@
-"""The store as one value: where everything is, and what may be done with it.
+"""The store: a folder with everything that rtbuild keeps, and what can be done with it.
 
-A store is a folder that any number of processes use at once. Every file appears complete under its final name or not at
-all, so a killed process leaves at most partial downloads and temporary folders, which the next one takes up or removes.
+Any number of processes may use a store at once. Every file appears complete under its final name or not at all, so a
+killed process leaves at most partial downloads and temporary folders, which the next one resumes or removes.
+
+    format                  the number of this arrangement of folders
+    artifacts/<sha256>      .debs, wheels and sdists, as the lock names them
+    partial/<sha256>        downloads to resume
+    layout/                 an OCI image layout with every layer and image
+    realisations/           which derivation resulted in which layer
+    trees/                  wheel trees, and wheels that were built
+    cache/<name>/           what can be had again at any time, such as indexes
+    logs/                   logs of builds
+    locks/                  lock files: the lease of the store, and one for each task that excludes others
+    tmp/                    temporary folders of running processes
 """
 
 from __future__ import annotations
@@ -14,10 +25,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from rtbuild.digest import Key, Sha256
+from rtbuild.digest import Key, Sha256, hex_of
 from rtbuild.errors import StoreError
 from rtbuild.files import write_atomically
 from rtbuild.lockfile.model import Artifact
+from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.collect import GcReport, Roots, collect
@@ -25,10 +37,12 @@ from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.inspect import StoreReport, sizes, verify
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
-from rtbuild.store.temporary import TEMPORARY, remove_left_overs, temporary_folder
+from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
 
 FORMAT = "1"
-"""The arrangement of folders that this rtbuild reads and writes."""
+"""The format of the store that this rtbuild reads and writes."""
+
+_FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
 class Store:
@@ -40,9 +54,12 @@ class Store:
 
     @classmethod
     def open(cls, root: Path, progress: Progress | None = None) -> Store:
-        """The store in folder `root`, which is made where it is missing. Raises `StoreError`.
+        """Open the store in the folder `root`, which is created if it is missing.
 
-        Waits while another process collects garbage. Removes what killed processes left.
+        It waits while another process collects garbage, and removes what killed processes left.
+
+        Raises:
+            StoreError: if the folder cannot be used, or another version of rtbuild made it.
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
@@ -51,14 +68,17 @@ class Store:
             if not _require_format(root / "format"):
                 write_atomically(root / "format", f"{FORMAT}\n".encode())
             lease = _lease(root, progress or Silent())
-            remove_left_overs(root / TEMPORARY)
+            remove_leftovers(root / TEMPORARY)
         return cls(root, lease)
 
     @classmethod
     def read_only(cls, root: Path, progress: Progress | None = None) -> Store:
-        """The store in folder `root`, to look at alone: nothing in it is made, and it may lie on read-only media.
+        """Open the store in the folder `root` for reading. Nothing is created, so it may be on read-only media.
 
-        One that is not there is empty. Waits as `open` does. Raises `StoreError`.
+        A missing folder is an empty store. It waits as `open` does.
+
+        Raises:
+            StoreError: if the folder cannot be read, or another version of rtbuild made it.
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
@@ -70,34 +90,32 @@ class Store:
         return cls(root, lease)
 
     def artifact_path(self, sha256: Sha256) -> Path:
-        """Where the artifact with this digest is, or would be."""
+        """Return the path of the artifact with this digest, whether it exists or not."""
         return self.root / "artifacts" / sha256
 
     def has_artifact(self, artifact: Artifact) -> bool:
-        """True if the artifact is there with the right size; its bytes are not read."""
+        """Return whether the artifact is there with the right size; its bytes are not read."""
         try:
             return self.artifact_path(artifact.sha256).stat().st_size == artifact.size
         except OSError:
             return False
 
     def verify_artifact(self, artifact: Artifact) -> bool:
-        """True if the artifact is there and its bytes are right. A corrupt file is removed, to be fetched again."""
+        """Return whether the artifact is there and its bytes are right. A corrupt file is removed.
+
+        Raises:
+            StoreError: if the file cannot be read or removed.
+        """
         path = self.artifact_path(artifact.sha256)
-        found = hash_artifact(path)
-        if found == artifact.sha256:
-            return True
-        if found is not None:
-            with store_errors(f"remove the corrupt {path}"):
-                path.unlink(missing_ok=True)
-        return False
+        return _verify(path, artifact.sha256)
 
     def add_artifact(
         self, artifact: Artifact, *, stop: Callable[[], bool] = lambda: False
     ) -> AbstractContextManager[Partial | None]:
-        """The writer for an artifact: `write` its bytes, then `commit`. An earlier attempt's bytes are already in it.
+        """Open an artifact for writing: `write` its bytes, then `commit`. It has the bytes of an earlier attempt.
 
-        Waits while another process or thread writes the same artifact; None once that one has put it in place, or when
-        `stop()` says so.
+        It waits while another process or thread writes the same artifact, and is None once that one has finished, or
+        when `stop()` returns True.
         """
         return open_partial(
             artifact,
@@ -108,69 +126,88 @@ class Store:
         )
 
     @property
-    def layout(self) -> Path:
+    def layout(self) -> Layout:
         """The OCI image layout with every layer built."""
-        return self.root / "layout"
+        return Layout(self.root / "layout")
 
     @property
     def trees(self) -> Path:
-        """Wheel trees, by key."""
+        """The folder of wheel trees, by key."""
         return self.root / "trees"
 
     @property
     def logs(self) -> Path:
-        """Logs of builds."""
+        """The folder of the logs of builds."""
         return self.root / "logs"
 
     def cache(self, name: str) -> Path:
-        """A folder for what can be had again at any time, such as indexes."""
+        """Return a folder for what can be had again at any time, such as indexes.
+
+        Raises:
+            StoreError: if it cannot be created.
+        """
         folder = self.root / "cache" / name
         with store_errors(f"write {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def realisation(self, key: Key) -> Realisation | None:
-        """What came out of the derivation `key`, if it was built here; see `has_layer` for whether its blob remains."""
+        """Return what the derivation `key` resulted in, if it was built here; see `has_layer` for its blob.
+
+        Raises:
+            StoreError: if the record cannot be read.
+        """
         return read_realisation(self.root / "realisations", key)
 
     def record(self, realisation: Realisation) -> None:
-        """Keep `realisation`; it becomes the latest of its layer."""
+        """Record `realisation` as the latest of its layer.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
         write_realisation(self.root / "realisations", realisation)
 
     def latest(self, release: str, platform: str, layer: str) -> Realisation | None:
-        """The realisation recorded last for this layer of this release and platform."""
+        """Return the realisation recorded last for this layer of this release and platform, if it is still there.
+
+        Raises:
+            StoreError: if the record cannot be read.
+        """
         return latest_realisation(self.root / "realisations", release, platform, layer)
 
     def has_layer(self, realisation: Realisation) -> bool:
-        """True if the layer's blob is in the layout with the right size; its bytes are not read."""
-        path = self.layout / "blobs" / "sha256" / realisation.blob.removeprefix("sha256:")
+        """Return whether the layer's blob is there with the right size; its bytes are not read."""
         try:
-            return path.stat().st_size == realisation.blob_size
+            return self.layout.blob_path(realisation.blob).stat().st_size == realisation.blob_size
         except OSError:
             return False
 
     def verify_layer(self, realisation: Realisation) -> bool:
-        """True if the layer's blob is there and its bytes are right. A corrupt file is removed, to be built again."""
-        path = self.layout / "blobs" / "sha256" / realisation.blob.removeprefix("sha256:")
-        found = hash_artifact(path)
-        if found is None or realisation.blob == f"sha256:{found}":
-            return found is not None
-        with store_errors(f"remove the corrupt {path}"):
-            path.unlink(missing_ok=True)
-        return False
+        """Return whether the layer's blob is there and its bytes are right. A corrupt file is removed.
+
+        Raises:
+            StoreError: if the file cannot be read or removed.
+        """
+        return _verify(self.layout.blob_path(realisation.blob), hex_of(realisation.blob))
 
     def temporary(self, prefix: str) -> AbstractContextManager[Path]:
-        """A folder on the store's own file system, so that results can be renamed into place; removed at exit."""
+        """Create a folder on the store's own file system, from which results can be renamed; it is removed at exit."""
         return temporary_folder(self.root / TEMPORARY, prefix)
 
     @contextmanager
     def exclusive(self, name: str, progress: Progress) -> Iterator[None]:
-        """Do one thing at a time under `name`, among processes and threads. Says so when it waits. Not re-entrant."""
+        """Keep other processes and threads from doing `name` at the same time. Not re-entrant.
+
+        `progress` is told if it has to wait.
+
+        Raises:
+            StoreError: if the lock file cannot be written.
+        """
         path = self.root / "locks" / (quote(name, safe="") + ".lock")
         with store_errors(f"lock {path}"):
             descriptor = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if descriptor is None:
-                progress.note(f"waiting for {_holder(path)}, which is busy with {name}")
+                progress.note(f"waiting for {_holder(path)} ({name})")
                 descriptor = lock_file(path, fcntl.LOCK_EX)
         assert descriptor is not None  # a blocking lock is always granted
         try:
@@ -181,70 +218,94 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def gc(self, keep: Callable[[], Roots], progress: Progress | None = None) -> GcReport:
-        """Remove what `keep()` does not ask for. Waits until no other process uses the store. Raises `StoreError`.
+    def gc(self, roots: Callable[[], Roots], progress: Progress | None = None) -> GcReport:
+        """Remove everything that `roots()` does not name, once no other process uses the store.
 
-        `keep` (such as `Workspace.wanted`) is called once the store is ours alone: a build that ended meanwhile may
-        have recorded in a lock what it built. Not to be called while another thread of this process uses the store.
+        `roots` (such as `Workspace.wanted`) is called after the wait: a build that ended meanwhile may have recorded in
+        a lock what it built. Do not call this while another thread of this process uses the store.
+
+        Raises:
+            StoreError: if there is no store, or something cannot be removed.
         """
         if self._lease is None:
             raise StoreError(f"there is no store in {self.root}")
         self._lease.upgrade(progress or Silent())
         try:
-            wanted = keep()
-            with store_errors(f"remove from {self.root}"):
+            wanted = roots()
+            with store_errors(f"remove files from {self.root}"):
                 return collect(self.root, wanted)
         finally:
             self._lease.downgrade()
 
     def verify(self, progress: Progress | None = None) -> StoreReport:
-        """Hash everything whose digest is known; what is bad is removed and named. Raises `StoreError`."""
+        """Hash everything whose digest is known, and remove and report what is bad.
+
+        Raises:
+            StoreError: if a file cannot be read or removed.
+        """
         with store_errors(f"verify {self.root}"):
             return verify(self.root, progress or Silent())
 
     def du(self) -> dict[str, int]:
-        """How many bytes of disk each kind of content takes."""
+        """Return how many bytes of disk each kind of content takes.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
         with store_errors(f"read {self.root}"):
             return sizes(self.root)
 
 
-_FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
+def _verify(path: Path, sha256: str) -> bool:
+    """Return whether a file has this sha256; remove it if it has another."""
+    actual = hash_artifact(path)
+    if actual == sha256:
+        return True
+    if actual is not None:
+        with store_errors(f"remove the corrupt file {path}"):
+            path.unlink(missing_ok=True)
+    return False
 
 
 def _require_format(path: Path) -> bool:
-    """True where the store says that it is one that we know, False where it says nothing yet. Raises `StoreError`."""
+    """Return whether the store has a file with the supported format; False if it has no such file.
+
+    Raises:
+        StoreError: if the file says anything else.
+    """
     try:
-        found = path.read_text(encoding="utf-8", errors="replace").strip()
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return False
-    if found == FORMAT:
+    if text == FORMAT:
         return True
-    if found.isdecimal():
+    if text.isdecimal():
         raise StoreError(
-            f"{path}: a store of format {found[:20]!r}, this rtbuild knows format {FORMAT}",
+            f"{path}: the store has format {text[:20]}, but this rtbuild supports format {FORMAT}",
             hint="use the newer rtbuild, or choose another store with --store",
         )
     raise StoreError(
-        f"{path}: says no format of a store",
-        hint="if the folder is a store of rtbuild, remove that file; otherwise choose another with --store",
+        f"{path}: the file does not contain the format of a store",
+        hint="remove that file if the folder is an rtbuild store, or choose another store with --store",
     )
 
 
 def _holder(path: Path) -> str:
+    """Return who holds the lock at `path`, for a message."""
     with suppress(OSError):
         text = path.read_text()
         if text.isdigit() and int(text) != os.getpid():
             return f"process {text}"
-    return "another piece of work"
+    return "another task"
 
 
 class Lease:
-    """A shared lock on the whole store, held by every process that has it open; garbage collection needs it alone."""
+    """A shared lock on the whole store, held by every process that has it open. Garbage collection needs it alone."""
 
     def __init__(self, path: Path, progress: Progress, *, create: bool) -> None:
         descriptor = lock_file(path, fcntl.LOCK_SH | fcntl.LOCK_NB, create=create)
         if descriptor is None:
-            progress.note("waiting for another process, which collects the store's garbage")
+            progress.note("waiting for another process to finish collecting garbage in the store")
             descriptor = lock_file(path, fcntl.LOCK_SH, create=create)
         assert descriptor is not None  # a blocking lock is always granted
         self._descriptor = descriptor
@@ -255,11 +316,11 @@ class Lease:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.note("waiting until no other process uses the store")
+            progress.note("waiting for other processes that use the store")
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def downgrade(self) -> None:
-        """Let others in again."""
+        """Let other processes in again."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
 

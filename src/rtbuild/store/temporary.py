@@ -1,4 +1,4 @@
-"""Temporary folders inside the store: gone when their work ends; those of a killed process go at the next open."""
+"""Temporary folders inside the store: removed when their work ends, those of a killed process at the next open."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from pathlib import Path
 from rtbuild.store.files import lock_file, remove_tree, store_errors
 
 TEMPORARY = "tmp"
-"""Where a store has its temporary folders."""
+"""The folder of a store that has its temporary folders."""
 
 _SUFFIX = ".lock"
 
 
 @contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `parent`, which is made where it is missing. Raises `StoreError`.
+    """Create a folder in `parent`, which is created if it is missing, and remove it when the block ends.
 
-    A lock file beside it is held meanwhile: the kernel lets go of it however we end.
+    A lock file beside it is held meanwhile: the kernel releases it however the process ends.
+
+    Raises:
+        StoreError: if the folder cannot be created.
     """
     name = f"{prefix}-{secrets.token_hex(8)}"
     folder = parent / name
     guard = parent / (name + _SUFFIX)
-    with store_errors(f"make a temporary folder in {parent}"):
+    with store_errors(f"create a temporary folder in {parent}"):
         parent.mkdir(parents=True, exist_ok=True)
         descriptor = lock_file(guard, fcntl.LOCK_EX)
         assert descriptor is not None  # a blocking lock is always granted
@@ -34,15 +37,18 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with suppress(OSError):  # what cannot be removed now is removed by the next open; the work itself is done
+        with suppress(OSError):  # the work itself is done; what cannot be removed now is removed by the next open
             remove_tree(folder)
             guard.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def remove_left_overs(parent: Path) -> int:
-    """Remove the temporary folders of processes that are dead; how many there were."""
-    removed = 0
+def remove_leftovers(parent: Path) -> None:
+    """Remove the temporary folders of dead processes.
+
+    Raises:
+        OSError: if `parent` cannot be read.
+    """
     with os.scandir(parent) as entries:
         names = {entry.name for entry in entries}
     folders = {name.removesuffix(_SUFFIX) for name in names}
@@ -52,11 +58,8 @@ def remove_left_overs(parent: Path) -> int:
         if descriptor is None:
             continue
         try:
-            if (parent / name).exists():
-                removed += 1
             with suppress(OSError):
                 remove_tree(parent / name)
                 guard.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
-    return removed

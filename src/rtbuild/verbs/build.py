@@ -172,7 +172,7 @@ def load_images(images: Sequence[Image], environment: BuildEnvironment) -> None:
     try:
         for image in images:
             reference = image.reference(repository)
-            environment.engine.load(environment.store.layout, [reference], manifest=image.manifest.digest)
+            environment.engine.load(environment.store.layout.root, [reference], manifest=image.manifest.digest)
         outcome = ", ".join(image.reference(repository) for image in images)
     finally:
         progress.end("load", outcome)
@@ -269,7 +269,7 @@ def _result(
         mismatches=mismatches,
         layers=built,
         images=tuple(image.reference(repository) for image in images),
-        location=str(environment.store.layout),
+        location=str(environment.store.layout.root),
     )
 
 

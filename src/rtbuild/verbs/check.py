@@ -62,7 +62,7 @@ def check(  # noqa: PLR0913
     image = engine.inspect(reference)
     if image is None or image.id != result.manifest_digest:
         progress.begin("load")
-        engine.load(store.layout, [reference], manifest=result.manifest_digest)
+        engine.load(store.layout.root, [reference], manifest=result.manifest_digest)
         progress.end("load", reference)
         image = engine.inspect(reference)
     if image is None:

@@ -11,7 +11,6 @@ from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.inventory.contents import LayerContents, Owner, owner_of, read_contents
 from rtbuild.inventory.model import FileSize, ImageSize, LayerSize, PackageSize
 from rtbuild.lockfile.model import Lock
-from rtbuild.oci.layout import Layout
 from rtbuild.platform import Platform, host_platform
 from rtbuild.recipe.model import Release
 from rtbuild.settings import Settings, load_settings
@@ -67,7 +66,7 @@ def built_layers(release: Release, lock: Lock, store: Store) -> list[Realisation
 
 
 def _read_layers(realisations: Sequence[Realisation], store: Store) -> list[LayerContents]:
-    layout = Layout(store.layout)
+    layout = store.layout
 
     def read(realisation: Realisation) -> LayerContents:
         try:

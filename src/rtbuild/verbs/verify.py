@@ -226,9 +226,7 @@ def _compare_layers(
     positions = [*built, *(f"layer {number}" for number in range(len(built) + 1, len(expected.layers) + 1))]
     wanted = {name or positions[index]: diff_id for index, (name, diff_id) in enumerate(expected.layers)}
     names = (*built, *(name for name in wanted if name not in built))
-    return tuple(
-        _compare_layer(name, wanted.get(name), built.get(name), expected, fresh, progress) for name in names
-    )
+    return tuple(_compare_layer(name, wanted.get(name), built.get(name), expected, fresh, progress) for name in names)
 
 
 def _compare_layer(
@@ -254,7 +252,7 @@ def _compare_layer(
 
 
 def _blob(store: Store, realisation: Realisation) -> Path:
-    return Layout(store.layout).blob_path(realisation.blob)
+    return store.layout.blob_path(realisation.blob)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class BuildEnvironment:
     @cached_property
     def layout(self) -> Layout:
         """The OCI image layout of the store."""
-        return Layout.create(self.store.layout)
+        return Layout.create(self.store.layout.root)
 
     @cached_property
     def compressor(self) -> Compressor:

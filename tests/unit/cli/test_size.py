@@ -37,7 +37,7 @@ LAYERS = {
 def fill(workspace: Workspace, store: Store) -> dict[str, Realisation]:
     """Put layers of a kind into the store, as if they had been built."""
     made = {}
-    layout = Layout.create(store.layout)
+    layout = Layout.create(store.layout.root)
     for name, members in LAYERS.items():
         # planned anew each time: a key holds what the layer below gave
         plan = plan_release(workspace.release("8.0.0"), workspace.read_lock("8.0.0", AMD64), store)
@@ -131,7 +131,7 @@ def test_a_release_that_is_not_built(run: Run, lock: Lock) -> None:
 
 def test_a_damaged_layer_is_named(run: Run, workspace: Workspace, lock: Lock, store: Store) -> None:
     made = fill(workspace, store)
-    path = Layout(store.layout).blob_path(made["airflow"].blob)
+    path = store.layout.blob_path(made["airflow"].blob)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)

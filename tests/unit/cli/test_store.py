@@ -56,7 +56,7 @@ def test_a_command_that_waits_for_garbage_to_be_collected_says_so(tmp_path: Path
             done.cancel()
             fcntl.flock(collector, fcntl.LOCK_UN)
             process.communicate(timeout=60)
-    assert told == "waiting for another process, which collects the store's garbage\n"
+    assert told == "waiting for another process to finish collecting garbage in the store\n"
     assert process.returncode == 0
 
 

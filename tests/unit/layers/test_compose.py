@@ -42,7 +42,7 @@ class Waits(Silent):
 
 def test_a_second_build_waits_for_the_index_and_no_entry_is_lost(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    layout = Layout.create(store.layout)
+    layout = Layout.create(store.layout.root)
     waits = Waits()
 
     def second() -> None:
@@ -62,7 +62,7 @@ def test_a_second_build_waits_for_the_index_and_no_entry_is_lost(tmp_path: Path)
 
 def test_an_image_replaces_the_older_one(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    layout = Layout.create(store.layout)
+    layout = Layout.create(store.layout.root)
     for _ in range(2):
         list_in_store(store, [image("8.0.0"), image("8.0.0-base")], "runtime", AMD64, Silent())
     assert len(layout.read_index()) == 2

@@ -86,7 +86,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def fill(workspace: Workspace, store: Store) -> None:
     """Put every layer except the files layer into the store, as an earlier build would."""
-    layout = Layout.create(store.layout)
+    layout = Layout.create(store.layout.root)
     recipe = workspace.release("8.0.0")
     lock = workspace.read_lock("8.0.0", AMD64)
     for name in ("base-os", "python", "airflow", "providers"):
@@ -132,7 +132,7 @@ def test_files_are_built_without_an_engine(workspace: Workspace, tmp_path: Path)
     fill(workspace, Store.open(chosen.store))
     result = build(workspace, "8.0", platform=AMD64, settings=chosen)
     assert [(layer.name, layer.state) for layer in result.layers][-2:] == [("providers", "cached"), ("files", "built")]
-    entries = members(Layout.open(Store.open(chosen.store).layout))
+    entries = members(Store.open(chosen.store).layout)
     # 2023-05-02, the release's as_of
     assert {entry.mtime for entry in entries.values()} == {1_682_985_600}
     assert [(entry.name, entry.mode, entry.uid, entry.gid, entry.linkname) for entry in entries.values()] == [
@@ -161,7 +161,7 @@ def test_the_images_with_and_without_triggers_share_their_layers(workspace: Work
     store = Store.open(chosen.store)
     fill(workspace, store)
     build(workspace, "8.0", platform=AMD64, settings=chosen, record=True)
-    layout = Layout.open(store.layout)
+    layout = store.layout
     entries = {dict(entry.annotations)["org.opencontainers.image.ref.name"]: entry for entry in layout.read_index()}
     assert set(entries) == {"8.0.0", "8.0.0-base"}
     full, base = (read_stored_image(layout, str(entries[tag].digest)) for tag in ("8.0.0", "8.0.0-base"))

@@ -1,0 +1,33 @@
+"""Temporary folders of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtbuild.store.store import Store
+from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
+
+
+def test_a_temporary_folder_is_removed_when_its_work_ends(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    with store.temporary("layer") as folder:
+        (folder / "deep" / "er").mkdir(parents=True)
+        (folder / "deep" / "file").touch()
+        (folder / "deep").chmod(0o500)
+        Store.open(tmp_path)
+        assert (folder / "deep").is_dir(), "another open leaves it alone"
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
+    with pytest.raises(ZeroDivisionError), store.temporary("layer"):
+        raise ZeroDivisionError
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
+
+
+def test_only_folders_that_nobody_holds_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "left" / "inside").mkdir(parents=True)
+    (tmp_path / "left.lock").touch()
+    (tmp_path / "alone.lock").touch()
+    with temporary_folder(tmp_path, "held") as folder:
+        remove_leftovers(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, f"{folder.name}.lock"]
