@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import re
 import runpy
@@ -131,6 +132,7 @@ def source_rooms() -> set[str]:
     return modules | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
 
+@functools.cache
 def source_imports() -> set[tuple[str, str]]:
     """Return every (room, imported room) that an import statement of the package names."""
     rooms, found = source_rooms(), set()
