@@ -1,14 +1,14 @@
-"""A Debian archive in a folder, made of real (tiny) .debs, real Packages files and a really signed InRelease.
+"""A Debian archive in a folder: real (tiny) .debs, real Packages files and an InRelease with a real signature.
 
-    archive = DebianArchive(tmp_path / "debian")                      # makes an OpenPGP key of its own
+    archive = DebianArchive(tmp_path / "debian")                      # with an OpenPGP key of its own
     archive.publish("bookworm", [FakeDeb(name="hello", depends="libc6"), FakeDeb(name="libc6")])
     sources = FolderSources({"debian": [archive.root]})               # a `Sources` without a network
     with archive.serve() as server:                                   # the same over HTTP on 127.0.0.1
         server.misbehave("*/hello_*.deb", Fault.TRUNCATED_TWICE)
         ... server.url ...
-    archive.key.certificate                                           # what a client must trust
+    archive.key.certificate                                           # the certificate that clients must trust
 
-What a mirror may do wrong is a `Fault` (see there); `server.requests` says what was asked for.
+`Fault` lists what a mirror can do wrong; `server.requests` are the requests so far.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from rtbuild.recipe.model import Suite
 from tests.fakes.serving import serving
 
 BUILT = 1_600_000_000
-"""The time in the ar headers of the packages made here, unless one says otherwise."""
+"""The default time in the ar headers of the packages made here."""
 
 
 class SigningKey:
-    """An OpenPGP key that signs InRelease files; `certificate` is its public half as bytes."""
+    """An OpenPGP key that signs InRelease files. `certificate` is its public part."""
 
     def __init__(self) -> None:
         self._secret = Tsk.generate("Archive of a test <archive@example.invalid>")
         self.certificate = bytes(self._secret.extract_certificate())
 
     def sign(self, text: bytes) -> bytes:
-        """`text` in the cleartext signature framework, as InRelease files are."""
+        """Return `text` with a cleartext signature, as in InRelease files."""
         return bytes(sign(self._secret.signer(), text, mode=SignatureMode.CLEAR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeDeb:
-    """A binary package to publish. The named fields are those that tests need often; `fields` holds any others."""
+    """A binary package to publish. `fields` holds the control fields that have no attribute of their own."""
 
     name: str
     version: str = "1.0"
@@ -81,11 +81,11 @@ class FakeDeb:
 
     @property
     def path(self) -> str:
-        """Its place in the archive, as `Filename` says it."""
+        """Its path in the archive, the field `Filename`."""
         return f"pool/main/{self.name[0]}/{self.name}/{self.filename}"
 
     def control(self) -> str:
-        """The control stanza, as it stands in the package and (with more fields) in Packages."""
+        """Return the control stanza of the package; in Packages it has more fields."""
         fields = {
             "Package": self.name,
             "Version": self.version,
@@ -106,7 +106,7 @@ class FakeDeb:
         return "".join(f"{key}: {value}\n" for key, value in fields.items() if value)
 
     def build(self) -> bytes:
-        """The bytes of the .deb, which dpkg installs."""
+        """Return the bytes of the .deb, which dpkg can install."""
         control = {"./control": self.control().encode()} | {f"./{k}": v.encode() for k, v in self.scripts.items()}
         files = {f"./{path.lstrip('/')}": content for path, content in self.files.items()}
         members = {
@@ -123,7 +123,7 @@ class FakeDeb:
 
 
 class DebianArchive:
-    """An archive below the folder `root` (`root/dists`, `root/pool`): what a mirror of it serves."""
+    """An archive in the folder `root` (`root/dists`, `root/pool`), as mirrors serve it."""
 
     def __init__(self, root: Path, *, key: SigningKey | None = None) -> None:
         self.root = root
@@ -148,7 +148,8 @@ class DebianArchive:
     ) -> None:
         """Write the packages into the pool and `dists/<suite>`; publishing a suite again replaces it.
 
-        `says_suite` and `codename` are what InRelease calls itself (both `suite` by default).
+        The keywords are the parts of a suite that tests vary. `says_suite` and `codename` are the names in InRelease,
+        both `suite` by default.
         """
         packages = "\n".join(self._put(deb) for deb in debs).encode()
         folder = self.root / "dists" / suite / component / f"binary-{architecture}"
@@ -188,18 +189,18 @@ class DebianArchive:
 
     @contextmanager
     def serve(self) -> Iterator[MirrorServer]:
-        """The folder over HTTP on 127.0.0.1, with HEAD and ranges, until the block ends."""
+        """Serve the folder over HTTP on 127.0.0.1, with HEAD and ranges, until the block ends."""
         with serve_folder(self.root) as server:
             yield server
 
 
 class FolderSources:
-    """A `Sources` whose mirrors are folders: `{"debian": [folder, ...]}`. Its mirrors' names are the folders' names."""
+    """A `Sources` whose mirrors are folders: `{"debian": [folder, ...]}`. A mirror is named like its folder."""
 
     def __init__(self, mirrors: Mapping[str, Sequence[Path]]) -> None:
         self._mirrors = mirrors
         self.asked: list[str] = []
-        """The index paths that were asked for, in order."""
+        """The index paths that were requested, in order."""
 
     def debian_index(self, suite: Suite, path: str) -> Iterator[Answer]:
         self.asked.append(f"{suite.suite}/{path}")
@@ -218,14 +219,14 @@ class FolderSources:
         return heads
 
     def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"a Debian test has no business with Sources.{name}")
+        raise AssertionError(f"a Debian test must not use Sources.{name}")
 
 
 class Fault(Enum):
     """What a mirror does wrong with a file."""
 
-    OTHER_BYTES = "the right size, but one byte is another"
-    HTML = "status 200 and a page of HTML, as captive portals send it"
+    OTHER_BYTES = "the right size, but one byte differs"
+    HTML = "status 200 and an HTML page, as from a captive portal"
     SLOW = "a few bytes every 0.2 s"
     STALLED = "the headers, then nothing for a minute"
     NOT_FOUND = "status 404"
@@ -236,7 +237,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that a `MirrorServer` got: `method`, `path` (no leading slash) and its Range header."""
+    """One request to a `MirrorServer`: `method`, `path` (no leading slash) and the Range header."""
 
     method: str
     path: str
@@ -254,11 +255,11 @@ class MirrorServer:
         self._stopped = threading.Event()
 
     def misbehave(self, pattern: str, fault: Fault) -> None:
-        """Serve every path that matches `pattern` (fnmatch, no leading slash) with `fault`; the latest call wins."""
+        """Serve every path that matches `pattern` (fnmatch, no leading slash) with `fault`; the last call wins."""
         self._faults.insert(0, (pattern, fault))
 
     def behave(self) -> None:
-        """Forget every fault."""
+        """Remove every fault."""
         self._faults.clear()
 
     def fault_of(self, path: str) -> Fault | None:
@@ -267,7 +268,7 @@ class MirrorServer:
 
 @contextmanager
 def serve_folder(root: Path) -> Iterator[MirrorServer]:
-    """Any folder as a mirror on 127.0.0.1, until the block ends."""
+    """Serve any folder as a mirror on 127.0.0.1, until the block ends."""
 
     class Handler(_Handler):
         mirror: MirrorServer
@@ -365,7 +366,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: `MirrorServer.requests` is the log."""
+        """Do nothing: `MirrorServer.requests` is the log."""
 
 
 def _tar(files: Mapping[str, bytes], mtime: int, *, executable: set[str] | None = None) -> bytes:

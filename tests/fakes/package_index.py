@@ -1,18 +1,19 @@
-"""A package index on 127.0.0.1 that serves what a test publishes, and misbehaves when told to.
+"""A package index on 127.0.0.1 that serves what a test publishes, and misbehaves on request.
 
     with PackageIndex() as index:
         index.publish(make_wheel("spam", "1.0", requires=["eggs>=2; python_version<'3.10'"]))
         index.publish(make_sdist("eggs", "2.0"), uploaded="2023-01-02T00:00:00Z")
         index.url              # http://127.0.0.1:<port>/simple, for a client of the Simple API
-        index.requested        # the paths that were asked for, in order
+        index.requested        # the requested paths, in order
 
-It speaks the Simple API as JSON (PEP 691, with PEP 700's sizes and upload times and PEP 658's metadata files) and, to a
-client that does not accept JSON, as HTML (PEP 503). Files live below `/files/`, on the same server, with byte ranges.
+It serves the Simple API as JSON (PEP 691, with the sizes and upload times of PEP 700 and the metadata files of
+PEP 658), or as HTML (PEP 503) to clients that do not accept JSON. Files are below `/files/` on the same server, with
+ranges.
 
 Misbehaviour: `index.without_upload_times`, `.without_sizes`, `.without_hashes`, `.without_metadata`, `.html_only` and
 `.relative_urls` are switches; `index.fail(path, status=503, times=2)`, `index.delay(path, seconds)`,
-`index.replace(path, content)` (other bytes than promised) and `index.truncate(path, length)` aim at the requests whose
-path ends with `path`; `publish(..., sha256=...)` promises a wrong digest.
+`index.replace(path, content)` (other bytes than promised) and `index.truncate(path, length)` affect requests whose path
+ends with `path`; `publish(..., sha256=...)` promises a wrong digest.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ZIP_TIME = (2023, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """A wheel or sdist made by a test. `metadata` is its core metadata file."""
+    """A wheel or sdist of a test. `metadata` is its core metadata file."""
 
     name: str
     version: str
@@ -68,11 +69,14 @@ def make_wheel(
     requires_python: str | None = None,
     files: Mapping[str, bytes] | None = None,
 ) -> Distribution:
-    """A wheel that pip can install: one module (or `files`), METADATA, WHEEL and RECORD; the same bytes every time."""
+    """Return a wheel that pip can install: one module (or `files`), METADATA, WHEEL and RECORD.
+
+    The bytes are reproducible. The keywords are the parts of a wheel that tests vary.
+    """
     stem = f"{_escaped(name)}-{version}"
     metadata = _metadata(name, version, requires, extras, requires_python)
     content = dict(files) if files is not None else {f"{_escaped(name)}.py": f"version = {version!r}\n".encode()}
-    tags = "".join(f"Tag: {one}\n" for one in _expanded(tag))
+    tags = "".join(f"Tag: {expanded}\n" for expanded in _expanded(tag))
     content[f"{stem}.dist-info/METADATA"] = metadata
     content[f"{stem}.dist-info/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n{tags}".encode()
     record = "".join(f"{path},sha256={_record_hash(data)},{len(data)}\n" for path, data in content.items())
@@ -106,9 +110,10 @@ def make_sdist(
     dynamic: Sequence[str] = (),
     files: Mapping[str, bytes] | None = None,
 ) -> Distribution:
-    """A .tar.gz as setuptools makes it: setup.py, PKG-INFO and, unless `egg_info` is false, requires.txt beside it.
+    """Return a .tar.gz as setuptools makes it: with setup.py, PKG-INFO and, if `egg_info` is true, requires.txt.
 
-    With `egg_info` false its PKG-INFO carries the requirements, as other build backends write it.
+    If `egg_info` is false, the requirements are in PKG-INFO, where other build backends write them. The keywords are
+    the parts of an sdist that tests vary.
     """
     stem = f"{name}-{version}"
     optional = dict(extras or {})
@@ -182,7 +187,7 @@ class _Trouble:
 
 
 class PackageIndex:
-    """The server. Use it as a context manager; every attribute may be changed while it runs."""
+    """The server, a context manager. Every attribute may be changed while it runs."""
 
     def __init__(self) -> None:
         self.without_upload_times = False
@@ -201,7 +206,7 @@ class PackageIndex:
 
     @property
     def base(self) -> str:
-        """The server's address without a path."""
+        """The address of the server, without a path."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
@@ -218,7 +223,7 @@ class PackageIndex:
         sha256: str | None = None,
         metadata: bool = True,
     ) -> Distribution:
-        """Put a file on the index; `sha256` promises a digest other than its own, `metadata` offers PEP 658's file."""
+        """Put a file on the index. `sha256` is a wrong digest to promise; `metadata` serves its metadata (PEP 658)."""
         moment = uploaded.isoformat() if isinstance(uploaded, datetime) else uploaded
         published = _Published(
             distribution=distribution,
@@ -228,27 +233,27 @@ class PackageIndex:
             metadata=metadata and distribution.filename.endswith(".whl"),
         )
         with self._lock:
-            self._projects.setdefault(_normalised(distribution.name), []).append(published)
+            self._projects.setdefault(_normalized(distribution.name), []).append(published)
         return distribution
 
     def path_of(self, filename: str) -> str:
-        """The path of a published file on the server, with its leading slash."""
+        """Return the path of a published file on the server, with a leading slash."""
         return next(p.path for files in self._projects.values() for p in files if p.distribution.filename == filename)
 
     def fail(self, path: str, *, status: int, times: int = 1_000_000) -> None:
-        """The next `times` requests for `path` get `status`."""
+        """Answer the next `times` requests for `path` with `status`."""
         self._troubles.append(_Trouble(suffix=path, status=status, times=times))
 
     def delay(self, path: str, seconds: float) -> None:
-        """Every request for `path` waits."""
+        """Delay every answer for `path`."""
         self._troubles.append(_Trouble(suffix=path, seconds=seconds))
 
     def replace(self, path: str, content: bytes) -> None:
-        """Requests for `path` get `content` instead of what belongs there."""
+        """Answer requests for `path` with `content`."""
         self._troubles.append(_Trouble(suffix=path, content=content))
 
     def truncate(self, path: str, length: int) -> None:
-        """Answers for `path` break off after `length` bytes, although their header promises all."""
+        """Break off answers for `path` after `length` bytes, although their header promises all."""
         self._troubles.append(_Trouble(suffix=path, length=length))
 
     def __enter__(self) -> PackageIndex:
@@ -263,7 +268,7 @@ class PackageIndex:
         self._thread.join()
 
     def _answer(self, path: str, accepts: str) -> tuple[int, str, bytes]:
-        """(status, content type, body) for a GET of `path`."""
+        """Return (status, content type, body) for a GET of `path`."""
         if path.startswith("/simple/"):
             name = path.removeprefix("/simple/").strip("/")
             files = self._projects.get(name)
@@ -383,7 +388,7 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Tests look at `requested` instead."""
+            """Do nothing: `PackageIndex.requested` is the log."""
 
     return Handler
 
@@ -405,7 +410,7 @@ def _metadata(
     return ("\n".join(lines) + "\n").encode()
 
 
-def _normalised(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

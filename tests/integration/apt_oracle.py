@@ -1,7 +1,7 @@
-"""The real apt-get as an oracle: what would it install, into a root that has nothing, from the same signed suites?
+"""The real apt-get as an oracle: what it would install into an empty root from the same signed suites.
 
-It runs in a private directory with its own configuration, status file and lists, and reads the indexes from a folder,
-where they are put as the mirrors serve them; apt checks their signatures itself.
+It runs in a private directory with its own configuration, status file and lists. It reads the indexes from a folder, as
+mirrors serve them, and checks their signatures itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEYRING = Path(__file__).parents[2] / "src/rtbuild/resolve/debian/keyrings/debia
 
 
 class Apt:
-    """apt-get over `suites` for dpkg architecture `architecture`, with its state in `root`."""
+    """apt-get for `suites` and a dpkg architecture, with its state in `root`."""
 
     def __init__(self, root: Path, suites: Sequence[Suite], sources: Sources, architecture: str = "amd64") -> None:
         self._root = root
@@ -63,7 +63,7 @@ class Apt:
         self._run("update")
 
     def choice(self, packages: Sequence[str]) -> dict[str, str]:
-        """Versions, by package, of what `install --no-install-recommends` would fetch."""
+        """Return the versions, by package, that `install --no-install-recommends` would fetch."""
         output = self._run("install", "--print-uris", "--yes", "--no-install-recommends", *packages)
         chosen = {}
         for name, version in re.findall(r"^'[^']+' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb ", output, re.MULTILINE):
@@ -71,7 +71,7 @@ class Apt:
         return chosen
 
     def install(self, chosen: dict[str, str]) -> None:
-        """From now on these packages are installed."""
+        """Count these packages as installed from now on."""
         output = self._run("show", *(f"{name}={version}" for name, version in chosen.items()), program="apt-cache")
         stanzas = [stanza for stanza in output.split("\n\n") if stanza.strip()]
         with (self._root / "status").open("a") as status:

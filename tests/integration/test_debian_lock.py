@@ -1,4 +1,4 @@
-"""The Debian side of a lock, with real mirrors; the real apt-get says what the choice must be."""
+"""The Debian side of a lock with real mirrors, compared with what the real apt-get chooses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ROOTS = (
     "python3-pip",
     "exim4",
     "apache2 php mariadb-server",
-    "openjdk-17-jdk maven",  # alternatives that something else brings
+    "openjdk-17-jdk maven",  # alternatives that another package satisfies
     "php-pcov",  # a purely virtual package with equal providers
     "postfix bsd-mailx cron",
     "systemd-sysv network-manager",
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.integration
 
 
 class FullPool(MirrorSources):
-    """Real indexes, and a pool that has every file: apt chooses by the indexes alone, whatever a mirror has lost."""
+    """Real indexes, and a pool that has every file: apt chooses by the indexes alone, even if a mirror lost files."""
 
     def debian_heads(self, wanted: Sequence[Wanted], length: int) -> dict[str, bytes]:
         head = FakeDeb(name="any").build()[:length]
@@ -105,15 +105,13 @@ def choice(suites: tuple[Suite, ...], roots: str, environment: LockEnvironment) 
     return {deb.name: deb.version for deb in debs}
 
 
-def test_the_release_is_made_of_what_apt_would_install(
-    tmp_path: Path, sources: MirrorSources, settings: Settings
-) -> None:
+def test_the_release_has_what_apt_would_install(tmp_path: Path, sources: MirrorSources, settings: Settings) -> None:
     layers = read_release(ROOT, "8.0.0").debian_layers
     ours = resolve_debian(layers, AMD64, environment(sources, settings))
     apt = Apt(tmp_path, layers[0].suites, sources)
-    for number, each in enumerate(layers):
-        expected = apt.choice([*(["?essential"] if number == 0 else []), *each.packages])
-        assert {deb.name: deb.version for deb in ours if deb.layer == each.name} == expected
+    for number, debian_layer in enumerate(layers):
+        expected = apt.choice([*(["?essential"] if number == 0 else []), *debian_layer.packages])
+        assert {deb.name: deb.version for deb in ours if deb.layer == debian_layer.name} == expected
         apt.install(expected)
     assert all(deb.built > 1_000_000_000 and deb.size > 0 for deb in ours)
     names = {deb.name for deb in ours}
@@ -122,12 +120,12 @@ def test_the_release_is_made_of_what_apt_would_install(
 
 
 @pytest.mark.parametrize("roots", ROOTS)
-def test_apt_chooses_the_same_of_debian_11(roots: str, bullseye: Apt, full_pool: LockEnvironment) -> None:
+def test_apt_chooses_the_same_for_debian_11(roots: str, bullseye: Apt, full_pool: LockEnvironment) -> None:
     assert choice(BULLSEYE, roots, full_pool) == bullseye.choice(["?essential", *roots.split()])
 
 
 @pytest.mark.parametrize("roots", ["postgresql", "default-jre-headless", "docker.io", "gnome-terminal", "exim4"])
-def test_apt_chooses_the_same_of_debian_13(roots: str, trixie: Apt, full_pool: LockEnvironment) -> None:
+def test_apt_chooses_the_same_for_debian_13(roots: str, trixie: Apt, full_pool: LockEnvironment) -> None:
     assert choice(TRIXIE, roots, full_pool) == trixie.choice(["?essential", *roots.split()])
 
 
@@ -143,7 +141,7 @@ def test_apt_chooses_the_same_of_debian_13(roots: str, trixie: Apt, full_pool: L
         ("debian", "testing"),
     ],
 )
-def test_every_suite_from_debian_11_on_verifies(archive: str, suite: str, sources: MirrorSources) -> None:
+def test_every_suite_since_debian_11_verifies(archive: str, suite: str, sources: MirrorSources) -> None:
     wanted = Suite(archive=archive, suite=suite, check_valid_until=False)
     release = read_release_file(wanted, sources, keyring=debian_keyring(), progress=Silent())
     assert "main/binary-amd64/Packages.xz" in release.files
@@ -156,6 +154,6 @@ def test_one_known_key_of_several_is_enough(sources: MirrorSources) -> None:
     assert read_release_file(BULLSEYE[0], sources, keyring=keyring, progress=Silent()).by_hash
 
 
-def test_an_index_of_58_000_packages_is_read_whole(sources: MirrorSources) -> None:
+def test_an_index_of_58_000_packages(sources: MirrorSources) -> None:
     release = read_release_file(BULLSEYE[0], sources, keyring=debian_keyring(), progress=Silent())
     assert len(read_index(release, "main", AMD64, sources, progress=Silent()).names) > 58_000

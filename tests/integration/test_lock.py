@@ -1,4 +1,4 @@
-"""Locking the real releases against the mirrors of this machine."""
+"""Lock the real release with the mirrors of this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AMD64 = PLATFORMS["linux/amd64"]
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The recipes of this repository, without its locks."""
+    """The recipes of this repository, without its lockfiles."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     return Workspace(root=folder)
@@ -44,7 +44,7 @@ def lock_now(workspace: Workspace, store: Path, *, refresh: bool = False) -> Loc
 
 @pytest.fixture(scope="module")
 def cold(workspace: Workspace, store: Path) -> Lock:
-    """The lock made with an empty store."""
+    """The lock, made with an empty store."""
     result = lock_now(workspace, store)
     assert result.is_new
     assert result.changed
@@ -52,9 +52,9 @@ def cold(workspace: Workspace, store: Path) -> Lock:
     return result.lock
 
 
-def test_every_requirement_is_locked_as_the_recipe_says(workspace: Workspace, cold: Lock) -> None:
+def test_every_requirement_of_the_recipe_is_locked(workspace: Workspace, cold: Lock) -> None:
     release = workspace.release("8.0")
-    versions = {one.name: one.version for one in cold.pythons}
+    versions = {artifact.name: artifact.version for artifact in cold.pythons}
     for text in release.requirements:
         wanted = Requirement(text)
         assert wanted.specifier.contains(versions[normalized(wanted.name)], prereleases=True), text
@@ -63,17 +63,19 @@ def test_every_requirement_is_locked_as_the_recipe_says(workspace: Workspace, co
 
 def test_only_the_providers_of_the_recipe_are_locked(workspace: Workspace, cold: Lock) -> None:
     required = {normalized(Requirement(text).name) for text in workspace.release("8.0").requirements}
-    locked = {one.name for one in cold.pythons if one.name.startswith("apache-airflow-providers-")}
+    locked = {artifact.name for artifact in cold.pythons if artifact.name.startswith("apache-airflow-providers-")}
     assert locked <= required
 
 
 def test_no_release_candidate_is_locked(cold: Lock) -> None:
     assert [
-        one.filename for one in cold.pythons if any(mark in one.published for mark in ("a", "b", "rc", "dev"))
+        artifact.filename
+        for artifact in cold.pythons
+        if any(mark in artifact.published for mark in ("a", "b", "rc", "dev"))
     ] == []
 
 
-def test_a_second_lock_is_the_same(workspace: Workspace, store: Path, cold: Lock) -> None:
+def test_locking_again_changes_nothing(workspace: Workspace, store: Path, cold: Lock) -> None:
     path = workspace.lock_path("8.0.0", AMD64)
     before = path.read_bytes()
     result = lock_now(workspace, store)

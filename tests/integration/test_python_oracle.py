@@ -63,7 +63,7 @@ def target(platform: Platform) -> Target:
 
 @pytest.fixture(scope="module", params=["linux/amd64", "linux/arm64"])
 def platform(request: pytest.FixtureRequest) -> Platform:
-    """Also the one that the release is not made for yet: the resolver must not notice which machine it runs on."""
+    """Both platforms, although the release supports only one: the resolver must not depend on the machine."""
     return PLATFORMS[str(request.param)]
 
 
@@ -75,7 +75,7 @@ def resolved(release: Release, target: Target, environment: LockEnvironment) -> 
 def test_uv_chooses_the_same(
     release: Release, platform: Platform, sources: MirrorSources, resolved: PythonResolution, tmp_path: Path
 ) -> None:
-    # What the recipes bring is on no index: uv gets what it needs instead.
+    # Packages of the recipes are on no index: give uv their requirements instead.
     local = {package.name for package in release.packages}
     asked = [text for text in release.requirements if canonicalize_name(Requirement(text).name) not in local]
     asked += [text for package in release.packages for text in package.dependencies]
@@ -86,7 +86,7 @@ def test_uv_chooses_the_same(
         *("pip", "compile", "--no-config", "--quiet", "--no-header", "--no-annotate", "--no-strip-extras"),
         *("--cache-dir", str(tmp_path / "uv"), "--default-index", sources.python_index_url()),
         *("--python-platform", f"{platform.machine}-manylinux_2_{GLIBC[1]}", "--python-version", PYTHON),
-        # A moment, not a day: a bare day would count as a whole.
+        # With the time of day: uv includes the whole of a bare date.
         *("--exclude-newer", release.as_of.isoformat()),
         *("--constraints", "bound.txt", "asked.in"),
     ]
@@ -98,36 +98,36 @@ def test_uv_chooses_the_same(
         requirement = Requirement(line)
         (pin,) = requirement.specifier
         theirs[canonicalize_name(requirement.name)] = Version(pin.version)
-    ours = {one.name: Version(one.version) for one in resolved.pythons if not one.local}
+    ours = {artifact.name: Version(artifact.version) for artifact in resolved.pythons if not artifact.local}
     assert ours == theirs
 
 
-def test_everything_that_is_needed_is_there_and_in_a_layer(release: Release, resolved: PythonResolution) -> None:
-    names = {one.name for one in resolved.pythons}
-    assert all(names.issuperset(one.requires) for one in resolved.pythons)
+def test_every_dependency_is_locked_and_in_a_layer(release: Release, resolved: PythonResolution) -> None:
+    names = {artifact.name for artifact in resolved.pythons}
+    assert all(names.issuperset(artifact.requires) for artifact in resolved.pythons)
     layers = {layer.name for layer in release.python_layers}
-    assert {one.layer for one in resolved.pythons} == layers
-    airflow = {one.name for one in resolved.pythons if one.layer == "airflow"}
+    assert {artifact.layer for artifact in resolved.pythons} == layers
+    airflow = {artifact.name for artifact in resolved.pythons if artifact.layer == "airflow"}
     assert "apache-airflow-providers-amazon" not in airflow
     assert {"apache-airflow", "flask", "sqlalchemy"} <= airflow
 
 
-def test_what_is_built_from_source_is_known(platform: Platform, resolved: PythonResolution) -> None:
-    sdists = {one.name for one in resolved.pythons if not (one.is_wheel or one.local)}
+def test_the_packages_that_are_built_from_source(platform: Platform, resolved: PythonResolution) -> None:
+    sdists = {artifact.name for artifact in resolved.pythons if not (artifact.is_wheel or artifact.local)}
     needing_a_compiler = {"pendulum", "psutil", "uamqp"} if platform.machine == "aarch64" else set()
     assert sdists == SDISTS | needing_a_compiler
     built = resolved.build_pythons
-    assert {"setuptools", "wheel"} <= {one.name for one in built}
-    assert all(one.is_wheel and one.layer == "" for one in built)
+    assert {"setuptools", "wheel"} <= {artifact.name for artifact in built}
+    assert all(artifact.is_wheel and artifact.layer == "" for artifact in built)
 
 
-def test_it_is_always_the_same(
+def test_the_resolution_is_reproducible(
     release: Release, target: Target, environment: LockEnvironment, resolved: PythonResolution
 ) -> None:
     assert resolve_python(release, target, environment) == resolved
 
 
-def test_a_lock_keeps_its_versions_and_one_package_moves_alone(
+def test_an_upgrade_moves_one_package(
     release: Release, target: Target, environment: LockEnvironment, resolved: PythonResolution
 ) -> None:
     pythons = resolved.pythons

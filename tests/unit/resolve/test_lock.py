@@ -1,4 +1,4 @@
-"""Locking a small release against a small archive and a small index, and what is said when the lock is stale."""
+"""Resolve a small release with a small archive and a small index."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEBS = (
 
 @dataclass
 class World:
-    """A project with an archive and an index to lock it against."""
+    """A workspace, and an archive and an index to resolve it with."""
 
     workspace: Workspace
     archive: DebianArchive
@@ -106,7 +106,7 @@ def small_world(folder: Path, web: Web, pip: PipProcess) -> Iterator[World]:
         for name, version in (("celery", "5.2"), ("spam", "1.0"), ("pip", "23.1.2"), ("astro-sdk-python", "1.5.3")):
             index.publish(make_wheel(name, version))
         index.publish(make_wheel("pip", "23.2"), uploaded="2023-06-01T00:00:00Z")
-        workspace = Workspace(root=write_workspace(folder / "project"))
+        workspace = Workspace(root=write_workspace(folder / "workspace"))
         yield World(workspace=workspace, archive=archive, server=server, index=index, web=web, pip=pip, folder=folder)
 
 
@@ -132,7 +132,8 @@ def locked(world: World, first: Lock) -> World:
 
 
 def versions(lock: Lock) -> dict[str, str]:
-    return {one.name: one.version for one in (*lock.debs, *lock.pythons)}
+    versions = {deb.name: deb.version for deb in lock.debs}
+    return versions | {artifact.name: artifact.version for artifact in lock.pythons}
 
 
 def test_a_lock_joins_both_sides(first: Lock) -> None:
@@ -143,7 +144,7 @@ def test_a_lock_joins_both_sides(first: Lock) -> None:
         "python3.9": "python",
         "tini": "base-os",
     }
-    assert {one.name: one.layer for one in first.pythons} == {
+    assert {artifact.name: artifact.layer for artifact in first.pythons} == {
         "apache-airflow": "airflow",
         "apache-airflow-providers-amazon": "providers",
         "apache-airflow-providers-http": "providers",
@@ -158,12 +159,12 @@ def test_a_lock_joins_both_sides(first: Lock) -> None:
     assert set(dict(first.inputs)) > {"recipes/releases/8.0.0.toml", "recipes/layers/base-os.toml"}
 
 
-def test_the_lock_that_is_read_is_the_lock_that_was_resolved(locked: World, first: Lock) -> None:
+def test_a_lock_survives_writing_and_reading(locked: World, first: Lock) -> None:
     assert locked.workspace.read_lock("8.0.0", AMD64) == first
     assert locked.check() == ()
 
 
-def test_locking_again_changes_nothing_and_asks_nobody(locked: World) -> None:
+def test_locking_again_changes_nothing_and_makes_no_request(locked: World) -> None:
     before = locked.workspace.lock_path("8.0.0", AMD64).read_bytes()
     locked.archive.publish("bullseye", (*DEBS, FakeDeb(name="tini", version="0.20-1", architecture="amd64")))
     locked.resolve()
@@ -172,12 +173,12 @@ def test_locking_again_changes_nothing_and_asks_nobody(locked: World) -> None:
     assert locked.index.requested == []
 
 
-def test_a_refresh_takes_what_is_new(locked: World) -> None:
+def test_without_a_lock_everything_is_the_newest(locked: World) -> None:
     locked.archive.publish("bullseye", (*DEBS, FakeDeb(name="tini", version="0.20-1", architecture="amd64")))
     assert versions(locked.resolve(refresh=True))["tini"] == "0.20-1"
 
 
-def test_a_change_of_one_side_leaves_the_other(locked: World, first: Lock) -> None:
+def test_a_change_of_one_side_does_not_touch_the_other(locked: World, first: Lock) -> None:
     locked.change("releases/8.0.0", 'amazon = "8.0.0"', 'amazon = "8.1.0"')
     after = locked.resolve()
     assert after.debs == first.debs
@@ -208,12 +209,12 @@ def test_an_upgrade_moves_one_debian_package(locked: World) -> None:
     assert locked.index.requested == []
 
 
-def test_an_upgrade_of_something_that_is_not_locked(locked: World) -> None:
+def test_an_upgrade_of_an_unknown_package(locked: World) -> None:
     with pytest.raises(UsageError, match="eggs is not locked, so it cannot be upgraded"):
         locked.resolve(upgrade={"eggs": None})
 
 
-def test_recorded_results_live_as_long_as_their_inputs(locked: World, first: Lock) -> None:
+def test_recorded_results_are_kept_with_unchanged_inputs(locked: World, first: Lock) -> None:
     path = locked.workspace.lock_path("8.0.0", AMD64)
     record_results(path, locks.lock().layers, locks.lock().image, locks.lock().image)
     assert locked.resolve() == replace(
@@ -225,17 +226,17 @@ def test_recorded_results_live_as_long_as_their_inputs(locked: World, first: Loc
     assert after.debs == first.debs
 
 
-def test_an_sdist_brings_what_builds_it(world: World) -> None:
+def test_build_requirements_of_an_sdist_are_locked(world: World) -> None:
     world.index.publish(make_sdist("astro-sdk-python", "1.5.4"))
     world.index.publish(make_wheel("setuptools", "67.7.2"))
     world.index.publish(make_wheel("wheel", "0.40"))
     world.change("releases/8.0.0", "astro-sdk-python==1.5.3", "astro-sdk-python==1.5.4")
     lock = world.resolve()
-    assert "setuptools" in {one.name for one in lock.build_pythons}
+    assert "setuptools" in {artifact.name for artifact in lock.build_pythons}
     assert world.workspace.read_lock("8.0.0", AMD64) == lock
 
 
-def test_a_python_that_no_layer_brings(world: World) -> None:
+def test_a_release_without_python(world: World) -> None:
     world.change("layers/python", '"python3.9"', '"tini"')
     with pytest.raises(ResolutionError) as caught:
         world.resolve()
@@ -271,13 +272,13 @@ def gated(world: World) -> World:
 
 def test_a_local_package_is_locked_with_what_it_needs(gated: World) -> None:
     lock = gated.resolve()
-    (local,) = (one for one in lock.pythons if one.local)
+    (local,) = (artifact for artifact in lock.pythons if artifact.local)
     assert (local.name, local.version, local.layer) == ("gate-keeper", "1.0.0", "gate")
     assert (local.path, local.filename) == (FOLDER, "gate_keeper-1.0.0.tar")
     assert (local.uploaded, local.requires) == (datetime(2023, 5, 2, tzinfo=UTC), ("lantern", "spam"))
-    layers = {one.name: one.layer for one in lock.pythons}
+    layers = {artifact.name: artifact.layer for artifact in lock.pythons}
     assert (layers["spam"], layers["celery"], layers["lantern"]) == ("airflow", "providers", "gate")
-    assert {one.name for one in lock.build_pythons} == {"setuptools", "wheel"}
+    assert {artifact.name for artifact in lock.build_pythons} == {"setuptools", "wheel"}
     assert lock.source_date_epoch == datetime(2023, 5, 2, tzinfo=UTC).timestamp()
     assert gated.check() == ()
 
@@ -301,7 +302,7 @@ def test_locking_a_local_package_again_changes_nothing(gated: World) -> None:
     assert gated.workspace.lock_path("8.0.0", AMD64).read_bytes() == before
 
 
-def test_other_source_is_another_sdist_and_needs_no_index(gated: World) -> None:
+def test_changed_source_changes_the_sdist_without_an_index(gated: World) -> None:
     first = gated.resolve()
     put(gated.workspace.root / FOLDER / MODULE, "def knock() -> str:\n    return 'come in'\n")
     assert gated.check() == (
@@ -311,21 +312,26 @@ def test_other_source_is_another_sdist_and_needs_no_index(gated: World) -> None:
     after = gated.resolve()
     assert gated.index.requested == []
     assert gated.check() == ()
-    (before,), (now,) = ([one for one in lock.pythons if one.local] for lock in (first, after))
+    (before,), (now,) = ([artifact for artifact in lock.pythons if artifact.local] for lock in (first, after))
     assert replace(now, sha256=before.sha256, size=before.size) == before
     assert now.sha256 != before.sha256
-    assert [one for one in after.pythons if not one.local] == [one for one in first.pythons if not one.local]
+    assert [artifact for artifact in after.pythons if not artifact.local] == [
+        artifact for artifact in first.pythons if not artifact.local
+    ]
 
 
-def test_other_requirements_are_resolved(gated: World) -> None:
+def test_changed_requirements_are_resolved(gated: World) -> None:
     gated.resolve()
     gated.index.publish(make_wheel("owl", "2.0"))
     put(gated.workspace.root / FOLDER / "pyproject.toml", PYPROJECT.replace('"lantern"', '"lantern", "owl"'))
     after = gated.resolve()
-    assert (versions(after)["owl"], {one.name: one.layer for one in after.pythons}["owl"]) == ("2.0", "gate")
+    assert (versions(after)["owl"], {artifact.name: artifact.layer for artifact in after.pythons}["owl"]) == (
+        "2.0",
+        "gate",
+    )
 
 
-def test_requirements_that_fit_nothing_name_the_package(gated: World) -> None:
+def test_unsatisfiable_requirements_name_the_package(gated: World) -> None:
     put(gated.workspace.root / FOLDER / "pyproject.toml", PYPROJECT.replace("spam>=1", "spam>=2"))
     with pytest.raises(ResolutionError) as caught:
         gated.resolve()
@@ -348,7 +354,7 @@ def test_no_index_moves_a_local_package(gated: World) -> None:
     assert caught.value.hint == f"change its version in {FOLDER}/pyproject.toml"
 
 
-def test_patches_are_put_on_what_was_chosen(locked: World, first: Lock) -> None:
+def test_patches_apply_to_the_chosen_packages(locked: World, first: Lock) -> None:
     """Nothing is resolved for them, neither when they come nor when they go."""
     locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
     write_patch(locked.workspace.root, "more")
@@ -367,7 +373,7 @@ def test_patches_are_put_on_what_was_chosen(locked: World, first: Lock) -> None:
     assert locked.resolve() == first
 
 
-def test_a_patched_package_is_resolved_with_the_version_that_it_has_on_the_index(locked: World) -> None:
+def test_a_patched_package_is_resolved_with_its_published_version(locked: World) -> None:
     locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
     write_patch(locked.workspace.root, "more")
     locked.resolve()
@@ -377,7 +383,7 @@ def test_a_patched_package_is_resolved_with_the_version_that_it_has_on_the_index
     assert locked.check() == ()
 
 
-def test_a_patch_for_what_is_not_chosen(locked: World) -> None:
+def test_a_patch_for_another_version(locked: World) -> None:
     locked.change("releases/8.0.0", "extras =", 'patches = ["more"]\nextras =')
     write_patch(locked.workspace.root, "more", RECORD.replace("apache-airflow-providers-http", "spam"))
     before = locked.workspace.lock_path("8.0.0", AMD64).read_bytes()

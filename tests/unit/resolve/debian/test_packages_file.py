@@ -1,3 +1,5 @@
+"""Packages indexes: which bytes are accepted, and what is read from them."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -50,14 +52,14 @@ def test_an_index_is_read_in_any_compression(world: World, compressions: tuple[s
     assert index.versions("greeter") == ()
 
 
-def test_the_plain_name_will_do_where_by_hash_is_missing(world: World) -> None:
+def test_the_plain_path_is_used_if_by_hash_is_missing(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a")])
     for place in world.archive.root.rglob("by-hash/SHA256/*"):
         place.unlink()
     assert index_of(world).names == {"a"}
 
 
-def test_other_bytes_are_refused_naming_mirror_and_file(world: World) -> None:
+def test_other_bytes_are_rejected_with_mirror_and_file(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a")])
     damage(world)
     with pytest.raises(IntegrityError) as caught:
@@ -68,7 +70,7 @@ def test_other_bytes_are_refused_naming_mirror_and_file(world: World) -> None:
     assert lines[1].startswith(f"debian: dists/stable/{XZ}: sha256 ")
 
 
-def test_a_wrong_size_is_told_as_such(world: World) -> None:
+def test_a_wrong_size_is_reported(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a")], by_hash=False)
     place = world.archive.root / "dists/stable" / XZ
     size = place.stat().st_size
@@ -93,7 +95,7 @@ def test_another_mirror_is_tried_first(world: World, tmp_path: Path) -> None:
     assert len(world.progress.notes) == 1
 
 
-def test_an_index_that_no_mirror_has(world: World) -> None:
+def test_an_index_that_no_mirror_serves(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a")])
     for place in world.archive.root.rglob("Packages*"):
         place.unlink()
@@ -111,7 +113,7 @@ def test_a_component_that_the_suite_lacks(world: World) -> None:
     assert caught.value.hint == "use a component that it has: main"
 
 
-def test_a_signed_index_that_is_broken(world: World) -> None:
+def test_a_malformed_index(world: World) -> None:
     world.archive.publish("stable", [])
     place = world.archive.root / "dists/stable/main/binary-amd64/Packages"
     signed = (world.archive.root / "dists/stable/InRelease").read_bytes()
@@ -151,14 +153,14 @@ def test_folded_fields_and_the_last_stanza_are_read_whole() -> None:
         ("Package: a\nVersion: 1\nnonsense\n", "'nonsense' is not a field"),
     ],
 )
-def test_a_stanza_that_makes_no_sense_names_file_and_package(stanza: str, problem: str) -> None:
+def test_a_malformed_stanza_is_reported_with_file_and_package(stanza: str, problem: str) -> None:
     index = parse(stanza)
     with pytest.raises(IntegrityError, match=problem) as caught:
         index.versions("a")
     assert caught.value.brief.startswith("dists/stable/main/binary-amd64/Packages: package a: ")
 
 
-def test_names_are_ordered_by_where_they_first_come_up() -> None:
+def test_names_are_sorted_by_their_first_mention() -> None:
     index = parse(
         "Package: a\nSuggests: zz-top, z\nDepends: y\n\n"
         "Package: b\nDescription: speaks of w\n w\nDepends: x:any, v,\n u\n\n"

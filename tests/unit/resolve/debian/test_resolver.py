@@ -15,7 +15,7 @@ Publish = Callable[..., World]
 UPDATES = Suite(archive="debian", suite="updates")
 
 
-def test_a_root_brings_what_it_depends_on(publish: Publish) -> None:
+def test_dependencies_of_a_root_are_chosen(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="b (>= 1)", pre_depends="c", recommends="r"),
         FakeDeb(name="b", depends="d"),
@@ -43,7 +43,7 @@ def test_dependencies_may_be_circular(publish: Publish) -> None:
     assert world.names("a") == ["a", "b"]
 
 
-def test_essential_packages_are_in_the_first_layer_whatever_it_names(publish: Publish) -> None:
+def test_essential_packages_are_in_the_first_layer(publish: Publish) -> None:
     world = publish(FakeDeb(name="e", essential=True, depends="f"), *(FakeDeb(name=name) for name in "fab"))
     debs = world.resolve_layers([layer("base", "a"), layer("top", "b")])
     assert [(deb.layer, deb.name, deb.essential) for deb in debs] == [
@@ -91,7 +91,7 @@ def test_a_real_package_comes_before_its_providers(publish: Publish) -> None:
     assert world.names("a", "o") == ["a", "o"]
 
 
-def test_of_providers_the_one_with_the_highest_priority_is_taken(publish: Publish) -> None:
+def test_the_provider_with_the_highest_priority_is_chosen(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="v"),
         FakeDeb(name="o", provides="v", priority="optional"),
@@ -101,7 +101,7 @@ def test_of_providers_the_one_with_the_highest_priority_is_taken(publish: Publis
     assert world.names("a") == ["a", "p"]
 
 
-def test_of_equal_providers_the_one_that_comes_up_last_is_taken(publish: Publish) -> None:
+def test_of_equal_providers_the_last_mentioned_is_chosen(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="v"),
         FakeDeb(name="b", fields={"Suggests": "q"}),
@@ -148,7 +148,7 @@ def test_a_versioned_relation_needs_a_versioned_provides(
         ("v:any", "foreign", False),
     ],
 )
-def test_a_colon_asks_for_an_architecture(publish: Publish, relation: str, multi_arch: str, satisfied: bool) -> None:
+def test_a_qualifier_names_an_architecture(publish: Publish, relation: str, multi_arch: str, satisfied: bool) -> None:
     provider = FakeDeb(name="p", architecture="amd64", multi_arch=multi_arch, provides="v")
     world = publish(FakeDeb(name="a", depends=relation), provider)
     if satisfied:
@@ -159,7 +159,7 @@ def test_a_colon_asks_for_an_architecture(publish: Publish, relation: str, multi
 
 
 @pytest.mark.parametrize("field", ["conflicts", "breaks"])
-def test_a_refused_alternative_is_passed_over(publish: Publish, field: str) -> None:
+def test_an_excluded_alternative_is_skipped(publish: Publish, field: str) -> None:
     world = publish(
         FakeDeb(name="a", depends="x | y", **{field: "x (<< 2)"}),  # type: ignore[arg-type]
         FakeDeb(name="x", version="1.5"),
@@ -168,7 +168,7 @@ def test_a_refused_alternative_is_passed_over(publish: Publish, field: str) -> N
     assert world.names("a") == ["a", "y"]
 
 
-def test_a_conflict_with_what_an_alternative_needs_leads_to_the_other_one(publish: Publish) -> None:
+def test_an_alternative_with_an_excluded_dependency_is_skipped(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="b, x | y"),
         FakeDeb(name="b", conflicts="w"),
@@ -190,7 +190,7 @@ def test_a_package_may_conflict_with_what_it_provides(publish: Publish) -> None:
     assert "m conflicts with mta" in str(caught.value.details) or "n conflicts with mta" in str(caught.value.details)
 
 
-def test_an_older_version_is_taken_where_the_newest_will_not_do(world: World) -> None:
+def test_an_older_version_is_chosen_if_the_newest_does_not_fit(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a", depends="b (<< 2)"), FakeDeb(name="b", version="1")])
     world.archive.publish("updates", [FakeDeb(name="b", version="2")])
     debs = world.resolve("a", suites=(STABLE, UPDATES))
@@ -205,14 +205,14 @@ def test_an_alternative_that_would_need_an_older_version_comes_last(world: World
     assert world.names("a", suites=(STABLE, UPDATES)) == ["a", "c"]
 
 
-def test_the_newest_version_of_all_suites_is_taken_from_the_first_that_has_it(world: World) -> None:
+def test_the_newest_version_comes_from_the_first_suite_that_has_it(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a", version="1"), FakeDeb(name="b", version="3")])
     world.archive.publish("updates", [FakeDeb(name="a", version="2"), FakeDeb(name="b", version="3")])
     debs = world.resolve("a", "b", suites=(STABLE, UPDATES))
     assert [(deb.name, deb.version, deb.suite) for deb in debs] == [("a", "2", "updates"), ("b", "3", "stable")]
 
 
-def test_backports_are_taken_only_where_nothing_else_has_the_package(world: World) -> None:
+def test_backports_are_chosen_only_if_no_other_suite_has_the_package(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a", version="1")])
     world.archive.publish(
         "updates",
@@ -223,7 +223,7 @@ def test_backports_are_taken_only_where_nothing_else_has_the_package(world: Worl
     assert [(deb.name, deb.version) for deb in debs] == [("a", "1"), ("b", "2")]
 
 
-def test_a_layer_takes_what_those_below_it_lack(publish: Publish) -> None:
+def test_a_layer_has_what_the_layers_below_lack(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="c"),
         FakeDeb(name="b", depends="c, d, x | y"),
@@ -239,7 +239,7 @@ def test_a_layer_takes_what_those_below_it_lack(publish: Publish) -> None:
     ]
 
 
-def test_a_layer_cannot_change_those_below_it(world: World) -> None:
+def test_a_layer_cannot_change_the_layers_below(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a", version="1")])
     world.archive.publish("updates", [FakeDeb(name="a", version="2"), FakeDeb(name="b", depends="a (>= 2)")])
     layers = [layer("base", "a"), layer("top", "b", suites=(STABLE, UPDATES))]
@@ -248,7 +248,7 @@ def test_a_layer_cannot_change_those_below_it(world: World) -> None:
     assert "b needs a (>= 2)" in str(caught.value.details)
 
 
-def test_a_layer_heeds_what_those_below_it_refuse(publish: Publish) -> None:
+def test_a_layer_respects_conflicts_of_the_layers_below(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", conflicts="x"), FakeDeb(name="b", depends="x | y"), FakeDeb(name="x"), FakeDeb(name="y")
     )
@@ -256,7 +256,7 @@ def test_a_layer_heeds_what_those_below_it_refuse(publish: Publish) -> None:
     assert [deb.name for deb in debs] == ["a", "b", "y"]
 
 
-def test_an_unsatisfiable_dependency_tells_who_needs_it(publish: Publish) -> None:
+def test_an_unsatisfiable_dependency_is_reported_with_its_chain(publish: Publish) -> None:
     world = publish(
         FakeDeb(name="a", depends="b"), FakeDeb(name="b", depends="c (>= 2) | gone"), FakeDeb(name="c", version="1.5")
     )
@@ -278,7 +278,7 @@ def test_two_roots_that_exclude_each_other(publish: Publish) -> None:
     }
 
 
-def test_an_unknown_package_gets_near_names(publish: Publish) -> None:
+def test_an_unknown_package_is_reported_with_similar_names(publish: Publish) -> None:
     world = publish(FakeDeb(name="ca-certificates"), FakeDeb(name="curl"))
     with pytest.raises(ResolutionError) as caught:
         world.resolve("ca-certificate")
@@ -297,7 +297,7 @@ def test_a_virtual_package_with_one_provider_may_be_named(publish: Publish) -> N
     assert caught.value.hint == "name one of them in the recipe: a, b"
 
 
-def test_a_root_may_name_a_version_as_apt_spells_it(world: World) -> None:
+def test_a_root_may_name_a_version(world: World) -> None:
     world.archive.publish("stable", [FakeDeb(name="a", version="1:1")])
     world.archive.publish("updates", [FakeDeb(name="a", version="1:2")])
     assert world.resolve("a=1:1", suites=(STABLE, UPDATES))[0].version == "1:1"

@@ -25,8 +25,8 @@ def layer(name: str, *roots: str) -> PythonLayer:
 
 
 PACKAGES = {
-    one.name: one
-    for one in (
+    chosen.name: chosen
+    for chosen in (
         package("airflow", "2.6", "flask>=2", "celery; extra == 'celery'", "win; os_name == 'nt'", extras=["celery"]),
         package("flask", "2.2", "click"),
         package("click", "8.1"),
@@ -49,7 +49,7 @@ def graph(
     return build_graph(packages, requirements=requirements, layers=layers, environment=target.environment)
 
 
-def test_needs_are_those_of_the_target_with_the_extras_somebody_asks_for(target: Target) -> None:
+def test_needs_hold_for_the_target_and_include_requested_extras(target: Target) -> None:
     needs = graph(target).needs
     assert needs["airflow"] == ("celery", "flask")
     assert needs["amazon"] == ("air-flow", "airflow", "boto")
@@ -57,7 +57,7 @@ def test_needs_are_those_of_the_target_with_the_extras_somebody_asks_for(target:
     assert needs["click"] == ()
 
 
-def test_a_layer_takes_the_closure_of_its_roots_without_the_extras_that_others_ask_for(target: Target) -> None:
+def test_a_layer_holds_the_closure_of_its_roots_without_extras_that_others_request(target: Target) -> None:
     layers = graph(target).layers
     assert {name for name, where in layers.items() if where == "airflow"} == {"airflow", "flask", "click"}
     assert {name for name, where in layers.items() if where == "providers"} == {
@@ -91,20 +91,20 @@ def test_a_root_that_is_not_among_the_packages_is_an_error(target: Target) -> No
     assert "the recipe of layer tools needs hammer, which was not chosen" in str(caught.value.details)
 
 
-def test_an_extra_that_the_recipe_asks_for_in_vain_is_an_error(target: Target) -> None:
+def test_an_unknown_extra_in_the_recipe_is_an_error(target: Target) -> None:
     with pytest.raises(ResolutionError, match=r"airflow 2\.6 does not provide the extra 'cellery'") as caught:
         graph(target, requirements=("airflow[cellery]", "amazon"))
     assert "it has: celery" in str(caught.value)
 
 
-def test_an_extra_that_a_package_asks_for_in_vain_is_told(target: Target) -> None:
+def test_an_unknown_extra_in_a_package_is_reported(target: Target) -> None:
     packages = {**PACKAGES, "boto": package("boto", "1.0", "click[colour]")}
     assert graph(target, packages).missing_extras == (
         "click 8.1 does not provide the extra 'colour' that boto 1.0 asks for",
     )
 
 
-def test_requirements_that_are_not_met_are_all_named(target: Target) -> None:
+def test_all_unmet_requirements_are_named(target: Target) -> None:
     packages = {**PACKAGES, "flask": package("flask", "1.9", "itsdangerous")}
     with pytest.raises(ResolutionError, match="do not fit each other") as caught:
         graph(target, packages)
@@ -135,7 +135,7 @@ def test_a_layer_above_the_rest_holds_its_roots_and_what_only_they_need(target: 
     assert {name: layers[name] for name in without} == without
 
 
-def test_what_others_need_too_stays_below(target: Target) -> None:
+def test_shared_packages_stay_below(target: Target) -> None:
     order = (layer("airflow", "airflow"), layer("providers"), layer("gate", "gate"))
     packages = {**TOP, "boto": package("boto", "1.0", "oil", "gate")}
     layers = graph(target, packages, (*REQUIREMENTS, "gate"), order).layers
@@ -143,7 +143,7 @@ def test_what_others_need_too_stays_below(target: Target) -> None:
     assert (layers["gate"], layers["oil"], layers["lantern"]) == ("gate", "providers", "providers")
 
 
-def test_of_two_layers_above_the_rest_the_first_takes_what_they_share(target: Target) -> None:
+def test_the_lower_of_two_layers_above_the_rest_holds_what_they_share(target: Target) -> None:
     order = (layer("airflow", "airflow"), layer("rest"), layer("lamp", "lamp"), layer("gate", "gate"))
     packages = {**TOP, "lamp": package("lamp", "1.0", "oil", "gate")}
     layers = graph(target, packages, (*REQUIREMENTS, "lamp", "gate"), order).layers

@@ -55,7 +55,7 @@ def test_the_best_file_of_a_version(target: Target, files: list[str], best: int)
     assert names(page(target, *map(entry, reversed(files)))) == [files[best]]
 
 
-def test_an_older_file_that_was_not_yanked_is_better_than_a_yanked_one(target: Target) -> None:
+def test_any_file_is_better_than_a_yanked_one(target: Target) -> None:
     found = page(target, entry("spam-1-py3-none-any.whl", yanked="broken"), entry("spam-1.tar.gz"))
     assert names(found) == ["spam-1.tar.gz"]
 
@@ -66,7 +66,7 @@ def test_yanked_with_and_without_a_reason(target: Target, yanked: bool | str, re
     assert file.yanked == reason
 
 
-def test_files_count_that_were_uploaded_before_the_moment(target: Target) -> None:
+def test_files_uploaded_before_as_of_count(target: Target) -> None:
     found = page(
         target,
         entry("spam-1.tar.gz", **{"upload-time": "2023-04-30T23:59:59.999999Z"}),
@@ -77,7 +77,7 @@ def test_files_count_that_were_uploaded_before_the_moment(target: Target) -> Non
     assert found.other_later == ("2",)
 
 
-def test_requires_python_is_that_of_the_target(target: Target) -> None:
+def test_requires_python_is_compared_with_the_target(target: Target) -> None:
     found = page(
         target,
         entry("spam-1.tar.gz", **{"requires-python": ">=3.6"}),
@@ -90,7 +90,7 @@ def test_requires_python_is_that_of_the_target(target: Target) -> None:
 
 
 @pytest.mark.parametrize("field", ["upload-time", "size", "hashes", "url"])
-def test_an_index_that_does_not_say_enough_is_refused(target: Target, field: str) -> None:
+def test_a_missing_field_is_an_error(target: Target, field: str) -> None:
     with pytest.raises(ResolutionError, match=rf"spam-1\.tar\.gz: the package index gives no {field}") as caught:
         page(target, entry("spam-1.tar.gz", **{field: "absent"}))
     assert "PEP 700" in str(caught.value.hint)
@@ -107,12 +107,12 @@ def test_an_index_that_does_not_say_enough_is_refused(target: Target, field: str
         ({"size": -1}, "not a number of bytes"),
     ],
 )
-def test_nonsense_of_an_index_is_refused(target: Target, changes: dict[str, Any], text: str) -> None:
+def test_a_malformed_field_is_an_error(target: Target, changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ResolutionError, match=text):
         page(target, entry("spam-1.tar.gz", **changes))
 
 
-def test_what_is_no_python_file_is_passed_over(target: Target) -> None:
+def test_other_files_are_ignored(target: Target) -> None:
     strange = ["spam-1.win32.exe", "spam-1-py3.9.egg", "spam.tar.gz", "eggs-1.tar.gz", "spam-x.tar.gz", "spam-1.whl"]
     assert names(page(target, *[entry(name, **{"upload-time": "absent"}) for name in strange])) == []
 
@@ -137,12 +137,12 @@ def test_the_path_of_a_file_names_no_host(target: Target) -> None:
     assert file.path == "files/spam+1.tar.gz"
 
 
-def test_versions_come_in_order(target: Target) -> None:
+def test_versions_are_sorted(target: Target) -> None:
     files = [entry(f"spam-{version}.tar.gz") for version in ("1.10", "1.9", "1!0.1", "1.10.post1")]
     assert [str(file.version) for file in page(target, *files).files] == ["1.9", "1.10", "1.10.post1", "1!0.1"]
 
 
-def test_pre_releases_count_if_asked_for_or_alone(target: Target) -> None:
+def test_pre_releases_count_if_requested_or_alone(target: Target) -> None:
     both = [entry("spam-1.tar.gz"), entry("spam-2rc1.tar.gz")]
     assert names(page(target, *both)) == ["spam-1.tar.gz"]
     assert page(target, *both).pre_releases == ("2rc1",)
@@ -150,7 +150,7 @@ def test_pre_releases_count_if_asked_for_or_alone(target: Target) -> None:
     assert names(page(target, both[1])) == ["spam-2rc1.tar.gz"]
 
 
-def test_an_explanation_names_what_there_would_be(target: Target) -> None:
+def test_an_explanation_names_unusable_versions(target: Target) -> None:
     found = page(
         target,
         entry("spam-1-cp39-cp39-win_amd64.whl"),

@@ -44,11 +44,11 @@ def test_the_sections_of_setuptools_requires_txt() -> None:
     assert found.metadata.decode().startswith("Metadata-Version: 2.1\nName: spam\nVersion: 1.0\n")
 
 
-def test_setuptools_without_pyproject_gets_its_default() -> None:
+def test_the_default_build_system() -> None:
     assert read(make_sdist("spam", "1.0")).build_requires == ("setuptools>=40.8.0", "wheel")
 
 
-def test_setup_requires_is_part_of_what_building_needs() -> None:
+def test_setup_requires_is_part_of_the_build_requirements() -> None:
     found = read(make_sdist("spam", "1.0", setup_requires=["setuptools_scm"]))
     assert found.build_requires == ("setuptools>=40.8.0", "wheel", "setuptools_scm")
 
@@ -58,13 +58,13 @@ def test_setuptools_with_pyproject_still_asks_for_wheel() -> None:
     assert read(make_sdist("spam", "1.0", pyproject=pyproject)).build_requires == ("setuptools>=61", "wheel")
 
 
-def test_another_backend_needs_what_it_says_and_writes_its_requirements_into_pkg_info() -> None:
+def test_another_backend_writes_its_requirements_into_pkg_info() -> None:
     found = read(make_sdist("spam", "1.0", requires=["eggs (>=1)"], pyproject=FLIT, egg_info=False))
     assert found.build_requires == ("flit_core >=3.2,<4",)
     assert requires(found) == ["eggs (>=1)"]
 
 
-def test_metadata_2_2_is_believed_unless_it_is_dynamic() -> None:
+def test_metadata_2_2_is_trusted_unless_it_is_dynamic() -> None:
     static = make_sdist("spam", "1.0", requires=["eggs"], egg_info=False, metadata_version="2.2")
     assert requires(read(static)) == ["eggs"]
     dynamic = make_sdist("spam", "1.0", egg_info=False, metadata_version="2.2", dynamic=["Requires-Dist"])
@@ -78,18 +78,18 @@ def test_plain_distutils_has_no_requirements() -> None:
     assert requires(read(make_sdist("spam", "1.0", egg_info=False, files={"setup.py": setup}))) == []
 
 
-def test_code_of_the_sdist_does_not_run(tmp_path: Path) -> None:
+def test_code_of_the_sdist_is_not_run(tmp_path: Path) -> None:
     trap = tmp_path / "ran"
     read(make_sdist("spam", "1.0", files={"setup.py": f"open({str(trap)!r}, 'w')".encode()}))
     assert not trap.exists()
 
 
-def test_the_packages_own_egg_info_counts_not_a_bundled_one() -> None:
+def test_a_bundled_egg_info_is_ignored() -> None:
     bundled = {"aaa/vendor.egg-info/requires.txt": b"wrong\n", "aaa/vendor.egg-info/SOURCES.txt": b""}
     assert requires(read(make_sdist("spam", "1.0", requires=["right"], files=bundled))) == ["right"]
 
 
-def test_a_zip_is_read_as_well() -> None:
+def test_a_zip_is_read_too() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("spam-1.0/PKG-INFO", "Metadata-Version: 2.2\nName: spam\nVersion: 1.0\nRequires-Dist: eggs\n")
@@ -103,12 +103,12 @@ def damaged() -> bytes:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", make_sdist("spam", "1.0").content[:100], damaged()])
-def test_what_is_no_archive_is_named(content: bytes) -> None:
+def test_a_damaged_archive_is_named(content: bytes) -> None:
     with pytest.raises(ResolutionError, match=r"spam-1\.0\.tar\.gz: not a readable archive"):
         read_sdist("spam-1.0.tar.gz", content)
 
 
-def test_an_sdist_without_pkg_info_is_refused() -> None:
+def test_an_sdist_without_pkg_info_is_an_error() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("spam-1.0/setup.py"))
@@ -124,11 +124,11 @@ def test_an_sdist_without_pkg_info_is_refused() -> None:
         ("build-system = 3\n", "is not a list of strings"),
     ],
 )
-def test_a_broken_pyproject_is_refused(pyproject: str, text: str) -> None:
+def test_a_malformed_pyproject_is_an_error(pyproject: str, text: str) -> None:
     with pytest.raises(ResolutionError, match=text):
         read(make_sdist("spam", "1.0", pyproject=pyproject))
 
 
-def test_a_requirement_that_is_none_is_refused() -> None:
+def test_a_malformed_requirement_is_an_error() -> None:
     with pytest.raises(ResolutionError, match=r"malformed requirement 'eggs >> 1'"):
         read(make_sdist("spam", "1.0", requires=["eggs >> 1"]))

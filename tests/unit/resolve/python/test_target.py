@@ -12,7 +12,7 @@ from rtbuild.resolve.python.target import target_for
 AMD64, ARM64 = PLATFORMS["linux/amd64"], PLATFORMS["linux/arm64"]
 
 
-def test_every_older_manylinux_tag_is_listed_the_nearest_first() -> None:
+def test_all_older_manylinux_tags_are_listed_newest_first() -> None:
     tags = target_for(AMD64, "3.9.2", (2, 31)).platform_tags
     assert tags[0] == "manylinux_2_31_x86_64"
     assert tags[-3:] == ("manylinux_2_5_x86_64", "manylinux1_x86_64", "linux_x86_64")
@@ -34,7 +34,7 @@ def test_arm_starts_with_glibc_2_17() -> None:
         ("py3-none-manylinux_2_17_x86_64", "py3-none-any"),
     ],
 )
-def test_the_more_specific_wheel_is_better(better: str, worse: str) -> None:
+def test_a_more_specific_wheel_is_better(better: str, worse: str) -> None:
     ranks = target_for(AMD64, "3.9.2", (2, 31)).ranks
     assert ranks[better] < ranks[worse]
 
@@ -42,7 +42,7 @@ def test_the_more_specific_wheel_is_better(better: str, worse: str) -> None:
 @pytest.mark.parametrize(
     "tag", ["cp310-cp310-manylinux_2_17_x86_64", "cp39-cp39-manylinux_2_17_aarch64", "py2-none-any"]
 )
-def test_wheels_of_others_have_no_rank(tag: str) -> None:
+def test_wheels_for_other_targets_have_no_rank(tag: str) -> None:
     assert tag not in target_for(AMD64, "3.9.2", (2, 31)).ranks
 
 
@@ -56,17 +56,17 @@ def test_wheels_of_others_have_no_rank(tag: str) -> None:
         ("implementation_name == 'cpython' and os_name == 'posix'", True),
     ],
 )
-def test_markers_are_the_targets(marker: str, holds: bool) -> None:
+def test_markers_describe_the_target(marker: str, holds: bool) -> None:
     environment = dict(target_for(ARM64, "3.9.2", (2, 31)).environment)
     assert Marker(marker).evaluate(environment) is holds
 
 
 @pytest.mark.parametrize("version", ["3", "2.7.18", "3.9.2rc1", "python3.9", ""])
-def test_a_version_that_is_none_is_refused(version: str) -> None:
+def test_a_malformed_version_is_an_error(version: str) -> None:
     with pytest.raises(UsageError, match="is not a version"):
         target_for(AMD64, version, (2, 31))
 
 
-def test_a_glibc_that_no_wheel_knows_is_refused() -> None:
+def test_a_glibc_older_than_any_wheel_is_an_error() -> None:
     with pytest.raises(UsageError, match=r"glibc 2\.4 on x86_64"):
         target_for(AMD64, "3.9.2", (2, 4))

@@ -30,7 +30,7 @@ class Served:
         return PartialFile(self.part, len(self.content))
 
 
-def test_the_end_is_enough() -> None:
+def test_only_the_end_is_read() -> None:
     made = make_wheel("spam", "1.0", requires=["eggs"], files={"spam.py": NOISE})
     served = Served(made.content)
     assert wheel_metadata(made.filename, served.open()) == made.metadata
@@ -47,7 +47,7 @@ def test_metadata_at_the_front_is_found_too() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, b"", NOISE])
-def test_a_host_that_gives_no_parts_is_noticed(answer: bytes | None) -> None:
+def test_a_host_without_ranges_is_detected(answer: bytes | None) -> None:
     with pytest.raises(PartsRefused):
         PartialFile(lambda offset, length: answer, 200_000)
 
@@ -82,7 +82,7 @@ def encrypted() -> bytes:
         encrypted(),
     ],
 )
-def test_what_is_no_wheel_is_named(content: bytes) -> None:
+def test_a_damaged_wheel_is_named(content: bytes) -> None:
     with pytest.raises(ResolutionError, match=r"spam-1\.0-py3-none-any\.whl: not a readable wheel"):
         wheel_metadata("spam-1.0-py3-none-any.whl", io.BytesIO(content))
 
