@@ -9,10 +9,27 @@ from rtbuild.errors import LockError, RecipeError
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.lockfile.read import LOCK_FOLDER, read_engine_lock, read_lock
 from rtbuild.lockfile.remedy import engine_lock_remedy, lock_remedy
-from rtbuild.platform import PLATFORMS, Platform
+from rtbuild.platform import PLATFORMS, Platform, host_platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 from rtbuild.store.collect import Roots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedRelease:
+    """A release and its lock on one platform: what a verb reads once and passes on.
+
+    Attributes:
+        release: What the recipes say.
+        lock: What the lockfile says.
+        path: The lockfile.
+        lock_name: The lockfile as messages name it: its path in the workspace.
+    """
+
+    release: Release
+    lock: Lock
+    path: Path
+    lock_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +118,20 @@ class Workspace:
             what = f"is the lock of {lock.release} for {lock.platform}"
             raise LockError(f"{self.relative(path)}: {what}", hint=remedy.malformed)
         return lock
+
+    def read(self, name: str, platform: Platform | None = None) -> LockedRelease:
+        """Read the release that `name` means and its lock for `platform`, this machine's by default.
+
+        Raises:
+            RecipeError: if there is no such release, a recipe is malformed, or the release lacks the platform.
+            LockError: if the lock is missing or malformed.
+        """
+        target = platform or host_platform()
+        release = self.release(name)
+        release.require_platform(target)
+        path = self.lock_path(release.version, target)
+        lock = self.read_lock(release.version, target)
+        return LockedRelease(release=release, lock=lock, path=path, lock_name=self.relative(path))
 
     def read_engine_lock(self, name: str, platform: Platform) -> EngineLock:
         """Read the lock of a private engine for a platform.

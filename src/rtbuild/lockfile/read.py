@@ -115,13 +115,17 @@ def write_engine_lock(path: Path, lock: EngineLock) -> None:
 
 def record_results(
     path: Path, layers: Sequence[LayerResult], image: ImageResult | None, image_base: ImageResult | None
-) -> None:
-    """Record the results of a build in the lock at `path`, in place of those recorded before.
+) -> Lock:
+    """Record the results of a build in the lock at `path`, in place of those recorded before, and return the new lock.
+
+    The lockfile is read again, so that what another process changed in it meanwhile stays.
 
     Raises:
         LockError: if the lock is missing or malformed, or cannot be written.
     """
-    write_lock(path, replace(read_lock(path), layers=tuple(layers), image=image, image_base=image_base))
+    lock = replace(read_lock(path), layers=tuple(layers), image=image, image_base=image_base)
+    write_lock(path, lock)
+    return lock
 
 
 def _open(path: Path, remedy: Remedy) -> tuple[Table, Problems]:

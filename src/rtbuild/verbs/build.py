@@ -19,14 +19,13 @@ from rtbuild.lockfile.compressor import compressor_mismatch
 from rtbuild.lockfile.model import ImageResult, LayerResult, Lock
 from rtbuild.lockfile.read import record_results
 from rtbuild.lockfile.remedy import lock_remedy
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
-from rtbuild.recipe.model import Release
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.verbs.engine import open_engine
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.workspace import Workspace
+from rtbuild.workspace import LockedRelease, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,36 +123,51 @@ def build(  # noqa: PLR0913
         BuildError: if a layer cannot be built.
         StoreError: if the store cannot be read or written.
     """
-    begun = time.monotonic()
-    progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    lock = workspace.read_lock(recipe.version, target)
-    path = workspace.lock_path(recipe.version, target)
-    lock_name = workspace.relative(path)
-    _require_fresh(recipe, lock, lock_name)
+    locked = workspace.read(release, platform)
+    environment = open_environment(workspace, settings, progress or Silent())
+    return build_locked(locked, environment, record=record, load=load, output=output)
+
+
+def open_environment(workspace: Workspace, settings: Settings, progress: Progress) -> BuildEnvironment:
+    """Return the environment of a build: the store of `settings`, and an engine that is opened if one is needed.
+
+    Raises:
+        StoreError: if the store cannot be used.
+    """
     store = Store.open(settings.store, progress)
-    environment = BuildEnvironment(
+    return BuildEnvironment(
         store=store,
         settings=settings,
         open_engine=lambda: open_engine(workspace, settings, store, progress),
         progress=progress,
     )
+
+
+def build_locked(
+    locked: LockedRelease,
+    environment: BuildEnvironment,
+    *,
+    record: bool = False,
+    load: bool = False,
+    output: Path | None = None,
+) -> BuildResult:
+    """Build a release that is read already; see `build`."""
+    begun = time.monotonic()
+    release, lock, settings, store = locked.release, locked.lock, environment.settings, environment.store
+    _require_fresh(locked)
     if not record:
-        require_compressor(lock, lock_name, environment.compressor.name)
+        require_compressor(lock, locked.lock_name, environment.compressor.name)
     # One build at a time makes each layer once; a second one finds it in the store.
-    with store.exclusive(f"build {recipe.version} {target}", progress):
-        layers = realise_layers(recipe, lock, environment, lock_name=lock_name)
-        images = compose_images(recipe, lock, [layer.realisation for layer in layers], environment.layout)
+    with store.exclusive(f"build {release.version} {lock.platform}", environment.progress):
+        layers = realise_layers(release, lock, environment, lock_name=locked.lock_name)
+        images = compose_images(release, lock, [layer.realisation for layer in layers], environment.layout)
         result = _result(lock, images, layers, environment)
         if record:
             results = [layer.result() for layer in result.layers]
-            record_results(path, results, result.image_result(), result.image_base)
-            recorded = workspace.read_lock(recipe.version, target)
+            recorded = record_results(locked.path, results, result.image_result(), result.image_base)
             result = _result(recorded, images, layers, environment)
-        list_in_store(store, images, settings.repository, target, progress)
+        list_in_store(store, images, settings.repository, lock.platform, environment.progress)
         if output is not None:
             for image in images:
                 image.copy_to(environment.layout, output, settings.repository)
@@ -229,11 +243,12 @@ def _compare_images(which: str, built: ImageResult | None, recorded: ImageResult
     return []
 
 
-def _require_fresh(release: Release, lock: Lock, lock_name: str) -> None:
+def _require_fresh(locked: LockedRelease) -> None:
+    release, lock = locked.release, locked.lock
     stale = stale_parts(release, lock)
     if stale:
         raise StaleLockError(
-            f"{lock_name}: stale, the recipes changed since it was made",
+            f"{locked.lock_name}: stale, the recipes changed since it was made",
             details="\n".join(stale),
             hint=lock_remedy(release.version, lock.platform).stale,
         )

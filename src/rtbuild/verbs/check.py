@@ -11,12 +11,10 @@ from rtbuild.conformance.subject import Subject
 from rtbuild.conformance.suite import run_checks, select_checks
 from rtbuild.engine import select
 from rtbuild.errors import EngineError
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store.store import Store
-from rtbuild.verbs.build import build
-from rtbuild.verbs.engine import open_engine
+from rtbuild.verbs.build import build_locked, open_environment
 from rtbuild.workspace import Workspace
 
 
@@ -52,17 +50,17 @@ def check(  # noqa: PLR0913
     progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
     checks = select_checks(only)
-    target = platform or host_platform()
-    recipe = workspace.release(release)
-    result = build(workspace, recipe.version, platform=target, settings=settings, progress=progress)
-    store = Store.open(settings.store, progress)
-    engine = open_engine(workspace, settings, store, progress)
+    locked = workspace.read(release, platform)
+    version, target = locked.release.version, locked.lock.platform
+    environment = open_environment(workspace, settings, progress)
+    result = build_locked(locked, environment)
+    engine = environment.engine
     engine.require_platform(target)
-    reference = f"{settings.repository}:{recipe.version}"
+    reference = f"{settings.repository}:{version}"
     image = engine.inspect(reference)
     if image is None or image.id != result.manifest_digest:
         progress.begin("load")
-        engine.load(store.layout.root, [reference], manifest=result.manifest_digest)
+        engine.load(environment.store.layout.root, [reference], manifest=result.manifest_digest)
         progress.end("load", reference)
         image = engine.inspect(reference)
     if image is None:
@@ -71,12 +69,12 @@ def check(  # noqa: PLR0913
         engine=engine,
         reference=reference,
         config=image.config,
-        runtime=recipe.version,
-        airflow=recipe.airflow,
+        runtime=version,
+        airflow=locked.release.airflow,
         grace=grace,
     )
     report = run_checks(subject, checks, jobs=settings.jobs, progress=progress)
-    return replace(report, image=f"{recipe.version} for {target}")
+    return replace(report, image=f"{version} for {target}")
 
 
 def check_image(

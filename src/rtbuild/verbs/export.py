@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtbuild.lockfile.export import ExportFormat, export_lock
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.workspace import Workspace
 
 
@@ -24,5 +24,4 @@ def export(
         RecipeError: if there is no such release.
         LockError: if the lock is missing or malformed.
     """
-    lock = workspace.read_lock(workspace.resolve(release), platform or host_platform())
-    return export_lock(lock, format)
+    return export_lock(workspace.read(release, platform).lock, format)

@@ -46,18 +46,15 @@ def fetch(
     """
     progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    lock = workspace.read_lock(recipe.version, target)
+    locked = workspace.read(release, platform)
     store = Store.open(settings.store, progress)
-    artifacts: tuple[Artifact, ...] = lock.remote
-    suites = recipe.suites
+    artifacts: tuple[Artifact, ...] = locked.lock.remote
+    suites = locked.release.suites
     packages = engine_packages(workspace)
     if packages and (engine or _lacks_engine(settings, packages)):
         progress.note("fetching the packages of a private engine as well")
         artifacts, suites = (*artifacts, *packages), (*suites, *workspace.engine(DEFAULT_NAME).suites)
-    store_local(recipe, lock, store)
+    store_local(locked.release, locked.lock, store)
     return fetch_artifacts(artifacts, store, settings, suites=suites, progress=progress)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from rtbuild.layers.compose import compose_images
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store.store import Store
-from rtbuild.verbs.build import load_images
-from rtbuild.verbs.engine import open_engine
+from rtbuild.verbs.build import load_images, open_environment
 from rtbuild.verbs.size import built_layers
-from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.workspace import Workspace
 
 
@@ -39,19 +36,10 @@ def load(
         RecipeError: if a recipe is missing or malformed.
         LockError: if the lock is missing or malformed.
     """
-    progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    lock = workspace.read_lock(recipe.version, target)
-    store = Store.open(settings.store, progress)
-    environment = BuildEnvironment(
-        store=store,
-        settings=settings,
-        open_engine=lambda: open_engine(workspace, settings, store, progress),
-        progress=progress,
-    )
-    images = compose_images(recipe, lock, built_layers(recipe, lock, store), environment.layout)
+    locked = workspace.read(release, platform)
+    environment = open_environment(workspace, settings, progress or Silent())
+    layers = built_layers(locked, environment.store)
+    images = compose_images(locked.release, locked.lock, layers, environment.layout)
     load_images(images, environment)
     return tuple(image.reference(settings.repository) for image in images)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError
 from rtbuild.lockfile.changes import PackageChange, compare_locks
-from rtbuild.lockfile.check import stale_engine_parts, stale_parts
+from rtbuild.lockfile.check import stale_parts
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.lockfile.read import write_engine_lock, write_lock
 from rtbuild.platform import Platform, host_platform
@@ -159,18 +159,6 @@ def lock_engine(
     path = workspace.engine_lock_path(recipe.name, target)
     write_engine_lock(path, chosen)
     return EngineLockResult(engine=recipe.name, platform=target, path=path, lock=chosen)
-
-
-def check_engine_lock(workspace: Workspace, name: str, *, platform: Platform | None = None) -> tuple[str, ...]:
-    """Return what is stale in the lock of the private engine `name`, one line each; empty if it fits its recipe.
-
-    Needs no network. `platform` is this machine's by default.
-
-    Raises:
-        RecipeError: if the engine is unknown or its recipe is malformed.
-        LockError: if the lock is missing or malformed.
-    """
-    return stale_engine_parts(workspace.engine(name), workspace.read_engine_lock(name, platform or host_platform()))
 
 
 def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient: bool) -> Lock | None:

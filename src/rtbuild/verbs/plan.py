@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtbuild.derivations.plan import Plan, plan_release
 from rtbuild.formats.frames import COMPRESSORS
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
@@ -27,9 +27,6 @@ def plan(
         StoreError: if the store cannot be read.
     """
     settings = settings or load_settings({}, workspace.root)
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    lock = workspace.read_lock(recipe.version, target)
+    locked = workspace.read(release, platform)
     compressor = COMPRESSORS[settings.compression]()
-    return plan_release(recipe, lock, Store.read_only(settings.store), compressor=compressor.name)
+    return plan_release(locked.release, locked.lock, Store.read_only(settings.store), compressor=compressor.name)

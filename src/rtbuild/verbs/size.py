@@ -10,13 +10,11 @@ from rtbuild.derivations.plan import plan_release
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.inventory.contents import LayerContents, Owner, owner_of, read_contents
 from rtbuild.inventory.model import FileSize, ImageSize, LayerSize, PackageSize
-from rtbuild.lockfile.model import Lock
-from rtbuild.platform import Platform, host_platform
-from rtbuild.recipe.model import Release
+from rtbuild.platform import Platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from rtbuild.workspace import Workspace
+from rtbuild.workspace import LockedRelease, Workspace
 
 
 def size(
@@ -37,22 +35,22 @@ def size(
         LockError: if the lock is missing or malformed.
     """
     settings = settings or load_settings({}, workspace.root)
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    lock = workspace.read_lock(recipe.version, target)
+    locked = workspace.read(release, platform)
     store = Store.read_only(settings.store)
-    realisations = built_layers(recipe, lock, store)
+    realisations = built_layers(locked, store)
     contents = _read_layers(realisations, store)
-    return ImageSize(release=recipe.version, platform=str(target), layers=_layers(realisations, contents))
+    return ImageSize(
+        release=locked.release.version, platform=str(locked.lock.platform), layers=_layers(realisations, contents)
+    )
 
 
-def built_layers(release: Release, lock: Lock, store: Store) -> list[Realisation]:
-    """Return the layers of `release` in the store, bottom first.
+def built_layers(locked: LockedRelease, store: Store) -> list[Realisation]:
+    """Return the layers of a release in the store, bottom first.
 
     Raises:
         StoreError: if one is not built, or was built from other recipes or another lock.
     """
+    release, lock = locked.release, locked.lock
     realisations: list[Realisation] = []
     for planned in plan_release(release, lock, store).layers:
         if planned.realisation is None:

@@ -18,12 +18,12 @@ from rtbuild.lockfile.model import Artifact, LayerResult, Lock
 from rtbuild.oci.compare import Difference, compare_layers
 from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
 from rtbuild.oci.names import is_called
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from rtbuild.verbs.build import BuildResult, BuiltLayer, build
+from rtbuild.verbs.build import BuildResult, BuiltLayer, build_locked, open_environment
 from rtbuild.verbs.fetch import engine_packages
 from rtbuild.workspace import Workspace
 
@@ -114,30 +114,28 @@ def verify(  # noqa: PLR0913
     Raises:
         LockError: if the lock records no digests to compare with, or is missing or malformed.
         UsageError: if `against` is not a folder.
-        RtbuildError: whatever `build` raises.
+        RtbuildError: if the build fails; see `build`.
     """
     begun = time.monotonic()
     progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
-    target = platform or host_platform()
-    version = workspace.resolve(release)
-    lock = workspace.read_lock(version, target)
+    locked = workspace.read(release, platform)
+    lock = locked.lock
     store = Store.open(settings.store, progress)
     if against is not None:
-        expected = _expected_of_image(*_image_in(against, version, target))
+        expected = _expected_of_image(*_image_in(against, lock.release, lock.platform))
     elif lock.image is not None:
         expected = _expected_of_lock(lock, store)
     else:
         raise LockError(
-            f"{workspace.relative(workspace.lock_path(version, target))}: records no digests to verify",
-            hint=f"build it first: rtbuild build {version} --record",
+            f"{locked.lock_name}: records no digests to verify",
+            hint=f"build it first: rtbuild build {lock.release} --record",
         )
     with store.temporary("verify") as folder:
-        fresh = Store.open(folder / "store", progress)
+        environment = open_environment(workspace, replace(settings, store=folder / "store"), progress)
+        fresh = environment.store
         lend_artifacts((*lock.remote, *engine_packages(workspace)), store, fresh)
-        result = build(
-            workspace, version, platform=target, settings=replace(settings, store=fresh.root), progress=progress
-        )
+        result = build_locked(locked, environment)
         layers = _compare_layers(expected, result, fresh, progress)
         verified = _report(expected, result, layers, time.monotonic() - begun)
         if report is not None:

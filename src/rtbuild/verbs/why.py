@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtbuild.lockfile.why import Reason, reasons_for
-from rtbuild.platform import Platform, host_platform
+from rtbuild.platform import Platform
 from rtbuild.workspace import Workspace
 
 
@@ -24,7 +24,5 @@ def why(workspace: Workspace, release: str, package: str, *, platform: Platform 
         LockError: if the lock is missing or malformed.
         RtbuildError: if the lock has no such package.
     """
-    recipe = workspace.release(release)
-    target = platform or host_platform()
-    recipe.require_platform(target)
-    return reasons_for(recipe, workspace.read_lock(recipe.version, target), package)
+    locked = workspace.read(release, platform)
+    return reasons_for(locked.release, locked.lock, package)

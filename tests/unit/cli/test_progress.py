@@ -14,7 +14,6 @@ from rtbuild.cli.progress import Live, Plain, shown
 from rtbuild.cli.text import short, table
 from rtbuild.errors import BuildError
 from rtbuild.progress import Silent
-from rtbuild.text import amount_text, size_text
 
 
 def test_plain_lines() -> None:
@@ -129,21 +128,6 @@ def test_live_lines_leave_what_ended(monkeypatch: pytest.MonkeyPatch, capsys: py
         "[bold]not markup[/bold]",
         "fetch: failed",
     ]
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (98_213_000, "98.2 MB"),
-        (5 * 10**9, "5.0 GB"),
-        (10**13, "10000.0 GB"),
-    ],
-)
-def test_sizes(size: int, text: str) -> None:
-    assert size_text(size) == amount_text(size, "bytes") == text
 
 
 def test_digests_and_tables() -> None:

@@ -13,7 +13,7 @@ from rtbuild.platform import PLATFORMS, host_platform
 from rtbuild.verbs.export import export
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
-from tests.fakes.workspaces import write_workspace
+from tests.fakes.workspaces import RELEASE, write_workspace
 
 ARM64 = PLATFORMS["linux/arm64"]
 
@@ -21,7 +21,8 @@ ARM64 = PLATFORMS["linux/arm64"]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace whose release has a lock for each platform."""
-    workspace = Workspace.find(write_workspace(tmp_path))
+    release = RELEASE.replace('["linux/amd64"]', '["linux/amd64", "linux/arm64"]')
+    workspace = Workspace.find(write_workspace(tmp_path, release=release))
     for platform in PLATFORMS.values():
         write_lock(workspace.lock_path("8.0.0", platform), locks.lock(platform=platform))
     return workspace

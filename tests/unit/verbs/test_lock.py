@@ -9,12 +9,12 @@ import pytest
 
 from rtbuild.errors import LockError, RecipeError, UsageError
 from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, debian_question, newest_input, python_question
-from rtbuild.lockfile.model import EngineLock, Lock
-from rtbuild.lockfile.read import write_engine_lock, write_lock
-from rtbuild.platform import PLATFORMS, host_platform
+from rtbuild.lockfile.model import Lock
+from rtbuild.lockfile.read import write_lock
+from rtbuild.platform import PLATFORMS
 from rtbuild.resolve.python.resolve import resolver_identity
 from rtbuild.settings import Settings, load_settings
-from rtbuild.verbs.lock import check_engine_lock, check_lock, lock
+from rtbuild.verbs.lock import check_lock, lock
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.patches import write_patch
@@ -154,18 +154,3 @@ def test_check_of_a_lock_of_another_release(world: World) -> None:
     write_lock(world.path, replace(world.lock, release="9.0.0"))
     with pytest.raises(LockError, match=r"is the lock of 9\.0\.0"):
         check_lock(world.workspace, "8.0", platform=AMD64)
-
-
-def test_check_of_an_engine_lock(world: World) -> None:
-    workspace = world.workspace
-    with pytest.raises(LockError):
-        check_engine_lock(workspace, "default")
-    platform = host_platform()
-    fitting = EngineLock(
-        engine="default", platform=platform, inputs=workspace.engine("default").inputs, debs=(locks.deb("runc"),)
-    )
-    write_engine_lock(workspace.engine_lock_path("default", platform), fitting)
-    assert check_engine_lock(workspace, "default") == ()
-    world.change("engines/default", 'title = "Docker"', 'title = "Another"')
-    stale = ("recipes/engines/default.toml has changed since the lock was made",)
-    assert check_engine_lock(workspace, "default", platform=platform) == stale
