@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
-from rtbuild.mirror.find import find_mirrors
+from rtbuild.mirror.find import Mirrors, find_mirrors
 from rtbuild.mirror.remote import MirrorSources, open_web
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import Release
@@ -44,10 +44,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sources(cache: Path) -> Iterator[MirrorSources]:
-    settings = load_settings(os.environ, ROOT)
-    with closing(open_web(settings)) as web:
-        yield MirrorSources(find_mirrors(settings), cache / "answers", web=web)
+def mirrors() -> Mirrors:
+    return find_mirrors(load_settings(os.environ, ROOT))
+
+
+@pytest.fixture(scope="module")
+def sources(mirrors: Mirrors, cache: Path) -> Iterator[MirrorSources]:
+    with closing(open_web(load_settings(os.environ, ROOT))) as web:
+        yield MirrorSources(mirrors, cache / "answers", web=web)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def resolved(release: Release, target: Target, environment: LockEnvironment) -> 
 
 
 def test_uv_chooses_the_same(
-    release: Release, platform: Platform, sources: MirrorSources, resolved: PythonResolution, tmp_path: Path
+    release: Release, platform: Platform, mirrors: Mirrors, resolved: PythonResolution, tmp_path: Path
 ) -> None:
     # Packages of the recipes are on no index: give uv their requirements instead.
     local = {package.name for package in release.packages}
@@ -84,7 +88,7 @@ def test_uv_chooses_the_same(
     command = [
         find_uv_bin(),
         *("pip", "compile", "--no-config", "--quiet", "--no-header", "--no-annotate", "--no-strip-extras"),
-        *("--cache-dir", str(tmp_path / "uv"), "--default-index", sources.python_index_url()),
+        *("--cache-dir", str(tmp_path / "uv"), "--default-index", mirrors.indexes[0].address),
         *("--python-platform", f"{platform.machine}-manylinux_2_{GLIBC[1]}", "--python-version", PYTHON),
         # With the time of day: uv includes the whole of a bare date.
         *("--exclude-newer", release.as_of.isoformat()),

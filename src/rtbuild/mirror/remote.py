@@ -80,10 +80,6 @@ class MirrorSources:
         run_parallel(ask, wanted, workers=self._web.connections, stop=threading.Event())
         return heads
 
-    def python_index_url(self) -> str:
-        """Return the address of the index that the settings name, or else pip's own configuration."""
-        return self._mirrors.indexes[0].address
-
     def python_project(self, name: str) -> ProjectPage:
         """Return the project's page, file addresses made absolute.
 

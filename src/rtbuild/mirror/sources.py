@@ -48,9 +48,6 @@ class Sources(Protocol):
         They come from the first mirror that has the file with the right size. A path that no mirror has is absent.
         """
 
-    def python_index_url(self) -> str:
-        """Return the address of the Simple API that pip-tools is to use."""
-
     def python_project(self, name: str) -> ProjectPage:
         """Return the project's page in the Simple API, file addresses made absolute.
 
