@@ -266,17 +266,10 @@ def _box(room: str, centre: float, row: int) -> str:
     width = _width(room)
     top = _MARGIN + row * _ROW_HEIGHT
     return (
-        f'<g data-room="{room}"><title>{_summary(room)}</title>'
+        f'<g data-room="{room}">'
         f'<rect x="{centre - width / 2:.0f}" y="{top}" width="{width:.0f}" height="{_BOX_HEIGHT}" rx="5"/>'
         f'<text x="{centre:.0f}" y="{top + _BOX_HEIGHT / 2 + 5:.0f}">{room}</text></g>'
     )
-
-
-def _summary(room: str) -> str:
-    """Return the first line of the room's docstring."""
-    docstring = ast.get_docstring(ast.parse(_file(_PACKAGE, room).read_text(encoding="utf-8"))) or ""
-    line = docstring.partition("\n\n")[0].replace("\n", " ")
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _file(package: Path, room: str) -> Path:
