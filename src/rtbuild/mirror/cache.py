@@ -84,6 +84,6 @@ def _read_answer(path: Path) -> Reply | None:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         head, _, content = path.read_bytes().partition(b"\n")
         fields = json.loads(head)
-        if fields.pop("sha256") == sha256_bytes(content):
+        if fields.pop("sha256", None) == sha256_bytes(content):
             return Reply(content=content, **fields)
     return None
