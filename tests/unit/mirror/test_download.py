@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rtbuild.store.store import Store
 from tests.fakes.debian_archive import Fault, MirrorServer, serve_folder
 from tests.fakes.disks import largest_file
 from tests.fakes.package_index import Distribution, PackageIndex, make_wheel
+from tests.fakes.serving import serve_with
 
 SIZE = 40_000
 
@@ -170,7 +172,7 @@ def test_a_corrupt_artifact_is_found_and_fetched_again(
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-def test_a_bad_mirror_is_made_up_for_by_a_good_one(
+def test_another_mirror_replaces_a_bad_one(
     store: Store, servers: tuple[MirrorServer, MirrorServer], fault: Fault
 ) -> None:
     debs = [*publish(servers[0].root, "aaa", "bbb"), *publish(servers[1].root, "aaa", "bbb")][:2]
@@ -194,7 +196,7 @@ def test_a_bad_mirror_is_made_up_for_by_a_good_one(
         (Fault.NOT_FOUND, MirrorError, "404 Not Found"),
     ],
 )
-def test_a_bad_mirror_alone_is_an_error_that_says_what_it_gave(
+def test_the_error_says_what_the_only_mirror_answered(
     store: Store, servers: tuple[MirrorServer, MirrorServer], fault: Fault, error: type[MirrorError], expected: str
 ) -> None:
     (package,) = publish(servers[0].root, "hello")
@@ -207,16 +209,14 @@ def test_a_bad_mirror_alone_is_an_error_that_says_what_it_gave(
     assert not store.has_artifact(package)
 
 
-def test_503_twice_is_tried_again(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+def test_a_503_is_retried(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, "busy")
     servers[0].misbehave("*", Fault.UNAVAILABLE_TWICE)
     assert download(debs, store, mirrors_of(servers[0].url), retries=2).fetched == 1
     assert len(servers[0].requests) == 3
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(
-    store: Store, servers: tuple[MirrorServer, MirrorServer]
-) -> None:
+def test_a_broken_connection_is_resumed(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, "torn")
     servers[0].misbehave("*", Fault.TRUNCATED_TWICE)
 
@@ -224,7 +224,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     assert ranges(servers[0]) == [None, "bytes=20000-", "bytes=30000-"]
 
 
-def test_404_is_not_tried_again(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+def test_a_404_is_not_retried(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     with pytest.raises(MirrorError):
         download([deb("absent")], store, mirrors_of(servers[0].url, servers[1].url), retries=5)
     assert len(servers[0].requests) == len(servers[1].requests) == 1
@@ -241,17 +241,17 @@ def test_every_missing_file_and_every_mirror_is_named(store: Store, servers: tup
     details = caught.value.details or ""
     assert details.count(f"{servers[0].url}: 404 Not Found") == 2
     assert details.count(f"{dead}: cannot be reached") == 2
-    assert store.has_artifact(debs[0]), "what could be had stays"
+    assert store.has_artifact(debs[0]), "what was fetched stays"
 
 
-def test_no_mirror_at_all_is_told(store: Store) -> None:
+def test_no_mirror_at_all_is_an_error(store: Store) -> None:
     with pytest.raises(MirrorError) as caught:
         download([deb("hello")], store, Mirrors())
     assert "no known mirror can have it" in (caught.value.details or "")
 
 
 @pytest.mark.parametrize("fault", [None, Fault.NO_RANGES])
-def test_a_partial_file_is_taken_up(
+def test_a_partial_file_is_resumed(
     store: Store, servers: tuple[MirrorServer, MirrorServer], fault: Fault | None
 ) -> None:
     (package,) = publish(servers[0].root, "hello")
@@ -269,7 +269,7 @@ def test_a_partial_file_is_taken_up(
 
 
 @pytest.mark.parametrize("length", [1000, SIZE])
-def test_a_partial_file_with_wrong_bytes_costs_a_restart_only(
+def test_a_partial_file_with_wrong_bytes_is_restarted(
     store: Store, servers: tuple[MirrorServer, MirrorServer], length: int
 ) -> None:
     (package,) = publish(servers[0].root, "hello")
@@ -315,7 +315,7 @@ def test_a_path_cannot_leave_its_folder(store: Store, tmp_path: Path) -> None:
         download([package], store, mirrors_of(str(tmp_path / "usb")))
 
 
-def test_a_dropped_file_is_found_in_the_dated_archive_of_its_suite(
+def test_a_file_that_the_archive_dropped_is_in_the_dated_archive(
     store: Store, servers: tuple[MirrorServer, MirrorServer]
 ) -> None:
     (package,) = publish(servers[0].root / "20230501T000000Z", "old")
@@ -328,7 +328,7 @@ def test_a_dropped_file_is_found_in_the_dated_archive_of_its_suite(
     assert [request.path for request in servers[0].requests] == [package.path, f"20230501T000000Z/{package.path}"]
 
 
-def test_wheels_come_from_the_file_host_that_one_page_told(store: Store) -> None:
+def test_one_page_is_enough_to_find_the_file_host(store: Store) -> None:
     with PackageIndex() as index:
         published = [index.publish(make_wheel(name, "1.0")) for name in ("spam", "eggs", "ham")]
         wheels = [wheel(distribution, index.path_of(distribution.filename)) for distribution in published]
@@ -348,7 +348,7 @@ def test_an_index_with_other_paths_is_asked_page_by_page(store: Store, html: boo
 
 
 @pytest.mark.parametrize("fault", ["other paths", "an answer that fails"])
-def test_an_index_of_which_nothing_was_learnt_is_asked_for_several_pages_at_once(store: Store, fault: str) -> None:
+def test_pages_are_read_in_parallel_if_the_first_shows_no_file_host(store: Store, fault: str) -> None:
     together = threading.Barrier(2)
 
     class Meeting(PackageIndex):
@@ -373,7 +373,7 @@ def test_an_index_of_which_nothing_was_learnt_is_asked_for_several_pages_at_once
             assert sum(store.has_artifact(artifact) for artifact in wheels) == 2
 
 
-def test_a_wheel_that_no_index_lists_is_told(store: Store) -> None:
+def test_a_wheel_that_no_index_lists_is_an_error(store: Store) -> None:
     with PackageIndex() as index:
         index.publish(make_wheel("spam", "1.0"))
         wanted = wheel(make_wheel("spam", "2.0"), "packages/spam-2.0-py3-none-any.whl")
@@ -382,7 +382,7 @@ def test_a_wheel_that_no_index_lists_is_told(store: Store) -> None:
     assert f"{index.url}: its page of spam does not list the file" in (caught.value.details or "")
 
 
-def test_a_file_read_while_locking_is_not_fetched_twice(store: Store) -> None:
+def test_a_file_read_while_locking_is_not_downloaded_again(store: Store) -> None:
     package = deb("hello")
     kept = store.cache("answers") / "by-digest" / package.sha256
     kept.parent.mkdir()
@@ -392,7 +392,61 @@ def test_a_file_read_while_locking_is_not_fetched_twice(store: Store) -> None:
     assert not kept.exists()
 
 
-def test_settings_stand_for_the_mirrors_they_name(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_cache_is_downloaded(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+    (package,) = publish(servers[0].root, "hello")
+    cached = store.cache("answers") / "by-digest" / package.sha256
+    cached.parent.mkdir()
+    cached.write_bytes(bytes(SIZE))
+    with pytest.raises(MirrorError, match="no mirror serves") as caught:
+        download([package], store, Mirrors())
+    assert not isinstance(caught.value, IntegrityError), "no mirror served wrong bytes"
+    assert download([package], store, mirrors_of(servers[0].url)).fetched == 1
+    assert store.verify_artifact(package)
+
+
+@pytest.mark.parametrize("size", [SIZE - 1, SIZE + 1])
+def test_a_file_of_another_size_is_not_downloaded(
+    store: Store, servers: tuple[MirrorServer, MirrorServer], size: int
+) -> None:
+    (package,) = publish(servers[0].root, "hello")
+    (servers[0].root / package.path).write_bytes(bytes(size))
+    with pytest.raises(IntegrityError) as caught:
+        download([package], store, mirrors_of(servers[0].url))
+    assert f"{servers[0].url}: has {size} bytes instead of {SIZE}" in (caught.value.details or "")
+    assert not (store.root / "partial" / package.sha256).stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "answer"),
+    [
+        ({}, b"<html>Log in</html>", "returned an HTML page instead of the file"),
+        ({}, bytes(SIZE + 1), f"sent more than {SIZE} bytes"),
+        ({"Content-Range": "bytes 7-39999/*"}, b"x", "sent another part of the file than the one requested"),
+    ],
+)
+def test_a_server_that_does_not_say_what_it_sends_is_found_out(
+    store: Store, headers: dict[str, str], content: bytes, answer: str
+) -> None:
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(206 if headers else 200)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    with serve_with(send) as url, pytest.raises((MirrorError, IntegrityError)) as caught:
+        download([deb("hello")], store, mirrors_of(url))
+    assert f"{url}: {answer}" in (caught.value.details or "")
+
+
+def test_ten_failures_are_enough(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+    debs = [deb(f"absent{number}") for number in range(30)]
+    with pytest.raises(MirrorError, match=r"no mirror serves 1\d of the files"):
+        download(debs, store, mirrors_of(servers[0].url), connections=1)
+    assert len(servers[0].requests) < len(debs)
+
+
+def test_the_mirrors_of_the_settings_are_used(store: Store, tmp_path: Path) -> None:
     debs = publish(tmp_path / "usb", "hello")
     settings = Settings(store=store.root, engine_dir=tmp_path, debian_mirrors=(str(tmp_path / "usb"),))
     assert fetch_artifacts(debs, store, settings).fetched == 1
@@ -448,12 +502,12 @@ def fetcher(store: Store, url: str, artifacts: list[Artifact], jobs: int = 4) ->
 def wait_for(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_a_fetch_that_is_stopped_goes_on_where_it_was(
+def test_a_stopped_fetch_is_resumed(
     store: Store, servers: tuple[MirrorServer, MirrorServer], signal_number: signal.Signals
 ) -> None:
     debs = publish(servers[0].root, "aaa", "bbb")
@@ -523,13 +577,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert big - small < 30_000
 
 
-def test_ctrl_c_is_not_held_up_by_a_silent_mirror(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
+def test_ctrl_c_does_not_wait_for_a_stalled_mirror(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, "aaa")
     servers[0].misbehave("*", Fault.STALLED)
     with fetcher(store, servers[0].url, list(debs)) as process:
         wait_for(lambda: servers[0].requests)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)  # the mirror is silent for a minute
+        _, errors = process.communicate(timeout=30)  # the mirror stalls for a minute
         assert "KeyboardInterrupt" in errors
 
 

@@ -50,18 +50,18 @@ def archive(tmp_path: Path) -> DebianArchive:
 
 def test_each_mirror_answers_for_an_index(tmp_path: Path, archive: DebianArchive) -> None:
     expected = (archive.root / "dists/stable/InRelease").read_bytes()
-    with archive.serve() as one, serve_folder(tmp_path / "nothing") as two:
-        found = list(sources(tmp_path, two.url, one.url, str(archive.root)).debian_index(SUITE, "InRelease"))
-    assert [answer.mirror for answer in found] == [str(archive.root), one.url], "the archive's name goes first"
+    with archive.serve() as server, serve_folder(tmp_path / "nothing") as empty:
+        found = list(sources(tmp_path, empty.url, server.url, str(archive.root)).debian_index(SUITE, "InRelease"))
+    assert [answer.mirror for answer in found] == [str(archive.root), server.url], "the archive's name goes first"
     assert {answer.content for answer in found} == {expected}
 
 
 def test_a_mirror_is_asked_only_when_its_answer_is_wanted(tmp_path: Path, archive: DebianArchive) -> None:
-    with archive.serve() as one, archive.serve() as two:
-        answers = sources(tmp_path, one.url, two.url).debian_index(SUITE, "InRelease")
+    with archive.serve() as first, archive.serve() as second:
+        answers = sources(tmp_path, first.url, second.url).debian_index(SUITE, "InRelease")
         next(answers)
-        assert len(one.requests) == 1
-        assert two.requests == []
+        assert len(first.requests) == 1
+        assert second.requests == []
 
 
 def test_a_failing_mirror_is_skipped_and_noted_once(tmp_path: Path, archive: DebianArchive) -> None:
@@ -115,23 +115,23 @@ def test_a_dated_suite_is_read_from_dated_archives_only(tmp_path: Path, archive:
 
 @pytest.mark.parametrize("fault", [None, Fault.NO_RANGES, Fault.UNAVAILABLE_TWICE])
 def test_heads_are_the_first_bytes_of_the_file_with_the_right_size(tmp_path: Path, fault: Fault | None) -> None:
-    for name, size in (("one", 50), ("two", 5000)):
+    for name, size in (("small", 50), ("big", 5000)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file.deb").write_bytes(bytes([size % 256]) * size)
     wanted = [
         Wanted(suite=SUITE, path="file.deb", size=5000),
         Wanted(suite=SUITE, path="absent.deb", size=1),
     ]
-    with serve_folder(tmp_path / "one") as one, serve_folder(tmp_path / "two") as two:
+    with serve_folder(tmp_path / "small") as small, serve_folder(tmp_path / "big") as big:
         if fault:
-            two.misbehave("*", fault)
+            big.misbehave("*", fault)
         asked = MirrorSources(
-            Mirrors(debian=(Mirror(address=one.url, origin=""), Mirror(address=two.url, origin=""))),
+            Mirrors(debian=(Mirror(address=small.url, origin=""), Mirror(address=big.url, origin=""))),
             tmp_path / "cache",
             web=Web(retries=2),
         )
         assert asked.debian_heads(wanted, 68) == {"file.deb": bytes([5000 % 256]) * 68}
-        assert two.requests[-1].range == "bytes=0-67"
+        assert big.requests[-1].range == "bytes=0-67"
 
 
 def test_a_short_file_has_a_short_head(tmp_path: Path) -> None:
@@ -151,14 +151,14 @@ def test_a_project_page_has_absolute_addresses(tmp_path: Path) -> None:
 
 
 def test_a_missing_project_is_an_error_with_each_answer(tmp_path: Path) -> None:
-    with PackageIndex() as one, PackageIndex() as two:
-        two.publish(make_wheel("spam", "1.0"))
-        two.html_only = True
+    with PackageIndex() as empty, PackageIndex() as old:
+        old.publish(make_wheel("spam", "1.0"))
+        old.html_only = True
         with pytest.raises(MirrorError, match="no package index has a usable page for spam") as caught:
-            sources(tmp_path, python=(one.url, two.url)).python_project("spam")
+            sources(tmp_path, python=(empty.url, old.url)).python_project("spam")
     details = caught.value.details or ""
-    assert f"{one.url}: 404 Not Found" in details
-    assert f"{two.url}: answers as text/html, not in the JSON form" in details
+    assert f"{empty.url}: 404 Not Found" in details
+    assert f"{old.url}: answers as text/html, not in the JSON form" in details
 
 
 def test_a_project_missing_from_a_company_index_is_not_read_from_the_public_one(tmp_path: Path) -> None:
