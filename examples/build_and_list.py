@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.hint:
             print(f"try this: {error.hint}", file=sys.stderr)
         return 1
-    for artifact in (*lock.debs, *lock.pythons):
+    artifacts: list[rtbuild.DebArtifact | rtbuild.PythonArtifact] = [*lock.debs, *lock.pythons]
+    for artifact in artifacts:
         print(f"{artifact.sha256}  {artifact.name}=={artifact.version}")
     print(f"image {result.image_id}: {'matches' if result.matches_lock else 'DOES NOT MATCH'} the lock")
     return 0 if result.matches_lock else 3

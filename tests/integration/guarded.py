@@ -36,7 +36,7 @@ class Runtime:
     def run(self, command: Sequence[str], env: Mapping[str, str], tmpfs: Mapping[str, str] | None = None) -> RunOutcome:
         """A command in the image that must succeed."""
         said = self.engine.run(
-            self.reference, command, env=env, mounts=[INSIDE], tmpfs=tmpfs, network="host", timeout=300
+            self.reference, command, env=env, mounts=[INSIDE], tmpfs=tmpfs or {}, network="host", timeout=300
         )
         assert said.exit_code == 0, said.stderr.decode()
         return said

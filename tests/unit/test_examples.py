@@ -49,7 +49,8 @@ def test_build_and_list(
     assert "[ ] layer files\n[x] layer files: built\n" in err
     lock = workspace.read_lock("8.0.0", AMD64)
     assert out.splitlines()[:-1] == [
-        f"{artifact.sha256}  {artifact.name}=={artifact.version}" for artifact in (*lock.debs, *lock.pythons)
+        *(f"{deb.sha256}  {deb.name}=={deb.version}" for deb in lock.debs),
+        *(f"{python.sha256}  {python.name}=={python.version}" for python in lock.pythons),
     ]
 
 

@@ -215,10 +215,11 @@ def test_a_command_that_needs_no_service_does_not_wait(silent: int) -> None:
 
 
 def test_both_names_of_the_database_setting_are_read(listening: int, silent: int) -> None:
-    old, new = "AIRFLOW__CORE__SQL_ALCHEMY_CONN", f"postgresql://127.0.0.1:{listening}/x"
-    dead = {old: f"postgresql://127.0.0.1:{silent}/x"}
-    assert run("", seconds="0.1", **dead).returncode == 1
-    assert run(new, seconds="0.1", **dead).returncode == 0, "if both are set, Airflow uses the new name"
+    new, dead = f"postgresql://127.0.0.1:{listening}/x", f"postgresql://127.0.0.1:{silent}/x"
+    assert run("", seconds="0.1", AIRFLOW__CORE__SQL_ALCHEMY_CONN=dead).returncode == 1
+    assert run(new, seconds="0.1", AIRFLOW__CORE__SQL_ALCHEMY_CONN=dead).returncode == 0, (
+        "if both are set, Airflow uses the new name"
+    )
 
 
 def test_a_missing_service_is_reported_after_the_time_limit(silent: int) -> None:

@@ -106,8 +106,9 @@ def test_a_file_that_cannot_be_read_is_refused_and_named(script: ModuleType, con
 
 def test_a_project_without_requirements_does_not_run_pip(tmp_path: Path) -> None:
     """Without access to the packages of this Python, so that anything but an early exit would fail."""
-    done = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT), "none.txt"], check=False, capture_output=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    command = [sys.executable, "-I", "-S", str(SCRIPT), "none.txt"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = subprocess.run([sys.executable, "-I", str(SCRIPT)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "install-requirements: usage: install-requirements FILE\n")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rtbuild_security_manager import sources
 from rtbuild_security_manager.errors import KeysUnusable
+from rtbuild_security_manager.keys import VerificationKey
 from rtbuild_security_manager.sources import JwkServer, PemFile, ServerThenFile, fetch_document, key_source
 
 from tests.fakes.token_issuer import Issuer, jwk_site, silent_site
@@ -43,7 +44,7 @@ def at_once(work: Callable[[], None]) -> None:
     work()
 
 
-def kids(keys: tuple[sources.VerificationKey, ...]) -> list[str | None]:
+def kids(keys: tuple[VerificationKey, ...]) -> list[str | None]:
     return [key.kid for key in keys]
 
 

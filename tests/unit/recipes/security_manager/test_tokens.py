@@ -110,7 +110,7 @@ def test_the_scheme_is_bearer_in_any_case(verifier: TokenVerifier, rsa_issuer: I
 @pytest.mark.parametrize("off", [-59, 0, 1000])
 def test_times_within_the_leeway_are_accepted(verifier: TokenVerifier, rsa_issuer: Issuer, off: int) -> None:
     now = int(time.time())
-    assert verifier.identity(f"Bearer {rsa_issuer.token(exp=now + off + 1, nbf=now - min(off, 0))}")
+    verifier.identity(f"Bearer {rsa_issuer.token(exp=now + off + 1, nbf=now - min(off, 0))}")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,8 @@ def test_a_token_of_another_time(
     verifier: TokenVerifier, rsa_issuer: Issuer, changes: dict[str, int], expected: str
 ) -> None:
     now = int(time.time())
-    assert expected in reason(verifier, rsa_issuer.token(**{name: now + off for name, off in changes.items()}))
+    times: dict[str, Any] = {name: now + off for name, off in changes.items()}
+    assert expected in reason(verifier, rsa_issuer.token(**times))
 
 
 @pytest.mark.parametrize(
@@ -137,12 +138,13 @@ def test_a_token_for_another_audience(verifier: TokenVerifier, rsa_issuer: Issue
 
 
 def test_a_token_for_several_audiences(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
-    assert verifier.identity(f"Bearer {rsa_issuer.token(aud=['other.example', AUDIENCE])}")
+    verifier.identity(f"Bearer {rsa_issuer.token(aud=['other.example', AUDIENCE])}")
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "aud", "sub", "email", "full_name", "roles"])
 def test_a_claim_that_is_missing_is_named(verifier: TokenVerifier, rsa_issuer: Issuer, name: str) -> None:
-    assert reason(verifier, rsa_issuer.token(**{name: MISSING})) == f"the token has no {name}"
+    changes: dict[str, Any] = {name: MISSING}
+    assert reason(verifier, rsa_issuer.token(**changes)) == f"the token has no {name}"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_a_token_without_an_asymmetric_signature(verifier: TokenVerifier, rsa_is
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
 def test_a_valid_signature_with_another_algorithm(verifier: TokenVerifier, rsa_issuer: Issuer, algorithm: str) -> None:
     token = jwt.encode(claims(), rsa_issuer.key, algorithm=algorithm, headers={"kid": rsa_issuer.kid})
-    assert "algorithm" in reason(verifier, token if isinstance(token, str) else token.decode())
+    assert "algorithm" in reason(verifier, token)
 
 
 def test_the_algorithm_is_the_keys_not_the_tokens(verifier: TokenVerifier, rsa_issuer: Issuer) -> None:
