@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 from rtbuild.derivations.derivation import Derivation, derive
 from rtbuild.digest import DiffId, Key, Sha256
-from rtbuild.lockfile.check import stale_parts
 from rtbuild.lockfile.model import Lock
 from rtbuild.recipe.model import Layer, Release
 from rtbuild.store.realisation import Realisation
@@ -61,7 +60,8 @@ class PlannedLayer:
 class Plan:
     """The layers of a release for one platform, bottom first.
 
-    `stale` lists how the lock no longer matches the recipes, one text each; a stale lock is not built.
+    `stale` lists how the lock no longer matches the recipes, one text each; a stale lock is not built. The `plan` verb
+    alone fills it in: a build checks that before it plans, and a list of what is built does not need it.
     """
 
     release: str
@@ -113,12 +113,7 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
                 name=layer.name, state=state, reason=reason, layer=layer, derivation=derivation, realisation=realisation
             )
         )
-    return Plan(
-        release=release.version,
-        platform=str(lock.platform),
-        layers=tuple(planned),
-        stale=stale_parts(release, lock),
-    )
+    return Plan(release=release.version, platform=str(lock.platform), layers=tuple(planned))
 
 
 def _why(release: Release, lock: Lock, layer: Layer, derivation: Derivation | None, records: Records) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rtbuild.derivations.plan import Plan, plan_release
 from rtbuild.formats.frames import COMPRESSORS
+from rtbuild.lockfile.check import stale_parts
 from rtbuild.platform import Platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
@@ -29,4 +32,5 @@ def plan(
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
     compressor = COMPRESSORS[settings.compression]()
-    return plan_release(locked.release, locked.lock, Store.read_only(settings.store), compressor=compressor.name)
+    planned = plan_release(locked.release, locked.lock, Store.read_only(settings.store), compressor=compressor.name)
+    return replace(planned, stale=stale_parts(locked.release, locked.lock))
