@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +30,16 @@ def test_importing_rtbuild_imports_only_what_loads_the_rest() -> None:
     script = "import sys, rtbuild; print([name for name in sys.modules if name.startswith('rtbuild.')])"
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert process.stdout == "['rtbuild.lazy']\n"
+
+
+@pytest.mark.slow
+def test_mypy_refuses_a_misspelt_public_name(tmp_path: Path) -> None:
+    uses = "import rtbuild\n\nworkspace = rtbuild.Workspace.find()\nprint(rtbuild.{name}(workspace, '8.0').image_id)\n"
+    (tmp_path / "right.py").write_text(uses.format(name="build"))
+    (tmp_path / "wrong.py").write_text(uses.format(name="biuld"))
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary", "right.py", "wrong.py"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.stdout.splitlines() == [
+        'wrong.py:4: error: Module has no attribute "biuld"; maybe "build"?  [attr-defined]'
+    ]
+    assert process.returncode == 1
