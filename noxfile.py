@@ -36,7 +36,7 @@ def tests(session: nox.Session) -> None:
     """Run the fast unit tests and check their coverage: no network, no engine."""
     install(session, "test")
     # With arguments, such as one folder, it is not the whole suite whose coverage is measured.
-    measured = [] if session.posargs else ["--cov"]
+    measured = [] if session.posargs else ["--cov=rtbuild"]
     unit_tests(session, "-m", "not slow", *measured)
 
 
