@@ -24,6 +24,8 @@ nox.options.error_on_missing_interpreters = True
 PROJECT = Path(__file__).parent
 SHARED = PROJECT / ".venv"
 """The environment that `bootstrap` makes. Builds, locks and verifications run the rtbuild in it, and so do users."""
+RECORDED = nox.project.load_toml(PROJECT / "pyproject.toml")["dependency-groups"]["recorded"]
+"""The exact requirements that recorded the locks of this checkout."""
 PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 """Options of pytest for the unit tests: a process a core."""
 
@@ -179,7 +181,7 @@ def shared_rtbuild(session: nox.Session) -> str:
         if not python.exists():
             session.run(sys.executable, "-m", "venv", str(SHARED))
         pip = (str(python), "-m", "pip", "--disable-pip-version-check")
-        session.run(*pip, "install", "--quiet", "--editable", str(PROJECT))
+        session.run(*pip, "install", "--quiet", "--editable", str(PROJECT), *RECORDED)
         stamp.write_text(fingerprint(()), encoding="utf-8")
     return str(SHARED / "bin" / "rtbuild")
 
