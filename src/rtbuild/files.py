@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         OSError: if the file cannot be written; `path` is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    temporary = path.parent / f".{path.name}.{os.urandom(6).hex()}"
     try:
         with temporary.open("wb") as stream:
             stream.write(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -31,6 +30,8 @@ def name_hint(name: str, known: Iterable[str], kind: str) -> str:
 
     `kind` is a plural, such as `layers`.
     """
+    import difflib  # here, because most runs have no unknown name
+
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known {kind}: {', '.join(known) or 'none'}"

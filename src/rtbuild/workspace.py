@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError, RecipeError
 from rtbuild.lockfile.model import EngineLock, Lock
@@ -12,7 +13,9 @@ from rtbuild.lockfile.remedy import engine_lock_remedy, lock_remedy
 from rtbuild.platform import PLATFORMS, Platform, host_platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
-from rtbuild.store.collect import Roots
+
+if TYPE_CHECKING:
+    from rtbuild.store.collect import Roots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,8 @@ class Workspace:
         Raises:
             LockError: if a lock is malformed.
         """
+        from rtbuild.store.collect import Roots  # here, because only garbage collection needs it
+
         releases = [(version, platform) for version in self.releases() for platform in PLATFORMS.values()]
         engines = [(name, platform) for name in self.engines() for platform in PLATFORMS.values()]
         return Roots.of_locks(

@@ -6,14 +6,15 @@ Their bytes are part of layer keys: any change to a script, even to a comment, r
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from rtbuild.digest import Sha256, sha256_bytes
 
 
 def read_script(name: str) -> bytes:
     """Return the bytes of the script called `name`, such as `compile_wheels.py`."""
-    return resources.files("rtbuild.inside").joinpath(name).read_bytes()
+    # Not importlib.resources, which would load zipfile and more into every plan.
+    return Path(__file__).with_name(name).read_bytes()
 
 
 @cache

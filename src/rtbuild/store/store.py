@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from rtbuild.digest import Key, Sha256, hex_of
@@ -32,12 +33,15 @@ from rtbuild.lockfile.model import Artifact
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
-from rtbuild.store.collect import GcReport, Roots, collect
 from rtbuild.store.files import lock_file, store_errors
-from rtbuild.store.inspect import StoreReport, sizes, verify
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
 from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
+
+# Most commands neither collect nor inspect: the methods that do import the modules for it.
+if TYPE_CHECKING:
+    from rtbuild.store.collect import GcReport, Roots
+    from rtbuild.store.inspect import StoreReport
 
 FORMAT = "1"
 """The format of the store that this rtbuild reads and writes."""
@@ -227,6 +231,8 @@ class Store:
         Raises:
             StoreError: if there is no store, or something cannot be removed.
         """
+        from rtbuild.store.collect import collect
+
         if self._lease is None:
             raise StoreError(f"there is no store in {self.root}")
         self._lease.upgrade(progress or Silent())
@@ -243,6 +249,8 @@ class Store:
         Raises:
             StoreError: if a file cannot be read or removed.
         """
+        from rtbuild.store.inspect import verify
+
         with store_errors(f"verify {self.root}"):
             return verify(self.root, progress or Silent())
 
@@ -252,6 +260,8 @@ class Store:
         Raises:
             StoreError: if the store cannot be read.
         """
+        from rtbuild.store.inspect import sizes
+
         with store_errors(f"read {self.root}"):
             return sizes(self.root)
 

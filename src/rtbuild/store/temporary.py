@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     Raises:
         StoreError: if the folder cannot be created.
     """
-    name = f"{prefix}-{secrets.token_hex(8)}"
+    name = f"{prefix}-{os.urandom(8).hex()}"
     folder = parent / name
     guard = parent / (name + _SUFFIX)
     with store_errors(f"create a temporary folder in {parent}"):
