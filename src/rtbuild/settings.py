@@ -10,7 +10,6 @@ import math
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,10 +108,12 @@ def _find_file(start: Path) -> Path | None:
 
 
 def _from_file(file: Path) -> dict[str, object]:
+    import tomli  # here, because most workspaces have no such file
+
     try:
         with file.open("rb") as stream:
-            content = tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            content = tomli.load(stream)
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: is not valid TOML", details=str(error), hint=_HELP) from None
     except OSError as error:
         hint = "check the file's permissions"
