@@ -22,7 +22,7 @@ _HOLDS_TESTS = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long contents after their argument: those of an archive differ in every process, and nobody reads them."""
-    return argname if isinstance(val, str | bytes) and len(val) > 80 else None
+    return argname if isinstance(val, bytes) and len(val) > 20 else None
 
 
 # --- no test is skipped ----------------------------------------------------------------------------------------------
