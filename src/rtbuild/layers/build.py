@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rtbuild.derivations.derivation import Derivation
 from rtbuild.derivations.plan import Plan, PlannedLayer, plan_release
-from rtbuild.engine.engine import Engine
 from rtbuild.errors import StoreError
-from rtbuild.layers.debian import realise_debian
-from rtbuild.layers.declared import require_declared
-from rtbuild.layers.files import realise_files
-from rtbuild.layers.python import realise_python
 from rtbuild.lockfile.model import Artifact, Lock
-from rtbuild.oci.layer import LayerDigest
 from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
 from rtbuild.store.files import store_errors
 from rtbuild.store.realisation import Realisation
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.local import store_local
+
+# Most builds find every layer in the store: the methods that build one import what it takes.
+if TYPE_CHECKING:
+    from rtbuild.engine.engine import Engine
+    from rtbuild.oci.layer import LayerDigest
 
 _HASHERS = 2
 """How many layers are hashed in parallel: the disk is the limit."""
@@ -120,8 +119,9 @@ class _LayersBuild:
                     self._progress.note(f"layer {realisation.layer} in the store is damaged and will be rebuilt")
 
     def _fetch(self, plan: Plan) -> None:
-        # Imported here: its HTTP client is slow to import, and most builds fetch nothing.
+        from rtbuild.layers.declared import require_declared
         from rtbuild.mirror.download import fetch_artifacts
+        from rtbuild.wheels.local import store_local
 
         artifacts = needed_artifacts(plan, self._lock)
         settings, suites = self._environment.settings, self._release.suites
@@ -134,6 +134,8 @@ class _LayersBuild:
         """Build the files layers; they come first because they need neither an engine nor a network."""
         for planned in plan.missing:
             if isinstance(planned.layer, FilesLayer):
+                from rtbuild.layers.files import realise_files
+
                 assert planned.derivation is not None  # a files layer has no parent
                 self._progress.begin(f"layer {planned.name}")
                 self._record(planned.derivation, realise_files(planned.derivation, self._environment))
@@ -149,6 +151,8 @@ class _LayersBuild:
 
     def _build_debian(self) -> None:
         """Build the Debian layers; plan again after each one, because a layer's key includes its parent's output."""
+        from rtbuild.layers.debian import realise_debian
+
         for layer in self._release.debian_layers:
             layers = {planned.name: planned for planned in self._plan().layers}
             planned = layers[layer.name]
@@ -160,6 +164,8 @@ class _LayersBuild:
             self._record(planned.derivation, digest)
 
     def _build_python(self, planned: Sequence[PlannedLayer]) -> None:
+        from rtbuild.layers.python import realise_python
+
         for derivation, digest in realise_python(self._release, self._lock, planned, self._environment):
             self._record(derivation, digest)
 

@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rtbuild.digest import DiffId, Digest, Key
-from rtbuild.engine.engine import Engine
 from rtbuild.errors import LockError, StaleLockError
 from rtbuild.layers.build import RealisedLayer, realise_layers
 from rtbuild.layers.compose import Image, compose_images, list_in_store
@@ -23,9 +22,11 @@ from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
-from rtbuild.verbs.engine import open_engine
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.workspace import LockedRelease, Workspace
+
+if TYPE_CHECKING:
+    from rtbuild.engine.engine import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +137,13 @@ def open_environment(workspace: Workspace, settings: Settings, progress: Progres
         StoreError: if the store cannot be used.
     """
     store = Store.open(settings.store, progress)
-    return BuildEnvironment(
-        store=store,
-        settings=settings,
-        open_engine=lambda: open_engine(workspace, settings, store, progress),
-        progress=progress,
-    )
+
+    def open_engine() -> Engine:
+        from rtbuild.verbs import engine  # here, because most builds need no engine
+
+        return engine.open_engine(workspace, settings, store, progress)
+
+    return BuildEnvironment(store=store, settings=settings, open_engine=open_engine, progress=progress)
 
 
 def build_locked(

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rtbuild.engine.engine import Engine
 from rtbuild.formats.frames import COMPRESSORS, Compressor
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
+
+if TYPE_CHECKING:
+    from rtbuild.engine.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
