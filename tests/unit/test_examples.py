@@ -18,11 +18,15 @@ from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.command_line import AMD64
+from tests.fakes.files_release import files_workspace, fill
 from tests.fakes.workspaces import put
-from tests.unit.layers.test_files import fill
-from tests.unit.layers.test_files import workspace as workspace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return files_workspace(tmp_path / "project")
 
 
 def example(name: str) -> ModuleType:

@@ -1,16 +1,34 @@
-"""What a verification takes from the user's store, and what its report says."""
+"""The `verify` verb: what it takes from the user's store, what it compares, and what its report says."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from rtbuild.digest import DiffId, Digest, sha256_bytes
+from rtbuild.errors import LockError, StoreError, UsageError
 from rtbuild.lockfile.model import Artifact
+from rtbuild.lockfile.read import write_lock
 from rtbuild.oci.compare import Difference
 from rtbuild.store.store import Store
-from rtbuild.verbs.verify import VerifiedLayer, VerifyReport, describe_verification, lend_artifacts, write_report
+from rtbuild.verbs import verify as verb
+from rtbuild.verbs.build import build, open_environment
+from rtbuild.verbs.verify import (
+    VerifiedLayer,
+    VerifyReport,
+    describe_verification,
+    lend_artifacts,
+    verify,
+    write_report,
+)
+from rtbuild.wheels.environment import BuildEnvironment
+from rtbuild.workspace import Workspace
+from tests.fakes.command_line import AMD64
+from tests.fakes.files_release import files_workspace, fill, settings
 
 SAME = VerifiedLayer(name="base-os", expected=DiffId(Digest("sha256:1")), found=DiffId(Digest("sha256:1")))
 OTHER = VerifiedLayer(
@@ -85,3 +103,124 @@ def test_what_the_store_has_is_lent_and_the_rest_left_to_be_fetched(tmp_path: Pa
     lend_artifacts([there, absent], store, fresh)
     assert fresh.verify_artifact(there)
     assert not fresh.has_artifact(absent)
+
+
+# --- rebuilding ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return files_workspace(tmp_path / "project")
+
+
+Rebuild = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def rebuild(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Rebuild:
+    """Let the next verification find the engine's layers built in its store, with files that are named as given."""
+
+    def arrange(names: dict[str, str]) -> None:
+        def opened(*arguments: object) -> BuildEnvironment:
+            environment = open_environment(*arguments)  # type: ignore[arg-type]
+            fill(workspace, environment.store, names)
+            return environment
+
+        monkeypatch.setattr(verb, "open_environment", opened)
+
+    return arrange
+
+
+def test_a_rebuild_with_the_same_bytes_is_reproducible(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+    fill(workspace, Store.open(settings(tmp_path).store))
+    recorded = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    rebuild({})
+    report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
+    assert (report.reproducible, report.mismatches, report.manifest_equal) == (True, (), True)
+    assert report.image_id == report.expected_image_id == recorded.image_id
+    assert report.base_image_id == report.expected_base_image_id is not None
+    assert [layer.name for layer in report.layers] == ["base-os", "python", "airflow", "providers", "files"]
+    assert all(layer.equal for layer in report.layers)
+
+
+def test_files_that_differ_are_named(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+    fill(workspace, Store.open(settings(tmp_path).store))
+    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    rebuild({"airflow": "other"})
+    report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), report=tmp_path / "report")
+    assert not report.reproducible
+    (changed,) = (layer for layer in report.layers if not layer.equal)
+    assert changed.name == "airflow"
+    assert [(difference.path, difference.what) for difference in changed.differences] == [
+        ("/airflow", "missing"),
+        ("/other", "added"),
+    ]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.txt",
+        "report.json",
+        "airflow.tar.zst",
+    }
+
+
+def test_without_the_recorded_layer_its_files_cannot_be_compared(
+    workspace: Workspace, tmp_path: Path, rebuild: Rebuild
+) -> None:
+    fill(workspace, Store.open(settings(tmp_path, "elsewhere").store))
+    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "elsewhere"), record=True)
+    rebuild({"airflow": "other"})
+    report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
+    (changed,) = (layer for layer in report.layers if not layer.equal)
+    assert (changed.differences, changed.note) == (
+        (),
+        "the recorded layer is not in the store, so its files cannot be compared",
+    )
+
+
+def test_an_image_layout_is_compared_with_instead_of_the_lock(
+    workspace: Workspace, tmp_path: Path, rebuild: Rebuild
+) -> None:
+    fill(workspace, Store.open(settings(tmp_path).store))
+    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), output=tmp_path / "image")
+    rebuild({})
+    same = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
+    assert (same.reproducible, same.manifest_equal, same.expected_base_image_id) == (True, True, None)
+    rebuild({"providers": "other"})
+    other = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
+    # A layout does not say which compressor wrote it.
+    assert (other.reproducible, other.manifest_equal) == (False, None)
+    assert [mismatch.partition(": ")[0] for mismatch in other.mismatches] == ["layer providers", "image ID"]
+    assert [difference.path for difference in other.layers[3].differences] == ["/other", "/providers"]
+
+
+def test_layers_that_only_one_image_has_are_named(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+    fill(workspace, Store.open(settings(tmp_path).store))
+    built = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    recorded = workspace.read_lock("8.0.0", AMD64)
+    *below, files = recorded.layers
+    renamed = replace(recorded, layers=(*below, replace(files, name="scripts")))
+    write_lock(workspace.lock_path("8.0.0", AMD64), renamed)
+    rebuild({})
+    report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
+    assert [(layer.name, layer.note) for layer in report.layers if not layer.equal] == [
+        ("files", "is not expected"),
+        ("scripts", "was not built"),
+    ]
+    assert report.image_id == built.image_id
+    assert not report.reproducible
+
+
+def test_a_lock_without_digests_cannot_be_verified(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(LockError, match="records no digests to verify") as caught:
+        verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
+    assert caught.value.hint == "build it first: rtbuild build 8.0.0 --record"
+
+
+def test_what_is_compared_with_must_be_a_folder(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="image is not a folder"):
+        verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write the report into"):
+        write_report(REPORT, tmp_path / "file" / "report", {})
