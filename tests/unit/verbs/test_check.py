@@ -10,12 +10,15 @@ import pytest
 
 from rtbuild.errors import EngineError, UsageError
 from rtbuild.settings import Settings
+from rtbuild.store.store import Store
+from rtbuild.verbs.build import build
 from rtbuild.verbs.check import check, check_image
 from rtbuild.workspace import Workspace
-from tests.fakes.docker_command import FakeDocker
+from tests.fakes.command_line import AMD64
 from tests.fakes.docker_daemon import DockerDaemon
+from tests.fakes.files_release import files_workspace, fill
+from tests.fakes.loaded_docker import docker
 from tests.fakes.runtime_image import CONFIG
-from tests.fakes.workspaces import write_workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +27,15 @@ class Machine:
 
     settings: Settings
     workspace: Workspace
+    daemon: DockerDaemon
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    monkeypatch.chdir(tmp_path)  # a socket's path must be short
-    with DockerDaemon(Path("docker.sock")) as daemon:
-        host = f"unix://{tmp_path}/docker.sock"
+    with docker(tmp_path, monkeypatch) as daemon:
         daemon.images["team/airflow:1"] = {"Id": "sha256:" + "1" * 64, "Config": {**CONFIG, "User": "root"}}
-        monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path / 'programs', host=host).install()}:/usr/bin:/bin")
-        settings = Settings(store=tmp_path / "store", engine_dir=tmp_path / "engine", docker_host=host)
-        yield Machine(settings=settings, workspace=Workspace.find(write_workspace(tmp_path / "workspace")))
+        settings = Settings(store=tmp_path / "store", engine_dir=tmp_path / "engine", docker_host=daemon.host)
+        yield Machine(settings=settings, workspace=files_workspace(tmp_path / "workspace"), daemon=daemon)
 
 
 def test_an_image_is_checked_by_name(machine: Machine) -> None:
@@ -63,3 +64,27 @@ def test_an_unknown_check_is_an_error_before_anything_else_happens(machine: Mach
     with pytest.raises(UsageError, match="unknown check 'labells'"):
         check(machine.workspace, "8.0", settings=machine.settings, only=["labells"])
     assert not machine.settings.store.exists()
+
+
+def test_a_release_is_built_loaded_and_checked(machine: Machine) -> None:
+    fill(machine.workspace, Store.open(machine.settings.store))
+    loaded = {"Id": "sha256:" + "1" * 64, "Config": CONFIG}
+    machine.daemon.images |= dict.fromkeys(("astro-runtime:8.0.0", "docker.io/library/astro-runtime:8.0.0"), loaded)
+    report = check(machine.workspace, "8.0", platform=AMD64, settings=machine.settings, only=["config", "labels"])
+    assert (report.image, report.passed) == ("8.0.0 for linux/amd64", True)
+    assert machine.daemon.loaded
+
+
+def test_an_image_that_the_engine_has_is_not_loaded_again(machine: Machine) -> None:
+    fill(machine.workspace, Store.open(machine.settings.store))
+    result = build(machine.workspace, "8.0", platform=AMD64, settings=machine.settings)
+    machine.daemon.images["astro-runtime:8.0.0"] = {"Id": result.manifest_digest, "Config": CONFIG}
+    assert check(machine.workspace, "8.0", platform=AMD64, settings=machine.settings, only=["labels"]).passed
+    assert machine.daemon.loaded == b""
+
+
+def test_an_image_that_is_lost_after_loading_is_an_error(machine: Machine) -> None:
+    fill(machine.workspace, Store.open(machine.settings.store))
+    machine.daemon.images["docker.io/library/astro-runtime:8.0.0"] = {"Id": "sha256:" + "1" * 64}
+    with pytest.raises(EngineError, match=r"has lost the image astro-runtime:8\.0\.0"):
+        check(machine.workspace, "8.0", platform=AMD64, settings=machine.settings, only=["labels"])
