@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
+
 from rtbuild.derivations.plan import plan_release
 from rtbuild.formats.frames import DEFAULT
 from rtbuild.formats.tar_entry import Entry
 from rtbuild.lockfile.read import write_lock
 from rtbuild.oci.layer import LayerWriter
 from rtbuild.oci.layout import Layout
+from rtbuild.progress import Progress
 from rtbuild.settings import Settings
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
+from rtbuild.verbs import verify
+from rtbuild.verbs.build import open_environment
+from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
 from tests.fakes.command_line import AMD64
@@ -111,3 +117,16 @@ def fill(workspace: Workspace, store: Store, names: Mapping[str, str] = MappingP
 def settings(tmp_path: Path, store: str = "store") -> Settings:
     """Return settings with which no engine can be reached or started."""
     return Settings(store=tmp_path / store, engine_dir=tmp_path / "engine", docker_host="unix:///nowhere/docker.sock")
+
+
+def let_verify_rebuild(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, names: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Let the store of each verification start with the engine's layers, whose files are named as `fill` says."""
+
+    def opened(workspace: Workspace, settings: Settings, progress: Progress) -> BuildEnvironment:
+        environment = open_environment(workspace, settings, progress)
+        fill(workspace, environment.store, names)
+        return environment
+
+    monkeypatch.setattr(verify, "open_environment", opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
@@ -14,7 +15,14 @@ from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Root, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.lockfile.read import write_lock
+from rtbuild.store.store import Store
 from rtbuild.verbs.build import BuildResult, BuiltLayer
+from rtbuild.workspace import Workspace
+from tests.fakes.command_line import AMD64, Run, answer
+from tests.fakes.files_release import files_workspace, fill
+
+HERE = ("--platform", "amd64")
 
 RESULT = BuildResult(
     release="8.0.0",
@@ -116,3 +124,43 @@ def test_several_platforms_are_one_json_object(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["platform"] == "linux/amd64"
     Invocation().answer_each("builds", [{}, {}], ["a", "b"])
     assert capsys.readouterr().out == "a\n\nb\n"
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace whose release needs no engine, once the store is filled."""
+    return files_workspace(tmp_path / "project")
+
+
+def test_build_writes_what_it_is_asked_for(run: Run, workspace: Workspace, store: Store, tmp_path: Path) -> None:
+    fill(workspace, store)
+    files = ("--iidfile", str(tmp_path / "id"), "--metadata-file", str(tmp_path / "metadata"))
+    result = run("build", "8.0", *HERE, "--record", "-o", str(tmp_path / "image"), *files, "--json", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    document = answer(result)
+    assert document["matches_lock"] is True
+    assert document["location"] == str(tmp_path / "image")
+    assert (tmp_path / "image" / "oci-layout").is_file()
+    assert (tmp_path / "id").read_text() == document["image_id"]
+    assert json.loads((tmp_path / "metadata").read_text())["containerimage.digest"] == document["manifest_digest"]
+
+
+def test_a_build_that_does_not_match_its_lock_has_an_exit_code_of_its_own(
+    run: Run, workspace: Workspace, store: Store
+) -> None:
+    fill(workspace, store)
+    assert run("build", "8.0", *HERE, "--record").exit_code == 0
+    recorded = workspace.read_lock("8.0.0", AMD64)
+    write_lock(workspace.lock_path("8.0.0", AMD64), replace(recorded, image=recorded.image_base))
+    result = run("build", "8.0", *HERE)
+    assert result.exit_code == 3
+    assert "does not match the lock:\n  image ID: sha256:" in result.stdout
+
+
+def test_one_image_id_file_is_for_one_platform(run: Run, tmp_path: Path) -> None:
+    result = run("build", "8.0", "--platform", "amd64,arm64", "--iidfile", str(tmp_path / "id"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--iidfile takes one image ID" in result.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from rtbuild.lockfile.model import Artifact
 from rtbuild.lockfile.read import write_lock
 from rtbuild.oci.compare import Difference
 from rtbuild.store.store import Store
-from rtbuild.verbs import verify as verb
-from rtbuild.verbs.build import build, open_environment
+from rtbuild.verbs.build import build
 from rtbuild.verbs.verify import (
     VerifiedLayer,
     VerifyReport,
@@ -25,10 +23,9 @@ from rtbuild.verbs.verify import (
     verify,
     write_report,
 )
-from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64
-from tests.fakes.files_release import files_workspace, fill, settings
+from tests.fakes.files_release import files_workspace, fill, let_verify_rebuild, settings
 
 SAME = VerifiedLayer(name="base-os", expected=DiffId(Digest("sha256:1")), found=DiffId(Digest("sha256:1")))
 OTHER = VerifiedLayer(
@@ -113,28 +110,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return files_workspace(tmp_path / "project")
 
 
-Rebuild = Callable[[dict[str, str]], None]
-
-
-@pytest.fixture
-def rebuild(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Rebuild:
-    """Let the next verification find the engine's layers built in its store, with files that are named as given."""
-
-    def arrange(names: dict[str, str]) -> None:
-        def opened(*arguments: object) -> BuildEnvironment:
-            environment = open_environment(*arguments)  # type: ignore[arg-type]
-            fill(workspace, environment.store, names)
-            return environment
-
-        monkeypatch.setattr(verb, "open_environment", opened)
-
-    return arrange
-
-
-def test_a_rebuild_with_the_same_bytes_is_reproducible(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+def test_a_rebuild_with_the_same_bytes_is_reproducible(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
     recorded = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
-    rebuild({})
+    let_verify_rebuild(monkeypatch, workspace)
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
     assert (report.reproducible, report.mismatches, report.manifest_equal) == (True, (), True)
     assert report.image_id == report.expected_image_id == recorded.image_id
@@ -143,10 +124,10 @@ def test_a_rebuild_with_the_same_bytes_is_reproducible(workspace: Workspace, tmp
     assert all(layer.equal for layer in report.layers)
 
 
-def test_files_that_differ_are_named(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+def test_files_that_differ_are_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
     build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
-    rebuild({"airflow": "other"})
+    let_verify_rebuild(monkeypatch, workspace, {"airflow": "other"})
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), report=tmp_path / "report")
     assert not report.reproducible
     (changed,) = (layer for layer in report.layers if not layer.equal)
@@ -163,11 +144,11 @@ def test_files_that_differ_are_named(workspace: Workspace, tmp_path: Path, rebui
 
 
 def test_without_the_recorded_layer_its_files_cannot_be_compared(
-    workspace: Workspace, tmp_path: Path, rebuild: Rebuild
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path, "elsewhere").store))
     build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "elsewhere"), record=True)
-    rebuild({"airflow": "other"})
+    let_verify_rebuild(monkeypatch, workspace, {"airflow": "other"})
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
     (changed,) = (layer for layer in report.layers if not layer.equal)
     assert (changed.differences, changed.note) == (
@@ -177,14 +158,14 @@ def test_without_the_recorded_layer_its_files_cannot_be_compared(
 
 
 def test_an_image_layout_is_compared_with_instead_of_the_lock(
-    workspace: Workspace, tmp_path: Path, rebuild: Rebuild
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
     build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), output=tmp_path / "image")
-    rebuild({})
+    let_verify_rebuild(monkeypatch, workspace)
     same = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
     assert (same.reproducible, same.manifest_equal, same.expected_base_image_id) == (True, True, None)
-    rebuild({"providers": "other"})
+    let_verify_rebuild(monkeypatch, workspace, {"providers": "other"})
     other = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
     # A layout does not say which compressor wrote it.
     assert (other.reproducible, other.manifest_equal) == (False, None)
@@ -192,14 +173,16 @@ def test_an_image_layout_is_compared_with_instead_of_the_lock(
     assert [difference.path for difference in other.layers[3].differences] == ["/other", "/providers"]
 
 
-def test_layers_that_only_one_image_has_are_named(workspace: Workspace, tmp_path: Path, rebuild: Rebuild) -> None:
+def test_layers_that_only_one_image_has_are_named(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
     built = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
     recorded = workspace.read_lock("8.0.0", AMD64)
     *below, files = recorded.layers
     renamed = replace(recorded, layers=(*below, replace(files, name="scripts")))
     write_lock(workspace.lock_path("8.0.0", AMD64), renamed)
-    rebuild({})
+    let_verify_rebuild(monkeypatch, workspace)
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
     assert [(layer.name, layer.note) for layer in report.layers if not layer.equal] == [
         ("files", "is not expected"),
