@@ -8,7 +8,6 @@ folders and to the engine's cache.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.ground import RELEASE, ROOT, BenchError, Ground, open_ground
+from bench.ground import RELEASE, ROOT, BenchError, Ground, open_ground, user_environment
 from bench.measure import load_average, timed
 from rtbuild.errors import RtbuildError
 
@@ -36,7 +35,7 @@ class Checkout:
         """Run one command, in its own workspace by default; raises `BenchError` if it fails."""
         folder = workspace or self.root
         command = [str(self.python), "-m", "rtbuild", *words, "-q", "--store", str(store)]
-        environment = {**os.environ, "RTBUILD_ENGINE_DIR": str(ground.settings.engine_dir)}
+        environment = {**user_environment(), "RTBUILD_ENGINE_DIR": str(ground.settings.engine_dir)}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchError(f"{folder}: rtbuild {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")

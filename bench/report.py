@@ -50,7 +50,7 @@ _RIVALS = """\
   as `pip install --no-compile` leaves it. Its user cannot write there, so each start compiles again.
 - **a request with a token**: Airflow's own security manager, with a session from an earlier login. Both webservers run
   in one process and answer in turns.
-- **verify**, **plan** and **memory** have no rival. No other tool does the first two.
+- **verify**, **plan**, **list**, **--help** and **memory** have no rival. No other tool does the first two.
 
 Only rtbuild's image can be compared with a lock: the rival's differs from one run to the next.
 
