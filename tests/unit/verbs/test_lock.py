@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import LockError, RecipeError, UsageError
-from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, debian_question, newest_input, python_question
 from rtbuild.lockfile.model import Lock
 from rtbuild.lockfile.read import write_lock
 from rtbuild.platform import PLATFORMS
-from rtbuild.resolve.python.resolve import resolver_identity
 from rtbuild.settings import Settings, load_settings
 from rtbuild.verbs.lock import check_lock, lock
 from rtbuild.workspace import Workspace
-from tests.fakes import locks
+from tests.fakes.fitting_lock import write_fitting_lock
 from tests.fakes.patches import write_patch
 from tests.fakes.workspaces import put, write_workspace
 
@@ -47,33 +45,8 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     workspace = Workspace(root=write_workspace(tmp_path / "workspace"))
-    release = workspace.release("8.0")
-    debs = (
-        locks.deb("apt"),
-        locks.deb("libc6", "2.31-13+deb11u14"),
-        locks.deb("libpython3.9-minimal", "3.9.2-1", layer="python"),
-        locks.deb("python3.9", "3.9.2-1", layer="python"),
-        locks.deb("tini"),
-    )
-    names = ("apache-airflow-providers-amazon", "apache-airflow-providers-http", "astro-sdk-python")
-    pythons = (
-        locks.wheel("apache-airflow", "2.6.0", layer="airflow"),
-        *(locks.wheel(name, version) for name, version in zip(names, ("8.0.0", "4.3.0", "1.5.3"), strict=True)),
-        locks.wheel("pip", "23.1.2", layer="airflow"),
-    )
-    questions = (
-        (DEBIAN_QUESTION, debian_question(release, AMD64)),
-        (PYTHON_QUESTION, python_question(release, AMD64, "3.9.2", (2, 31), resolver_identity())),
-    )
-    fitting = locks.lock(
-        inputs=tuple(sorted((*release.inputs, *questions))),
-        source_date_epoch=newest_input(debs, pythons),
-        debs=debs,
-        pythons=pythons,
-    )
-    write_lock(workspace.lock_path("8.0.0", AMD64), fitting)
     settings = load_settings({}, workspace.root, store=tmp_path / "store")
-    return World(workspace=workspace, settings=settings, lock=fitting)
+    return World(workspace=workspace, settings=settings, lock=write_fitting_lock(workspace))
 
 
 def test_a_lock_that_fits_is_unchanged(world: World) -> None:
