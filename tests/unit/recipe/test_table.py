@@ -130,6 +130,13 @@ def test_all_problems_are_listed() -> None:
     assert caught.value.details == "x.toml: is strange\nx.toml: a: is wrong (fix it)"
 
 
+def test_toml_1_1_is_read_under_every_python(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('table = {\n  text = "\\x41",\n}\nmoment = 2023-05-02T02:00Z\n')
+    content = parse_toml(path, "x.toml", RecipeError)
+    assert content == {"table": {"text": "A"}, "moment": datetime(2023, 5, 2, 2, tzinfo=UTC)}
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         parse_toml(tmp_path / "x.toml", "x.toml", LockError, missing="create it", malformed="fix it")
