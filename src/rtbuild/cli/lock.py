@@ -10,7 +10,7 @@ import click
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation
-from rtbuild.cli.options import ReleaseName, platforms_option
+from rtbuild.cli.options import PackageUpgrade, ReleaseName, platforms_option
 from rtbuild.errors import StaleLockError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ Target = tuple[str, "Platform"]
     "-P",
     "--upgrade-package",
     "upgrades",
+    type=PackageUpgrade(),
     multiple=True,
     metavar="NAME[==VERSION]",
     help="Upgrade this package, and what that forces; repeatable.",
@@ -41,7 +42,7 @@ def lock(
     invocation: Invocation,
     release: str | None,
     platforms: tuple[Platform, ...],
-    upgrades: tuple[str, ...],
+    upgrades: tuple[tuple[str, str | None], ...],
     refresh: bool,
     check: bool,
 ) -> None:
@@ -64,7 +65,7 @@ def lock(
     if check:
         check_locks(invocation, workspace, targets)
     else:
-        write_locks(invocation, workspace, targets, dict(split_upgrade(text) for text in upgrades), refresh)
+        write_locks(invocation, workspace, targets, dict(upgrades), refresh)
 
 
 def lock_targets(workspace: Workspace, release: str | None, platforms: Sequence[Platform]) -> list[Target]:
@@ -145,11 +146,3 @@ def lock_text(workspace: Workspace, result: LockResult) -> str:
     state = "written" if result.changed else "unchanged"
     moves = [] if result.is_new else [f"  {move}" for move in result.moved]
     return "\n".join([f"{workspace.relative(result.path)}: {counts}, {state}", *moves])
-
-
-def split_upgrade(text: str) -> tuple[str, str | None]:
-    """Return `NAME` or `NAME==VERSION` as a pair; anything else is a usage error."""
-    name, separator, version = (part.strip() for part in text.partition("=="))
-    if not name or (separator and not version) or any(sign in text for sign in "<>~!,[; "):
-        raise click.BadParameter(f"{text!r} is neither NAME nor NAME==VERSION", param_hint="'--upgrade-package'")
-    return name, version or None

@@ -67,6 +67,18 @@ class PlatformNames(PlatformName):
             self.fail(error.brief + (f" ({error.hint})" if error.hint else ""), param, ctx)
 
 
+class PackageUpgrade(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """`NAME` or `NAME==VERSION`, as a pair."""
+
+    name = "upgrade"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str | None]:
+        name, separator, version = (part.strip() for part in str(value).partition("=="))
+        if not name or (separator and not version) or any(sign in value for sign in "<>~!,[; "):
+            self.fail(f"{value!r} is neither NAME nor NAME==VERSION", param, ctx)
+        return name, version or None
+
+
 def _join(context: click.Context, parameter: click.Parameter, value: tuple[Any, ...]) -> tuple[Any, ...]:
     """The platforms of every `--platform`, each once."""
     return tuple(dict.fromkeys(platform for platforms in value for platform in platforms))
