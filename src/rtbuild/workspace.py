@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError, RecipeError
-from rtbuild.lockfile.model import EngineLock, Lock
-from rtbuild.lockfile.read import LOCK_FOLDER, read_engine_lock, read_lock
-from rtbuild.lockfile.remedy import engine_lock_remedy, lock_remedy
+from rtbuild.lockfile.folder import LOCK_FOLDER
 from rtbuild.platform import PLATFORMS, Platform, host_platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 
+# A list of releases reads no lock if it can help it: the methods that do import the modules for it.
 if TYPE_CHECKING:
+    from rtbuild.lockfile.model import EngineLock, Lock
     from rtbuild.store.collect import Roots
 
 
@@ -115,6 +115,9 @@ class Workspace:
         Raises:
             LockError: if the lock is missing, malformed, or that of another release or platform.
         """
+        from rtbuild.lockfile.read import read_lock
+        from rtbuild.lockfile.remedy import lock_remedy
+
         path, remedy = self.lock_path(version, platform), lock_remedy(version, platform)
         lock = read_lock(path, remedy=remedy)
         if (lock.release, lock.platform) != (version, platform):
@@ -142,6 +145,9 @@ class Workspace:
         Raises:
             LockError: if the lock is missing, malformed, or that of another engine or platform.
         """
+        from rtbuild.lockfile.read import read_engine_lock
+        from rtbuild.lockfile.remedy import engine_lock_remedy
+
         path, remedy = self.engine_lock_path(name, platform), engine_lock_remedy(name, platform)
         lock = read_engine_lock(path, remedy=remedy)
         if (lock.engine, lock.platform) != (name, platform):
@@ -155,7 +161,7 @@ class Workspace:
         Raises:
             LockError: if a lock is malformed.
         """
-        from rtbuild.store.collect import Roots  # here, because only garbage collection needs it
+        from rtbuild.store.collect import Roots
 
         releases = [(version, platform) for version in self.releases() for platform in PLATFORMS.values()]
         engines = [(name, platform) for name in self.engines() for platform in PLATFORMS.values()]

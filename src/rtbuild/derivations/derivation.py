@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_bytes
 from rtbuild.inside import script_digest
-from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 from rtbuild.lockfile.python import installs_python, python_source_version
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Release, Removal
+
+if TYPE_CHECKING:
+    from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 
 SCHEMA = 1
 """Increase it whenever a change to rtbuild turns the same inputs into a different layer."""
@@ -140,6 +143,12 @@ def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivati
 def _derive_files(release: Release, lock: Lock, layer: FilesLayer) -> Derivation:
     epoch = int(release.as_of.timestamp())
     return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(_recipe_inputs(layer, ())))
+
+
+def key_scheme() -> Sha256:
+    """Return the digest of what keys cover of rtbuild itself: the schema and the scripts."""
+    scripts = sorted({*_DEBIAN_SCRIPTS, *_STDLIB_SCRIPTS, *_PYTHON_SCRIPTS, *_SDIST_SCRIPTS})
+    return _digest([SCHEMA, [[name, script_digest(name)] for name in scripts]])
 
 
 def uploaded_epoch(artifact: PythonArtifact) -> int:

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError, ResolutionError
-from rtbuild.lockfile.model import DebArtifact, Lock
 from rtbuild.recipe.model import Release
+
+if TYPE_CHECKING:
+    from rtbuild.lockfile.model import DebArtifact, Lock
 
 _BINARY_REBUILD = re.compile(r"\+b\d+\Z")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rtbuild.digest import DiffId, Digest, Key, Sha256, parse_digest, parse_sha256
 from rtbuild.errors import LockError
 from rtbuild.files import write_atomically
+from rtbuild.lockfile.folder import lock_name
 from rtbuild.lockfile.model import (
     FORMAT_VERSION,
     DebArtifact,
@@ -28,9 +29,6 @@ from rtbuild.platform import PLATFORMS, platform_named
 from rtbuild.recipe.names import debian_name, debian_version, normalized, pep440_version, plain_name
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.table import Problems, Table, parse_toml
-
-LOCK_FOLDER = "runtime.lock"
-"""The folder of a workspace that holds its lockfiles."""
 
 _ANY_LOCK = lock_remedy()
 # What a bad field is read as. It never gets out, because the field's problem is raised.
@@ -129,7 +127,7 @@ def record_results(
 
 
 def _open(path: Path, remedy: Remedy) -> tuple[Table, Problems]:
-    name = _name_of(path)
+    name = lock_name(path)
     # A lockfile that is not TOML is most often one with the conflict markers of a merge.
     content = parse_toml(path, name, LockError, missing=remedy.missing, malformed=remedy.malformed)
     problems = Problems(name, LockError, hint=remedy.malformed, by_hand=False)
@@ -141,11 +139,6 @@ def _open(path: Path, remedy: Remedy) -> tuple[Table, Problems]:
     # Nothing else can be said about another version.
     problems.raise_if_any()
     return table, problems
-
-
-def _name_of(path: Path) -> str:
-    parts = path.parts
-    return "/".join(parts[parts.index(LOCK_FOLDER) :]) if LOCK_FOLDER in parts else str(path)
 
 
 def _inputs(table: Table) -> tuple[tuple[str, Sha256], ...]:
@@ -294,4 +287,4 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, text.encode())
     except OSError as cause:
         hint = f"check the permissions of {path.parent}"
-        raise LockError(f"{_name_of(path)}: cannot be written: {cause.strerror}", hint=hint) from cause
+        raise LockError(f"{lock_name(path)}: cannot be written: {cause.strerror}", hint=hint) from cause

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import IntegrityError
 from rtbuild.files import sync_folder
-from rtbuild.lockfile.model import Artifact
 from rtbuild.store.files import lock_file, store_errors
+
+if TYPE_CHECKING:
+    from rtbuild.lockfile.model import Artifact
 
 _CHUNK = 1 << 20
 _READ_ONLY = 0o444  # artifacts are hard-linked and mounted into builds: nobody may write through such a link

@@ -29,23 +29,25 @@ from urllib.parse import quote
 from rtbuild.digest import Key, Sha256, hex_of
 from rtbuild.errors import StoreError
 from rtbuild.files import write_atomically
-from rtbuild.lockfile.model import Artifact
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
+from rtbuild.store.summaries import Summary, read_summary, write_summary
 from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
 
-# Most commands neither collect nor inspect: the methods that do import the modules for it.
+# Most commands neither collect nor inspect, and some read no lock.
 if TYPE_CHECKING:
+    from rtbuild.lockfile.model import Artifact
     from rtbuild.store.collect import GcReport, Roots
     from rtbuild.store.inspect import StoreReport
 
 FORMAT = "1"
 """The format of the store that this rtbuild reads and writes."""
 
+_SUMMARIES = "cache/summaries"
 _FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
@@ -77,9 +79,9 @@ class Store:
 
     @classmethod
     def read_only(cls, root: Path, progress: Progress | None = None) -> Store:
-        """Open the store in the folder `root` for reading. Nothing is created, so it may be on read-only media.
+        """Open the store in the folder `root` for reading. It may be on read-only media.
 
-        A missing folder is an empty store. It waits as `open` does.
+        A missing folder is an empty store, and stays missing. It waits as `open` does.
 
         Raises:
             StoreError: if the folder cannot be read, or another version of rtbuild made it.
@@ -185,6 +187,15 @@ class Store:
             return self.layout.blob_path(realisation.blob).stat().st_size == realisation.blob_size
         except OSError:
             return False
+
+    def summary(self, name: Sha256) -> Summary | None:
+        """Return the summary of a release called `name`, if there is one; see `has_layer` for its layers."""
+        return read_summary(self.root / _SUMMARIES, name)
+
+    def add_summary(self, name: Sha256, summary: Summary) -> None:
+        """Keep the summary of a release, unless the store is missing or read-only: it only saves time."""
+        if self._lease is not None:
+            write_summary(self.root / _SUMMARIES, name, summary)
 
     def verify_layer(self, realisation: Realisation) -> bool:
         """Return whether the layer's blob is there and its bytes are right. A corrupt file is removed.

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from rtbuild.derivations.derivation import derive
+from rtbuild.derivations.derivation import derive, key_scheme
 from rtbuild.digest import Sha256
 from rtbuild.errors import LockError
+from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import Lock, LockedPatch
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Removal, User
@@ -142,3 +143,16 @@ def test_keys_are_the_same_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         "providers": "0cfcacad271f2a885ce3add364780a4686e5268b8824e03b6c9f43f23381c64a",
         "files": "6fb31c7743b347122a40b8e65340fe8ebade2ad90ca832a11791beb55cb5d09a",
     }
+
+
+def test_the_scheme_of_keys_covers_the_schema_and_every_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    schemes = {key_scheme()}
+    monkeypatch.setattr("rtbuild.derivations.derivation.SCHEMA", 2)
+    schemes.add(key_scheme())
+    for script in ("build_wheels.py", "compile_stdlib.py", "compile_wheels.py", "install_packages.sh"):
+        monkeypatch.setattr(
+            "rtbuild.derivations.derivation.script_digest",
+            lambda name, script=script: "f" * 64 if name == script else script_digest(name),
+        )
+        schemes.add(key_scheme())
+    assert len(schemes) == 6
