@@ -53,7 +53,7 @@ def _listed(workspace: Workspace, release: Release, store: Store) -> ListedRelea
 def _is_built(workspace: Workspace, release: Release, platform: Platform, store: Store) -> bool:
     """Return whether every layer is in the store.
 
-    A summary in the store answers it without reading the lock. Measured: a list takes 0.16 s instead of 0.22 s.
+    A summary in the store answers it without reading the lock. Measured: a list takes 0.18 s instead of 0.22 s.
     """
     name = _summary_name(workspace, release, platform)
     summary = store.summary(name) if name else None
