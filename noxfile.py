@@ -39,7 +39,8 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     # With arguments, such as one folder, it is not the whole suite whose coverage is measured.
     measured = [] if session.posargs else ["--cov=rtbuild"]
-    unit_tests(session, "-m", "not slow", *measured)
+    # Measuring makes properties of bytes twice as slow. `tests-3.13` tries them with more examples.
+    unit_tests(session, "-m", "not slow", "--hypothesis-profile=quick", *measured)
 
 
 @nox.session(name="tests-slow", reuse_venv=True)

@@ -11,7 +11,9 @@ import hypothesis
 import pytest
 
 # A busy machine is no failure, and with a process for each core every machine is busy.
-hypothesis.settings.register_profile("patient", parent=hypothesis.settings(), deadline=None)
+PATIENT = hypothesis.settings(deadline=None)
+hypothesis.settings.register_profile("patient", PATIENT)
+hypothesis.settings.register_profile("quick", PATIENT, max_examples=30)
 hypothesis.settings.load_profile("patient")
 
 # A shell's background job ignores Ctrl-C, and so would every process that tests start from it to interrupt it.

@@ -202,6 +202,7 @@ def test_a_missing_docker_command_is_an_engine_error(folder: Path) -> None:
         build(Endpoint(docker=Path("/no/docker")), folder / "context", log=folder / "log", output=folder / "layout")
 
 
+@pytest.mark.slow
 def test_a_build_that_takes_too_long_ends_with_all_its_children(folder: Path) -> None:
     endpoint = docker(folder, f"echo begun >&2; sleep 600 & echo $! > {folder}/child; wait; wait")
     begun = time.monotonic()

@@ -98,6 +98,7 @@ def test_an_error_shows_the_log_of_the_last_start_only(tmp_path: Path) -> None:
     assert caught.value.details == "nothing to say"
 
 
+@pytest.mark.slow
 def test_a_daemon_that_never_answers_is_ended(tmp_path: Path) -> None:
     require_root()
     lock, packages = engine_packages(tmp_path / "debs", f"echo $$ > {tmp_path}/pid; exec sleep 600")

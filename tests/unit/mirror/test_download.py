@@ -506,6 +506,7 @@ def wait_for(condition: object, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_fetch_is_resumed(
     store: Store, servers: tuple[MirrorServer, MirrorServer], signal_number: signal.Signals
@@ -528,6 +529,7 @@ def test_a_stopped_fetch_is_resumed(
     assert all(store.verify_artifact(package) for package in debs)
 
 
+@pytest.mark.slow
 def test_two_fetchers_of_one_store_share_the_work(store: Store, servers: tuple[MirrorServer, MirrorServer]) -> None:
     debs = publish(servers[0].root, *(f"package{number}" for number in range(30)))
     with fetcher(store, servers[0].url, list(debs)) as first, fetcher(store, servers[0].url, list(debs)) as second:
@@ -558,6 +560,7 @@ for item in items:
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     folder.mkdir()

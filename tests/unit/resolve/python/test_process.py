@@ -16,6 +16,8 @@ from rtbuild.resolve.python.messages import Answer, Chosen, Impossible, Start, d
 from rtbuild.resolve.python.process import PipProcess
 from rtbuild.resolve.python.target import target_for
 
+pytestmark = pytest.mark.slow
+
 TARGET = target_for(PLATFORMS["linux/amd64"], "3.9.2", (2, 31))
 SPAM: ProjectFile = {
     "filename": "spam-1.0-py3-none-any.whl",
