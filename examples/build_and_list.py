@@ -41,18 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build, list, and return an exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("release", help="a version (8.0.0) or a series (8.0)")
-    parser.add_argument("--platform", type=rtbuild.parse_platform, default=rtbuild.host_platform())
+    parser.add_argument("--platform", help="linux/amd64 or linux/arm64; this machine's by default")
     parser.add_argument("--workspace", type=Path, help="the folder with recipes/ and runtime.lock/")
     parser.add_argument("--store", type=Path, help="the folder for everything rtbuild keeps")
     options = parser.parse_args(arguments)
     try:
+        platform = rtbuild.parse_platform(options.platform) if options.platform else rtbuild.host_platform()
         workspace = rtbuild.Workspace.find(options.workspace)
         # rtbuild.toml and RTBUILD_* variables count for this tool as they do for the command line.
         settings = rtbuild.load_settings(os.environ, workspace.root, store=options.store)
-        result = rtbuild.build(
-            workspace, options.release, platform=options.platform, settings=settings, progress=Marks()
-        )
-        lock = workspace.read_lock(result.release, options.platform)
+        result = rtbuild.build(workspace, options.release, platform=platform, settings=settings, progress=Marks())
+        lock = workspace.read_lock(result.release, platform)
     except rtbuild.StaleLockError as error:
         print(f"the lock is stale:\n{error.details}", file=sys.stderr)
         return 2

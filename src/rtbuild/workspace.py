@@ -46,13 +46,13 @@ class Workspace:
     root: Path
 
     @classmethod
-    def find(cls, start: Path | None = None) -> Workspace:
+    def find(cls, start: str | Path | None = None) -> Workspace:
         """Return the workspace that contains the folder `start`, the current folder by default.
 
         Raises:
             RecipeError: if neither the folder nor one above it is a workspace.
         """
-        begin = (start or Path.cwd()).absolute()
+        begin = Path(start or Path.cwd()).absolute()
         for folder in (begin, *begin.parents):
             if (folder / "recipes").is_dir():
                 return cls(root=folder)

@@ -9,7 +9,7 @@ import click
 
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
-from rtbuild.cli.invocation import Invocation, platforms_or_host
+from rtbuild.cli.invocation import Invocation, platforms_of
 from rtbuild.cli.options import FILE, FOLDER, builder_option, jobs_option, platforms_option, release_argument
 from rtbuild.cli.text import short, table
 from rtbuild.errors import NotReproducibleError
@@ -78,7 +78,7 @@ def build(  # noqa: PLR0913 (one parameter for each option)
                 output=output,
                 progress=progress,
             )
-            for platform in platforms_or_host(platforms)
+            for platform in platforms_of(workspace, release, platforms)
         ]
     if metadata_file is not None:
         write_metadata(metadata_file, results)
@@ -107,11 +107,15 @@ def build_text(result: BuildResult) -> str:
         lines.append("the lock records no digests; record these with: --record")
     elif result.matches_lock:
         lines.append("matches the lock")
-    else:
-        lines += ["does not match the lock:", *(f"  {mismatch}" for mismatch in result.mismatches)]
     lines += [f"images           {', '.join(result.images)}", f"OCI layout       {result.location}"]
     if result.run is not None:
         lines.append(f"run              {result.run}")
-    else:
+    elif result.matches_lock is not False:
         lines.append(f"load into Docker with: rtbuild build {result.release} --platform {result.platform} --load")
+    if result.matches_lock is False:
+        lines += [
+            "does not match the lock:",
+            *(f"  {mismatch}" for mismatch in result.mismatches),
+            f"name the files that differ with: rtbuild verify {result.release} --platform {result.platform}",
+        ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import click
 
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
-from rtbuild.cli.invocation import Invocation, platforms_or_host
+from rtbuild.cli.invocation import Invocation, platforms_of
 from rtbuild.cli.options import platforms_option, release_argument
 from rtbuild.text import size_text
 
@@ -40,7 +40,7 @@ def fetch(invocation: Invocation, release: str, platforms: tuple[Platform, ...],
     version = workspace.resolve(release)
     documents, texts = [], []
     with invocation.progress() as progress:
-        for platform in platforms_or_host(platforms):
+        for platform in platforms_of(workspace, version, platforms):
             report = fetch_release(
                 workspace, version, platform=platform, settings=settings, engine=engine, progress=progress
             )

@@ -126,6 +126,17 @@ class Root(Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            suggestion = f". Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}{suggestion}")
+        return super().resolve_command(ctx, args)
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
         # An error in the arguments themselves must be JSON as well, before the option is parsed.

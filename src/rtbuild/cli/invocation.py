@@ -41,7 +41,9 @@ class Invocation:
         """Return the workspace of `--workspace`, or the nearest one upwards from the current folder."""
         from rtbuild.workspace import Workspace
 
-        return Workspace.find(self.workspace_folder)
+        workspace = Workspace.find(self.workspace_folder)
+        self.log(f"workspace {workspace.root}")
+        return workspace
 
     def settings(self, **options: object) -> Settings:
         """Return the settings from `rtbuild.toml`, then the environment, then `options` (None: not given)."""
@@ -49,7 +51,9 @@ class Invocation:
 
         # A folder given as an option is relative to the current folder, whatever the workspace is.
         store = self.store_folder.absolute() if self.store_folder is not None else None
-        return load_settings(os.environ, self.workspace_folder or Path.cwd(), store=store, **options)
+        settings = load_settings(os.environ, self.workspace_folder or Path.cwd(), store=store, **options)
+        self.log(f"store {settings.store}, {settings.jobs} jobs, {settings.connections} connections")
+        return settings
 
     def store(self, *, read_only: bool = False) -> Store:
         """Return the store that the settings name. A read-only one is not created and need not be writable."""
@@ -64,6 +68,13 @@ class Invocation:
         from rtbuild.cli.progress import shown
 
         return shown(self.progress_mode)
+
+    def log(self, text: str) -> None:
+        """Log one line of what the command line decided; only `-v` shows it."""
+        if self.verbose:
+            import logging
+
+            logging.getLogger("rtbuild.cli").info(text)
 
     def note(self, text: str) -> None:
         """Print one line on stderr, unless it is quiet."""
@@ -84,8 +95,16 @@ class Invocation:
         self.answer(document, "\n\n".join(texts))
 
 
-def platforms_or_host(platforms: Sequence[Platform]) -> Sequence[Platform]:
-    """Return the platforms asked for, or this machine's if there are none."""
+def platforms_of(workspace: Workspace, release: str, platforms: Sequence[Platform]) -> Sequence[Platform]:
+    """Return the platforms asked for, this machine's by default.
+
+    Raises:
+        RecipeError: if the release lacks one of several platforms, so that none of them is worked on.
+    """
     from rtbuild.platform import host_platform
 
+    if len(platforms) > 1:
+        recipe = workspace.release(release)
+        for platform in platforms:
+            recipe.require_platform(platform)
     return platforms or (host_platform(),)

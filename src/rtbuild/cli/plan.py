@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtbuild.cli.group import shared_options
-from rtbuild.cli.invocation import Invocation, platforms_or_host
+from rtbuild.cli.invocation import Invocation, platforms_of
 from rtbuild.cli.options import platforms_option, release_argument
 from rtbuild.cli.text import short, table
 
@@ -36,7 +36,7 @@ def plan(invocation: Invocation, release: str, platforms: tuple[Platform, ...]) 
     workspace, settings = invocation.workspace(), invocation.settings()
     plans = [
         plan_release(workspace, release, platform=platform, settings=settings)
-        for platform in platforms_or_host(platforms)
+        for platform in platforms_of(workspace, release, platforms)
     ]
     invocation.answer_each("plans", [plan_document(plan) for plan in plans], [plan_text(plan) for plan in plans])
 

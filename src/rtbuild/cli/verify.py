@@ -9,7 +9,7 @@ import click
 
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
-from rtbuild.cli.invocation import Invocation, platforms_or_host
+from rtbuild.cli.invocation import Invocation, platforms_of
 from rtbuild.cli.options import FOLDER, builder_option, jobs_option, platforms_option, release_argument
 from rtbuild.errors import NotReproducibleError
 
@@ -63,7 +63,7 @@ def verify(  # noqa: PLR0913 (one parameter for each option)
                 report=report,
                 progress=progress,
             )
-            for platform in platforms_or_host(platforms)
+            for platform in platforms_of(workspace, release, platforms)
         ]
     invocation.answer_each(
         "verifications",

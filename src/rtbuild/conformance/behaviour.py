@@ -175,10 +175,12 @@ def _wait_for(container: Container, ready: Ready, problem: str) -> None:
 
 def _stop(container: Container, grace: float, *, codes: Sequence[int], farewell: str = "") -> None:
     """Stop a container, which must end with one of `codes` and have logged `farewell`: it ended in order."""
-    begun = time.monotonic()
     code = container.stop(grace)
     logs = container.logs()
-    require(code != 137, f"the container was killed after {time.monotonic() - begun:.0f} s\n{logs[-1500:]}")
+    require(
+        code != 137,
+        f"the container was killed after {grace:g} s; on a slow machine allow more with --grace\n{logs[-1500:]}",
+    )
     require(code in codes, f"the container ended with exit code {code}\n{logs[-1500:]}")
     require(farewell in logs, f"the container ended abruptly, without logging {farewell!r}\n{logs[-1500:]}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import threading
 import time
@@ -22,6 +23,8 @@ from rtbuild.oci.layout import LAYOUT_FILE
 from rtbuild.oci.names import REFERENCE
 from rtbuild.platform import Platform
 from rtbuild.store.temporary import temporary_folder
+
+_LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import python_on_whales
@@ -263,6 +266,7 @@ class _Command:
         from python_on_whales.client_config import ClientNotFoundError
         from python_on_whales.exceptions import DockerException
 
+        _LOG.info("build %r with %s, log in %s", self.title, self.endpoint.title, self.log)
         running = self.running
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         timer = threading.Timer(timeout, running.end, args=(f"timed out after {timeout:g} s",)) if timeout else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from rtbuild.errors import EngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+_LOG = logging.getLogger(__name__)
 
 CLEARED = (
     "SOURCE_DATE_EPOCH",  # buildx forwards it; a layer's time comes from the lock
@@ -98,6 +102,7 @@ def ask(command: list[str], *, title: str) -> subprocess.CompletedProcess[str]:
     Raises:
         EngineError: if the command cannot run or takes too long.
     """
+    _LOG.debug("run %s", shlex.join(command))
     try:
         return subprocess.run(
             [*environment(), *command],

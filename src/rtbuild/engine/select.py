@@ -30,6 +30,8 @@ from rtbuild.store.temporary import TEMPORARY
 
 _CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 
+_INSTALL_BUILDX = f"install docker-buildx or docker-buildx-plugin, version {spell(MINIMUM_BUILDX)} or newer"
+
 
 def find(settings: Settings, *, name: str = DEFAULT_NAME, start: Callable[[], EngineStatus] | None = None) -> Engine:
     """Return the engine to build with.
@@ -105,7 +107,7 @@ def probe(endpoint: Endpoint, *, store: Path, private: bool = False) -> Engine:
     if buildx is None:
         raise EngineError(
             f"{endpoint.docker} has no buildx plugin",
-            hint=f"install docker-buildx or docker-buildx-plugin, version {spell(MINIMUM_BUILDX)} or newer",
+            hint=_INSTALL_BUILDX,
         )
     buildx_version = str(buildx.get("Version", ""))
     _require(endpoint, "buildx", buildx_version, MINIMUM_BUILDX, hint="upgrade the buildx plugin")
@@ -142,6 +144,8 @@ def _named_engine(settings: Settings, docker: Path | None, status: EngineStatus)
     context, builder = settings.docker_context, settings.builder
     if builder and not context:
         named = Endpoint(docker=docker, builder=builder, title=f"builder {builder!r}")
+        if not _has_buildx(named):
+            raise EngineError(f"{docker} has no buildx plugin, which builder {builder!r} needs", hint=_INSTALL_BUILDX)
         if _inspect_builder(named).driver == "docker":
             # buildx lists a builder of this driver for each Docker context, but accepts it only as a context
             context, builder = builder, None

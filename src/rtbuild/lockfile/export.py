@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
+from rtbuild.errors import UsageError
+
 if TYPE_CHECKING:
     from packaging.pylock import Package
 
@@ -28,7 +30,13 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
 def export_lock(lock: Lock, format: ExportFormat) -> str:
-    """Return the Python packages of `lock` in `format`, sorted by name."""
+    """Return the Python packages of `lock` in `format`, sorted by name.
+
+    Raises:
+        UsageError: if there is no such format.
+    """
+    if format not in EXPORT_FORMATS:
+        raise UsageError(f"unknown format {format!r}", hint=f"known formats: {', '.join(EXPORT_FORMATS)}")
     pythons = sorted(lock.pythons, key=lambda python: python.name)
     match format:
         case "requirements":

@@ -8,6 +8,7 @@ pip do.
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 import threading
@@ -24,6 +25,8 @@ import certifi
 import httpx2
 
 from rtbuild.errors import MirrorError
+
+_LOG = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -249,6 +252,7 @@ class Web:
     @contextmanager
     def _failures(self, location: str) -> Iterator[None]:
         """Turn what httpx2 raises into a `FetchFailure`, and remember which hosts are unreachable."""
+        _LOG.debug("GET %s", redacted(location))
         try:
             yield
         except httpx2.ConnectTimeout:

@@ -102,7 +102,7 @@ def build(  # noqa: PLR0913
 
     Fetches the artifacts of missing layers, and starts a private engine if the machine has no usable Docker. A digest
     that differs from the lock is reported by `matches_lock` and `mismatches`, not raised. Like every public verb, it
-    takes one keyword for each option of its command.
+    takes its options as keywords.
 
     Args:
         workspace: The folder with recipes and locks.

@@ -31,7 +31,7 @@ def check(  # noqa: PLR0913
     """Build the image of `release`, load it into the engine, and check it in containers.
 
     Layers that the store has are not built again, and an image that the engine has is not loaded again. A check that
-    fails is a result, not an error. Like every public verb, it takes one keyword for each option of its command.
+    fails is a result, not an error. Like every public verb, it takes its options as keywords.
 
     Args:
         workspace: The folder with recipes and locks.

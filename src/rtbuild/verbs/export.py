@@ -21,6 +21,7 @@ def export(
         format: `requirements` for `pip install --require-hashes`, or `pylock` for a `pylock.toml` (PEP 751).
 
     Raises:
+        UsageError: if there is no such format.
         RecipeError: if there is no such release.
         LockError: if the lock is missing or malformed.
     """

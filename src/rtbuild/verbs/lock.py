@@ -74,8 +74,8 @@ def lock(  # noqa: PLR0913
 ) -> LockResult:
     """Choose every artifact of `release` (`8.0` or `8.0.0`) and write the lockfile.
 
-    Versions in the existing lock stay, unless a recipe or `upgrade` moves them. Like every public verb, it takes one
-    keyword for each option of its command.
+    Versions in the existing lock stay, unless a recipe or `upgrade` moves them. Like every public verb, it takes
+    its options as keywords.
 
     Args:
         platform: The platform to lock for; this machine's by default.

@@ -99,7 +99,7 @@ def verify(  # noqa: PLR0913
     """Rebuild a release in an empty store, without the engine's cache, and compare it with its lock.
 
     Artifacts in the user's store are reused, each hashed again before use; everything else is rebuilt. Like every
-    public verb, it takes one keyword for each option of its command.
+    public verb, it takes its options as keywords.
 
     Args:
         workspace: The folder with recipes and locks.

@@ -299,3 +299,29 @@ def test_an_option_counts_wherever_it_stands() -> None:
 def test_json_stays_json_when_the_text_is_not_ascii(run: Run) -> None:
     result = run("plan", "8.ö", "--json")
     assert json.loads(result.stdout)["error"] == "unknown release '8.ö'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("buidl", "8.0"), "error: no such command 'buidl'. Did you mean 'build'?\n"),
+        (("xyzzy",), "error: no such command 'xyzzy'\n"),
+    ],
+)
+def test_a_misspelt_command_gets_a_suggestion(run: Run, arguments: tuple[str, ...], error: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr == f"{error}hint: see: rtbuild --help\n"
+
+
+@pytest.mark.parametrize("verb", ["plan", "build", "verify", "fetch"])
+def test_every_platform_is_checked_before_the_first_is_worked_on(run: Run, lock: Lock, verb: str) -> None:
+    result = run(verb, "8.0", "--platform", "amd64,arm64")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: release 8.0.0 has no image for linux/arm64\n")
+
+
+def test_verbose_says_which_workspace_and_store_are_used(run: Run, lock: Lock, workspace: Workspace) -> None:
+    stderr = run("plan", "8.0", "--platform", "amd64", "-v").stderr
+    assert f"INFO rtbuild.cli: workspace {workspace.root}\n" in stderr
+    assert "INFO rtbuild.cli: store " in stderr

@@ -137,7 +137,7 @@ def test_a_foreign_uid_needs_writable_folders(facts: dict[str, Any], message: st
             "`airflow scheduler` does not start: the container ended with exit code 3",
         ),
         (FakeContainer(written="starting"), "`airflow scheduler` does not start within 300 s\nstarting"),
-        (FakeContainer(code=137), "the container was killed after 0 s"),
+        (FakeContainer(code=137), "the container was killed after 10 s"),
         (FakeContainer(code=1), "the container ended with exit code 1"),
         (
             FakeContainer(written="Resetting orphaned tasks"),

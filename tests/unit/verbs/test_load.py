@@ -58,7 +58,7 @@ def test_a_built_release_is_loaded_under_its_names(workspace: Workspace, daemon:
 def test_a_release_that_is_not_built_is_an_error(workspace: Workspace, daemon: DockerDaemon, tmp_path: Path) -> None:
     chosen = on(daemon, settings(tmp_path))
     fill(workspace, Store.open(chosen.store))
-    with pytest.raises(StoreError, match="is not in .*: layer files"):
+    with pytest.raises(StoreError, match=r"is not in .*: layer files"):
         load(workspace, "8.0", platform=AMD64, settings=chosen)
 
 
