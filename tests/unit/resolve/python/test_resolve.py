@@ -20,6 +20,8 @@ from rtbuild.resolve.python.target import Target
 from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
 from tests.unit.resolve.python.conftest import ARM64, Listener, Resolve, release
 
+pytestmark = pytest.mark.slow
+
 
 def versions(resolution: PythonResolution) -> dict[str, str]:
     return {artifact.name: artifact.version for artifact in resolution.pythons}
