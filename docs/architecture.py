@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
+import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -169,7 +171,8 @@ def _ordered(items: list[list[Item]], neighbours: Neighbours) -> list[list[Item]
             means = {}
             for index, item in enumerate(current[row]):
                 near = [place[end] for end in neighbours[item][0 if downwards else 1]]
-                means[item] = sum(near) / len(near) if near else index / len(current[row])
+                # fsum gives the same order on every Python: since 3.12, `sum` rounds differently.
+                means[item] = math.fsum(near) / len(near) if near else index / len(current[row])
             current[row].sort(key=means.__getitem__)
         if _crossings(current, neighbours) < _crossings(best, neighbours):
             best = current
@@ -208,7 +211,7 @@ def _placed(items: list[list[Item]], neighbours: Neighbours) -> dict[Item, float
     """Return the centre of each item: near its neighbours, in the order of its row, without overlaps."""
     centres: dict[Item, float] = {}
     for row in items:
-        x = -sum(_width(item) + _GAP for item in row) / 2
+        x = -math.fsum(_width(item) + _GAP for item in row) / 2
         for item in row:
             centres[item] = x + _width(item) / 2
             x += _width(item) + _GAP
@@ -217,7 +220,7 @@ def _placed(items: list[list[Item]], neighbours: Neighbours) -> dict[Item, float
             wanted = []
             for item in row:
                 near = [centres[end] for side in neighbours[item] for end in side]
-                wanted.append(sum(near) / len(near) if near else centres[item])
+                wanted.append(math.fsum(near) / len(near) if near else centres[item])
             centres.update(zip(row, _apart(row, wanted), strict=True))
     return centres
 
@@ -238,7 +241,7 @@ def _apart(row: list[Item], wanted: list[float]) -> list[float]:
 
 
 def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+    return math.fsum(values) / len(values)
 
 
 def _width(item: Item) -> float:
