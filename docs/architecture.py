@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import itertools
 import math
-import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
