@@ -160,3 +160,10 @@ def reachable(arrows: list[tuple[str, str]], start: str) -> set[str]:
         seen |= targets
         waiting += targets
     return seen
+
+
+def test_ci_runs_the_test_command_of_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.splitlines() if line.startswith("./bootstrap lint")]
+    assert len(commands) == 1
+    assert f"\n{commands[0]} " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
