@@ -26,8 +26,8 @@ SHARED = PROJECT / ".venv"
 """The environment that `bootstrap` makes. Builds, locks and verifications run the rtbuild in it, and so do users."""
 RECORDED = nox.project.load_toml(PROJECT / "pyproject.toml")["dependency-groups"]["recorded"]
 """The exact requirements that recorded the locks of this checkout."""
-PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
-"""Options of pytest for the unit tests: a process a core."""
+PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
+"""Options of pytest for the unit tests: one process more than cores, because many tests wait for a time-out."""
 
 
 # --- tests -----------------------------------------------------------------------------------------------------------

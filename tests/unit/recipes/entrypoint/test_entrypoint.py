@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LAYERS = Path(__file__).parents[4] / "recipes/layers"
 CERT = {"AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT": "/keys/webserver.pem"}
 
