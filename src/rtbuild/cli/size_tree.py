@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from rtbuild.inventory.model import ImageSize, PackageSize
-from rtbuild.text import size_text
+from rtbuild.text import count, size_text
 
 _BAR = 24
 
@@ -32,7 +32,7 @@ def size_tree(image: ImageSize, top: int) -> str:
             Text.assemble(
                 (layer.name, "bold cyan"),
                 f"  {size_text(layer.size)} of files, {size_text(layer.compressed)} compressed, "
-                f"{_count(len(layer.packages), 'package')}",
+                f"{count('package', len(layer.packages))}",
             )
         )
         for package in shown[layer.name]:
@@ -58,7 +58,3 @@ def _line(label: str, size: int, image: ImageSize, width: int, *, bar: bool = Tr
 
 def _label(package: PackageSize) -> str:
     return f"{package.name} {package.version}" if package.name else "files of no package"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -89,7 +89,7 @@ def start(
         find_package: Returns the verified file of a locked package.
         folder: The folder of the private engines, `Settings.engine_dir`.
         name: The engine's name.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
         timeout: How many seconds the daemon may take until it answers.
 
     Raises:

@@ -64,7 +64,7 @@ def fetch_artifacts(
         store: Where to put it.
         settings: The mirrors, and the limits on connections, retries and time.
         suites: The suites of the recipes. A .deb of a dated suite may be in the dated archive only.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         MirrorError: if no mirror has a file; it names every mirror and what it answered.

@@ -33,7 +33,7 @@ def open_web(settings: Settings) -> Web:
 class MirrorSources:
     """The `Sources` of `mirrors`, with answers cached in the folder `cache`.
 
-    `progress` is told once about each failure of a mirror.
+    `progress` is notified once of each failure of a mirror.
     """
 
     def __init__(

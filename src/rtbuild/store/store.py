@@ -213,7 +213,7 @@ class Store:
     def exclusive(self, name: str, progress: Progress) -> Iterator[None]:
         """Keep other processes and threads from doing `name` at the same time. Not re-entrant.
 
-        `progress` is told if it has to wait.
+        `progress` is notified if it has to wait.
 
         Raises:
             StoreError: if the lock file cannot be written.

@@ -112,7 +112,7 @@ def build(  # noqa: PLR0913
         record: Write the resulting digests into the lock.
         load: Load the images into the engine's Docker.
         output: A folder that gets the images as an OCI image layout.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         RecipeError: if a recipe is missing or malformed.

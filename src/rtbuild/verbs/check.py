@@ -40,7 +40,7 @@ def check(  # noqa: PLR0913
         settings: Where files and engines are; by default those of `rtbuild.toml` in the workspace.
         only: The names of the checks to run; all by default.
         grace: How many seconds Airflow has to stop; 10 by default, as for `docker stop`.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         UsageError: if `only` names an unknown check.
@@ -95,7 +95,7 @@ def check_image(
         settings: Which engine to use; by default the settings of `rtbuild.toml` in the current folder or above it.
         only: The names of the checks to run; all by default.
         grace: How many seconds Airflow has to stop; 10 by default, as for `docker stop`.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         UsageError: if `only` names an unknown check.

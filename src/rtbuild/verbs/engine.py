@@ -54,7 +54,7 @@ def start_engine(
         workspace: The folder with recipes and locks.
         name: The engine; its recipe is `recipes/engines/<name>.toml`.
         settings: Where engines and files are; by default those of `rtbuild.toml` in the workspace.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         RecipeError: if the engine is unknown or its recipe is malformed.

@@ -35,7 +35,7 @@ def fetch(
         settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
         engine: Fetch the packages of the private engine in any case. By default they are fetched only if this machine
             has no usable Docker and the engine is not unpacked yet.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         RecipeError: if a recipe is missing or malformed.

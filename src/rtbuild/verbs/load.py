@@ -28,7 +28,7 @@ def load(
         release: A version (`8.0.0`) or a series (`8.0`, its newest release).
         platform: The platform of the images; this machine's by default.
         settings: Where the store is and which Docker to use; by default those of `rtbuild.toml` in the workspace.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         StoreError: if the release is not built, or was built from other recipes or another lock.

@@ -59,7 +59,7 @@ def mirrors(
             those of every release and private engine.
         settings: Which mirrors to ask; by default those of `rtbuild.toml` in the workspace. The mirrors that this
             machine's apt and pip use are asked as well.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         RecipeError: if a recipe is missing or malformed.

@@ -109,7 +109,7 @@ def verify(  # noqa: PLR0913
         against: A folder with an OCI image layout to compare with instead of the lock. Its image tagged with the
             release's version counts, or the only one it has.
         report: A folder that gets the report as text and JSON, and the layers that differ.
-        progress: Who is told about the work; nobody by default.
+        progress: Listener for progress; none by default.
 
     Raises:
         LockError: if the lock records no digests to compare with, or is missing or malformed.
