@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,15 +30,20 @@ from rtbuild.settings import Settings
 from rtbuild.store.store import Store
 from rtbuild.verbs.lock import lock_engine
 from rtbuild.workspace import Workspace
+from tests.fakes.users import require_root
 from tests.integration.clock import HOST, MOMENT, FalseClock
 from tests.integration.command_line import CommandLine, artifacts_of, lend, reaching
 from tests.integration.conftest import AMD64, ROOT, FirstBuild
 from tests.integration.told import Told
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="private engines need Linux and root"),
-]
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module", autouse=True)
+def root() -> None:
+    """Private engines need Linux and root."""
+    require_root()
+
 
 STRANGER = 51234
 """The ID of a user without an account."""
