@@ -35,12 +35,10 @@ PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the fast unit tests and check their coverage: no network, no engine."""
+    """Run the fast unit tests: no network, no engine."""
     install(session, "test")
-    # With arguments, such as one folder, it is not the whole suite whose coverage is measured.
-    measured = [] if session.posargs else ["--cov=rtbuild"]
-    # Measuring makes properties of bytes twice as slow. `tests-3.13` tries them with more examples.
-    unit_tests(session, "-m", "not slow", "--hypothesis-profile=quick", *measured)
+    # `tests-3.13` tries properties with more examples, and measures coverage.
+    unit_tests(session, "-m", "not slow", "--hypothesis-profile=quick")
 
 
 @nox.session(name="tests-slow", reuse_venv=True)
@@ -59,9 +57,11 @@ def tests_312(session: nox.Session) -> None:
 
 @nox.session(name="tests-3.13", reuse_venv=True)
 def tests_313(session: nox.Session) -> None:
-    """Run all unit tests on the python3.13 of a Debian 13 that is made for it, as root on Debian 12."""
+    """Run all unit tests on the python3.13 of a Debian 13 that is made for it, as root on Debian 12; check coverage."""
     install(session)
-    session.run("python", "-m", "tests.debian_13", *PARALLEL, *session.posargs, env=bytecode())
+    # With arguments, such as `-k name`, it is not the whole suite whose coverage is measured.
+    measured = [] if session.posargs else ["--cov=rtbuild"]
+    session.run("python", "-m", "tests.debian_13", *PARALLEL, *measured, *session.posargs, env=bytecode())
 
 
 def unit_tests(session: nox.Session, *options: str) -> None:
