@@ -1,15 +1,50 @@
-"""Writing files atomically: a crash leaves the old file or the new one, never a part of it."""
+"""Reading regular files, and writing atomically: a crash leaves the old file or the new one, never a part of it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 # Another filesystem, one without hard links (EPERM on FAT), or more links than it allows.
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading if it is a regular one: a pipe would block for ever, and a device may never end.
+
+    Raises:
+        OSError: if it cannot be opened, or is not a regular file.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: if it cannot be read, is not a regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} bytes", str(path))
+    return content
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:

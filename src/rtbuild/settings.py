@@ -16,7 +16,9 @@ from pathlib import Path
 
 import platformdirs
 
+from rtbuild.documents import LARGEST_TOML, parse_toml
 from rtbuild.errors import UsageError
+from rtbuild.files import read_regular
 from rtbuild.text import name_hint
 
 SETTINGS_FILE = "rtbuild.toml"
@@ -108,16 +110,13 @@ def _find_file(start: Path) -> Path | None:
 
 
 def _from_file(file: Path) -> dict[str, object]:
-    import tomli  # here, because most workspaces have no such file
-
     try:
-        with file.open("rb") as stream:
-            content = tomli.load(stream)
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: is not valid TOML", details=str(error), hint=_HELP) from None
+        content = parse_toml(read_regular(file, LARGEST_TOML))
     except OSError as error:
         hint = "check the file's permissions"
         raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=hint) from None
+    except ValueError as error:
+        raise UsageError(f"{file}: {error}", hint=_HELP) from None
     return {key: _parse(key, value, file.parent, f"{file}: {key}", list(_KINDS)) for key, value in content.items()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.files import link_file, sync_folder, write_atomically
+from rtbuild.files import link_file, open_regular, read_regular, sync_folder, write_atomically
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -79,3 +79,25 @@ def test_syncing_a_file_instead_of_a_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
         sync_folder(tmp_path / "file")
+
+
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    with open_regular(path) as file:
+        assert file.read() == b"content"
+    assert read_regular(path, 7) == b"content"
+
+
+def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    with pytest.raises(OSError, match="more than 6 bytes"):
+        read_regular(path, 6)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+        read_regular(tmp_path / name, 100)

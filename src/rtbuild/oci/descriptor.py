@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Digest, canonical_json, parse_digest
+from rtbuild.documents import parse_json
 from rtbuild.errors import IntegrityError
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -61,9 +61,9 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
         IntegrityError: if `content` is not a JSON object.
     """
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError as error:
-        raise IntegrityError(f"{path}: not JSON", details=str(error)) from None
+        raise IntegrityError(f"{path}: {error}") from None
     if not isinstance(document, dict):
         raise IntegrityError(f"{path}: not a JSON object")
     return document

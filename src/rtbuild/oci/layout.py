@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest
+from rtbuild.documents import LARGEST_JSON
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.files import sync_folder, write_atomically
+from rtbuild.files import open_regular, read_regular, sync_folder, write_atomically
 from rtbuild.oci.descriptor import (
     INDEXES,
     MANIFESTS,
@@ -145,7 +146,7 @@ class Layout:
         path = self.blob_path(descriptor.digest)
         hasher = hashlib.sha256()
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size != descriptor.size:
                     raise IntegrityError(f"{path}: size is {size} bytes, expected {descriptor.size}")
@@ -154,6 +155,8 @@ class Layout:
                     yield chunk
         except FileNotFoundError:
             raise IntegrityError(f"{path}: the blob is missing") from None
+        except OSError as error:
+            raise IntegrityError(f"{path}: the blob cannot be read: {error.strerror}") from None
         if hasher.hexdigest() != hex_of(descriptor.digest):
             raise IntegrityError(f"{path}: the blob is damaged: sha256 is {hasher.hexdigest()}")
 
@@ -190,7 +193,7 @@ class Layout:
         """
         path = self.root / "index.json"
         try:
-            content = path.read_bytes()
+            content = read_regular(path, LARGEST_JSON)
         except OSError as error:
             raise StoreError(f"cannot read {path}", details=str(error)) from None
         return parse_descriptors(parse_document(content, path), "manifests", path)

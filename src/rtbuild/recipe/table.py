@@ -20,10 +20,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-# Not tomllib, which is the same parser in pure Python: reading a lock takes a third of the time.
-import tomli
-
+from rtbuild import documents
 from rtbuild.errors import RtbuildError
+from rtbuild.files import read_regular
 from rtbuild.text import name_hint
 
 T = TypeVar("T")
@@ -268,16 +267,15 @@ def parse_toml(
         RtbuildError: as `error`, if the file is missing, unreadable or malformed.
     """
     try:
-        return tomli.loads(path.read_text(encoding="utf-8"))
+        content = read_regular(path, documents.LARGEST_TOML)
     except FileNotFoundError:
         raise error(f"{name}: no such file", hint=missing) from None
     except OSError as cause:
         raise error(f"{name}: cannot be read: {cause.strerror}", hint="check the file's permissions") from cause
-    except UnicodeDecodeError as cause:
-        raise error(f"{name}: is not UTF-8 text (byte {cause.start})", hint=malformed) from None
-    except tomli.TOMLDecodeError as cause:
-        text = str(cause)
-        raise error(f"{name}: is not valid TOML: {text[0].lower()}{text[1:]}", hint=malformed) from None
+    try:
+        return documents.parse_toml(content)
+    except ValueError as cause:
+        raise error(f"{name}: {cause}", hint=malformed) from None
 
 
 def _kind_of(value: object) -> str:

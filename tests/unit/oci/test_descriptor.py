@@ -83,8 +83,8 @@ def test_an_index_lists_manifests() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "/layout/index.json: not JSON"),
-        (b"\xff", "/layout/index.json: not JSON"),
+        (b"{", "/layout/index.json: is not JSON"),
+        (b"\xff", "/layout/index.json: is not JSON"),
         (b"[]", "/layout/index.json: not a JSON object"),
     ],
 )

@@ -122,7 +122,7 @@ def test_detects_wrong_and_missing_blobs(layout: Layout) -> None:
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        ("{", "not JSON"),
+        ("{", "is not JSON"),
         ("[]", "not a JSON object"),
         ("{}", "`manifests` is not a list"),
         ('{"manifests":[7]}', r"manifests\[0\]: not a descriptor"),
