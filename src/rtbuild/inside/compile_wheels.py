@@ -2,14 +2,19 @@
 
     PYTHONHASHSEED=0 python3.9 -s -S -B compile_wheels.py TASKS WHEELS OUT JOBS
 
-Each file in the folder TASKS is one task, JSON: {"wheel": <name in WHEELS>, "modules": [[<installed path>, <offset in
-the wheel>, <stored size>, <deflated: 0 or 1>], ...]}. For each comes one file of the same name in OUT: a magic line,
+Each file in the folder TASKS is one task, JSON: {"wheel": <name in WHEELS>, "mtime": <that of the installed sources, in
+seconds since 1970>, "modules": [[<installed path>, <offset in the wheel>, <stored size>, <deflated: 0 or 1>], ...]}.
+For each comes one file of the same name in OUT: a magic line,
 the length of the index (64 bits, little endian), the index (JSON, [[<installed path>, <size>], ...]) and then the .pyc
 files one after another. A module that does not compile is left out, as pip leaves it. JOBS 0 means all processors.
 
 The bytes of a .pyc depend on the interpreter that makes it: marshal marks an object for later reference if somebody
 else holds it too, an interned name for instance. So each task gets a process of its own, forked from one parent that
 has read nothing.
+
+Each .pyc holds the modification time and the size of its source as the layer has them, both known before anything is
+installed. So it is the same in every build, and an import that finds another time or size compiles the edited source.
+Looking at them costs nothing: an import asks for both before it opens any .pyc.
 """
 
 from __future__ import annotations
@@ -26,8 +31,8 @@ import zlib
 from types import CodeType
 
 MAGIC = b"rtbuild compiled 1\n"
-# PEP 552: based on a hash that is never checked: no import looks at times or sources.
-UNCHECKED_HASH = struct.pack("<I", 0b01)
+# PEP 552: no flags, so the next two fields are the source's modification time and size.
+BY_TIMESTAMP = 0
 
 
 def main(tasks: str, wheels: str, out: str, jobs: int) -> None:
@@ -80,13 +85,14 @@ def compile_task(task: str, wheels: str, out: str) -> None:
         work = json.load(stream)
     index = []
     compiled = []
+    mtime = work["mtime"]
     with open(os.path.join(wheels, work["wheel"]), "rb") as wheel:
         for path, offset, size, deflated in work["modules"]:
             wheel.seek(offset)
             source = wheel.read(size)
             if deflated:
                 source = zlib.decompress(source, -zlib.MAX_WBITS)
-            pyc = compile_module(source, path)
+            pyc = compile_module(source, path, mtime)
             if pyc is not None:
                 index.append([path, len(pyc)])
                 compiled.append(pyc)
@@ -98,17 +104,18 @@ def compile_task(task: str, wheels: str, out: str) -> None:
         stream.writelines(compiled)
 
 
-def compile_module(source: bytes, path: str) -> bytes | None:
+def compile_module(source: bytes, path: str, mtime: int) -> bytes | None:
     """The .pyc of `source`, None where it does not compile (templates, modules for Python 2)."""
     try:
         code = compile(source, path, "exec", 0, True, 0)
     except Exception:
         return None
+    content = marshal.dumps(code)
     if has_unstable_set(code):
-        content = Writer().dump(code)
-    else:
-        content = marshal.dumps(code)
-    return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source) + content
+        content = stable(content, code)
+    limit = 0xFFFFFFFF
+    header = struct.pack("<3I", BY_TIMESTAMP, mtime & limit, len(source) & limit)
+    return importlib.util.MAGIC_NUMBER + header + content
 
 
 def has_unstable_set(code: CodeType) -> bool:
@@ -129,72 +136,87 @@ def hashed_by_address(item: object) -> bool:
     return item is None or item is Ellipsis
 
 
-class Writer:
-    """marshal's format (CPython, Python/marshal.c) in its simplest form: no references, no interned marks (loading
-    interns what a code object must have interned), sets in the order of their items' bytes. Slow; few modules need it.
+def stable(dumped: bytes, code: CodeType) -> bytes:
+    """What marshal wrote for `code`, in a form that does not depend on addresses; loaded back before it is returned.
+
+    What marshal itself writes needs no such trial, because the interpreter that reads it is the one that wrote it.
+    """
+    content = Rewriter(dumped).rewritten()
+    if marshal.loads(content) != code:
+        raise ValueError(f"{code.co_filename}: the rewritten bytecode is not what was compiled")
+    return content
+
+
+# What follows the type of an object in marshal's format (CPython, Python/marshal.c, the same in 3.9 to 3.13).
+FIXED = {"N": 0, ".": 0, "T": 0, "F": 0, "i": 4, "g": 8, "y": 16}
+TEXTS = {"a": False, "A": False, "z": True, "Z": True, "u": False, "t": False}
+"""Whether the length has one byte, for each kind of string."""
+COLLECTIONS = {"(": False, ")": True, ">": False}
+# The fields of a code object: numbers ("i") and objects ("o"). 3.11 counts its variables by their names and has a table of exceptions.
+CODE_FIELDS = "iiiiiooooooooioo" if sys.version_info >= (3, 11) else "iiiiiiooooooooio"
+
+
+class Rewriter:
+    """Reads what marshal wrote and writes it in its simplest form: no references, no interned marks (loading interns
+    what a code object must have interned), sets in the order of their items' bytes. Slow; few modules need it.
     """
 
-    def dump(self, value: object) -> bytes:
-        if value is None:
-            return b"N"
-        if value is Ellipsis:
-            return b"."
-        if isinstance(value, bool):
-            return b"T" if value else b"F"
-        if isinstance(value, int):
-            return self.integer(value)
-        if isinstance(value, float):
-            return b"g" + struct.pack("<d", value)
-        if isinstance(value, complex):
-            return b"y" + struct.pack("<dd", value.real, value.imag)
-        if isinstance(value, bytes):
-            return b"s" + struct.pack("<i", len(value)) + value
-        if isinstance(value, str):
-            encoded = value.encode("utf-8", "surrogatepass")
-            return b"u" + struct.pack("<i", len(encoded)) + encoded
-        if isinstance(value, tuple):
-            return b"(" + struct.pack("<i", len(value)) + b"".join(map(self.dump, value))
-        if isinstance(value, frozenset):
-            return b">" + struct.pack("<i", len(value)) + b"".join(sorted(map(self.dump, value)))
-        if isinstance(value, CodeType):
-            return self.code(value)
-        raise ValueError(f"no constant of a code object: {value!r}")
+    def __init__(self, dumped: bytes) -> None:
+        self.dumped = dumped
+        self.position = 0
+        self.seen: list[bytes] = []
 
-    def integer(self, value: int) -> bytes:
-        if -(1 << 31) <= value < 1 << 31:
-            return b"i" + struct.pack("<i", value)
-        digits = []
-        rest = abs(value)
-        while rest:
-            digits.append(struct.pack("<H", rest & 0x7FFF))
-            rest >>= 15
-        return b"l" + struct.pack("<i", len(digits) if value > 0 else -len(digits)) + b"".join(digits)
+    def rewritten(self) -> bytes:
+        content = self.value()
+        if self.position != len(self.dumped):
+            raise ValueError(f"marshal wrote {len(self.dumped)} bytes, of which {self.position} are understood")
+        return content
 
-    def code(self, code: CodeType) -> bytes:
-        numbers = (
-            code.co_argcount,
-            code.co_posonlyargcount,
-            code.co_kwonlyargcount,
-            code.co_nlocals,
-            code.co_stacksize,
-            code.co_flags,
-        )
-        return b"".join(
-            (
-                b"c",
-                struct.pack("<6i", *numbers),
-                self.dump(code.co_code),
-                self.dump(code.co_consts),
-                self.dump(code.co_names),
-                self.dump(code.co_varnames),
-                self.dump(code.co_freevars),
-                self.dump(code.co_cellvars),
-                self.dump(code.co_filename),
-                self.dump(code.co_name),
-                struct.pack("<i", code.co_firstlineno),
-                self.dump(code.co_lnotab),
-            )
-        )
+    def take(self, size: int) -> bytes:
+        taken = self.dumped[self.position : self.position + size]
+        self.position += size
+        return taken
+
+    def number(self) -> int:
+        return int.from_bytes(self.take(4), "little", signed=True)
+
+    def length(self, short: bool) -> int:
+        return self.take(1)[0] if short else self.number()
+
+    def value(self) -> bytes:
+        first = self.take(1)[0]
+        kind = chr(first & 0x7F)
+        if kind == "r":
+            return self.seen[self.number()]
+        if not first & 0x80:
+            return self.simplest(kind)
+        # marshal counts an object before those in it
+        place = len(self.seen)
+        self.seen.append(b"")
+        self.seen[place] = self.simplest(kind)
+        return self.seen[place]
+
+    def simplest(self, kind: str) -> bytes:
+        if kind in FIXED:
+            return kind.encode() + self.take(FIXED[kind])
+        if kind == "l":
+            digits = self.take(4)
+            return b"l" + digits + self.take(2 * abs(int.from_bytes(digits, "little", signed=True)))
+        if kind == "s":
+            size = self.number()
+            return b"s" + struct.pack("<i", size) + self.take(size)
+        if kind in TEXTS:
+            # ASCII is the same in UTF-8
+            text = self.take(self.length(TEXTS[kind]))
+            return b"u" + struct.pack("<i", len(text)) + text
+        if kind in COLLECTIONS:
+            items = [self.value() for _ in range(self.length(COLLECTIONS[kind]))]
+            if kind == ">":
+                return b">" + struct.pack("<i", len(items)) + b"".join(sorted(items))
+            return b"(" + struct.pack("<i", len(items)) + b"".join(items)
+        if kind == "c":
+            return b"c" + b"".join(self.take(4) if field == "i" else self.value() for field in CODE_FIELDS)
+        raise ValueError(f"marshal wrote an object of the unknown type {kind!r}")
 
 
 if __name__ == "__main__":

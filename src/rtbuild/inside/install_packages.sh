@@ -64,7 +64,7 @@ done < /rtbuild/copies
 if [ -s /rtbuild/python ]; then
     find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +
     # not -I: it would ignore PYTHONHASHSEED
-    "$(cat /rtbuild/python)" -s -S -B /rtbuild/compile_stdlib.py /usr/lib/python3*
+    "$(cat /rtbuild/python)" -s -S -B /rtbuild/compile_stdlib.py "$(cat /rtbuild/epoch)" /usr/lib/python3*
 fi
 
 # A package left half configured is a broken image: --audit prints what is wrong.

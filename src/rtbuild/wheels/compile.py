@@ -53,10 +53,14 @@ class CompileTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileWork:
-    """A wheel to compile and its tasks. `name` is unique among the wheels and a valid file name."""
+    """A wheel to compile and its tasks. `name` is unique among the wheels and a valid file name.
+
+    `mtime` is that of the wheel's files in the layer, in seconds since 1970; each compiled module holds it.
+    """
 
     name: str
     wheel: Path
+    mtime: int
     tasks: tuple[CompileTask, ...]
 
 
@@ -96,7 +100,7 @@ def compile_wheels(
     for position, (task, _, wheel) in enumerate(queue):
         name = f"{position:06}"
         modules = _write_sources(task, wheel.wheel, context / "work" / "wheels" / name)
-        text = json.dumps({"wheel": name, "modules": modules})
+        text = json.dumps({"wheel": name, "mtime": wheel.mtime, "modules": modules})
         (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
         archives[wheel.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))

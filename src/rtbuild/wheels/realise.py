@@ -269,7 +269,12 @@ class _TreesBuild:
 
     def _compile_work(self, package: _Package) -> CompileWork:
         with open_wheel(package.wheel, self._scheme, label=package.artifact.filename) as wheel:
-            return CompileWork(name=package.sha256, wheel=package.wheel, tasks=compile_tasks(wheel, self._scheme))
+            return CompileWork(
+                name=package.sha256,
+                wheel=package.wheel,
+                mtime=uploaded_epoch(package.artifact),
+                tasks=compile_tasks(wheel, self._scheme),
+            )
 
     def _compose(
         self, packages: Sequence[_Package], keys: Mapping[str, Key], archives: Mapping[str, Sequence[Path]]

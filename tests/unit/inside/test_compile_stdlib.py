@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import rtbuild
 
 SCRIPT = Path(rtbuild.__file__).parent / "inside" / "compile_stdlib.py"
+EPOCH = 1_700_000_000
 
 
 def compile_folders(*folders: Path, seed: str = "0") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-s", "-S", "-B", str(SCRIPT), *map(str, folders)]
+    command = [sys.executable, "-s", "-S", "-B", str(SCRIPT), str(EPOCH), *map(str, folders)]
     return subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False)
 
 
@@ -33,7 +35,24 @@ def test_modules_of_all_folders_are_compiled(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert all(compiled(source).is_file() for source in sources)
     assert not compiled(tmp_path / "first/broken.py").exists()
-    assert compiled(sources[0]).read_bytes()[4:8] == b"\x01\0\0\0", "by hash, unchecked (PEP 552)"
+
+
+def stamp(source: Path) -> tuple[int, int, int]:
+    """The flags of a compiled module, and the time and size of the source that it holds (PEP 552)."""
+    flags, mtime, size = struct.unpack("<3I", compiled(source).read_bytes()[4:16])
+    return flags, mtime, size
+
+
+def test_modules_hold_the_time_that_their_source_has_in_the_layer(tmp_path: Path) -> None:
+    """A package's own time, or that of the layer where it is later; a link has the time of what it leads to."""
+    for name, mtime in (("old", EPOCH - 5), ("fraction", EPOCH - 0.5), ("made_now", EPOCH + 9)):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+        os.utime(tmp_path / f"{name}.py", (mtime, mtime))
+    (tmp_path / "link.py").symlink_to("old.py")
+    assert compile_folders(tmp_path).returncode == 0
+    assert stamp(tmp_path / "old.py") == stamp(tmp_path / "link.py") == (0, EPOCH - 5, 6)
+    assert stamp(tmp_path / "fraction.py") == (0, EPOCH - 1, 6)
+    assert stamp(tmp_path / "made_now.py") == (0, EPOCH, 6)
 
 
 def test_links_to_modules_are_compiled_and_broken_links_are_not(tmp_path: Path) -> None:

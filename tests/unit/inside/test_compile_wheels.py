@@ -8,17 +8,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import marshal
+import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtbuild.errors import BuildError
-from rtbuild.inside.compile_wheels import Writer, has_unstable_set, hashed_by_address
+from rtbuild.inside.compile_wheels import Rewriter, compile_module, has_unstable_set, hashed_by_address, stable
 from rtbuild.wheels.compile import compile_tasks
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.scheme import debian_scheme
@@ -28,6 +31,7 @@ from tests.fakes.wheels import make_wheel
 
 SCHEME = debian_scheme("3.11")
 LIBRARY = SCHEME.library
+MTIME = 1_683_000_000
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def add_task(folder: Path, name: str, files: dict[str, str | bytes], position: s
     wheel = make_wheel(folder / "wheels" / name, files)
     with open_wheel(wheel, SCHEME) as opened:
         for number, task in enumerate(compile_tasks(opened, SCHEME)):
-            text = json.dumps({"wheel": name, "modules": task.modules})
+            text = json.dumps({"wheel": name, "mtime": MTIME, "modules": task.modules})
             (folder / "tasks" / f"{position or name}.{number}").write_text(text)
 
 
@@ -81,7 +85,7 @@ def test_a_compiled_module_can_be_imported(work: Path, tmp_path: Path) -> None:
         pyc = modules[path]
         assert set(modules) == {f"{LIBRARY}/p0/m{place}.py" for place in range(4)}
     assert pyc[:4] == importlib.util.MAGIC_NUMBER
-    assert pyc[4:8] == b"\x01\0\0\0", "PEP 552: by hash, unchecked"
+    assert struct.unpack("<2I", pyc[4:12]) == (0, MTIME), "PEP 552: by the source's time and size"
     code = marshal.loads(pyc[16:])
     assert code.co_filename == path
     names: dict[str, object] = {}
@@ -132,17 +136,86 @@ def test_a_damaged_wheel_fails_the_build(work: Path, tmp_path: Path) -> None:
     assert "wheel3.0" in str(caught.value.details)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(None, ..., True, False, 0, -1, 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, 2**90 + 12345, -(2**64)),
-        *(1.5, -0.0, 1e300, 2 + 3j, b"", b"\0\xff", "", "name", "\xe9\u20ac", "\ud800"),
-        *((), (1, ("a", None)), frozenset({1, None, "a", (2, None)})),
-    ],
-)
-def test_marshal_reads_what_the_writer_writes(value: object) -> None:
-    read = marshal.loads(Writer().dump(value))
-    assert (repr(read), type(read)) == (repr(value), type(value)) if not isinstance(value, frozenset) else read == value
+VALUES = [
+    *(None, ..., True, False, 0, -1, 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, 2**90 + 12345, -(2**64)),
+    *(1.5, -0.0, 1e300, 2 + 3j, b"", b"\0\xff", "", "name", "\xe9\u20ac", "\ud800", "x" * 300, "\xe9" * 300),
+    *((), (1, ("a", None)), tuple(range(300)), frozenset({1, None, "a", (2, None)})),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+def test_marshal_reads_what_the_rewriter_writes(value: Any) -> None:
+    read = marshal.loads(Rewriter(marshal.dumps((value, value))).rewritten())
+    assert read == (value, value)
+    assert repr(read[0]) == repr(value) or isinstance(value, frozenset)
+    assert [type(one) for one in read] == [type(value)] * 2
+
+
+CODE = """
+import os as system
+class Outer:
+    'documented'
+    value: int = 1
+    def method(self, first, /, second=..., *rest, only=(None, 'a'), **others):
+        inside = {None, 1, 'a', (2, ...)}
+        def closure(x):
+            nonlocal first
+            first = [y for y in rest if y in {None, 'b', ...} and x]
+            return super().__init__, __class__, first
+        try:
+            with open(inside) as file:
+                yield from closure(lambda z: f'{z!r} {inside} \\ud800')
+        except (ValueError, *rest) as error:
+            raise SystemExit(error) from None
+        finally:
+            del second
+async def later(argument):
+    async for one in argument:
+        await one
+"""
+
+
+def test_rewritten_bytecode_is_what_was_compiled_whatever_it_uses() -> None:
+    """Line and exception tables, closures, comprehensions: not all Pythons have the same fields in code objects."""
+    code = compile(CODE, "/demo.py", "exec", 0, True, 0)
+    content = stable(marshal.dumps(code), code)
+    assert content != marshal.dumps(code)
+    assert marshal.loads(content) == code
+    assert stable(marshal.dumps(marshal.loads(content)), code) == content, "it depends on the code alone"
+
+
+def test_bytecode_that_cannot_be_loaded_as_it_was_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = compile(CODE, "/demo.py", "exec", 0, True, 0)
+    with pytest.raises(ValueError, match="understood"):
+        stable(marshal.dumps(code) + b"N", code)
+    with pytest.raises(ValueError, match=r"unknown type '\{'"):
+        stable(marshal.dumps({"a": 1}), code)
+    with pytest.raises(ValueError, match=r"/demo\.py: the rewritten bytecode is not what was compiled"):
+        stable(marshal.dumps(compile("x = {None, 2}", "/demo.py", "exec")), code)
+
+
+def test_python_takes_a_module_until_its_source_changes(tmp_path: Path) -> None:
+    """The import system decides, as in the image: a hot fix counts, and nothing else is compiled again."""
+    source = tmp_path / "hot.py"
+    pyc = Path(importlib.util.cache_from_source(str(source)))
+
+    def fixed(text: str, *, mtime: int) -> str:
+        source.write_text(text)
+        os.utime(source, (mtime, mtime))
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import hot"
+        command = [sys.executable, "-I", "-B", "-v", "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return f"{done.stdout.strip()} {'matches' if f'matches {source}' in done.stderr else 'compiled'}"
+
+    for fixed_module in ("print('old', 1 in {None, 1})\n", "print('old')\n"):
+        module = compile_module(fixed_module.encode(), str(source), MTIME)
+        assert module is not None
+        pyc.parent.mkdir(exist_ok=True)
+        pyc.write_bytes(module)
+        assert fixed(fixed_module, mtime=MTIME).endswith("matches")
+        assert fixed(fixed_module.replace("old", "new"), mtime=MTIME + 1).startswith("new")
+        assert fixed(fixed_module.replace("old", "newer"), mtime=MTIME).startswith("newer")
+        assert fixed(fixed_module.replace("old", "older"), mtime=MTIME - 1).endswith("compiled")
 
 
 def test_sets_whose_order_depends_on_addresses_are_recognised() -> None:

@@ -24,13 +24,14 @@ from tests.fakes.wheels import make_deb, make_wheel
 
 SCHEME = debian_scheme("3.11")
 LIBRARY = SCHEME.library
+MTIME = 1_683_000_000
 
 
 def work(path: Path, files: dict[str, str]) -> CompileWork:
     """Make a wheel and return the work of compiling it."""
     wheel = make_wheel(path, files)
     with open_wheel(wheel, SCHEME) as opened:
-        return CompileWork(name=path.name, wheel=wheel, tasks=compile_tasks(opened, SCHEME))
+        return CompileWork(name=path.name, wheel=wheel, mtime=MTIME, tasks=compile_tasks(opened, SCHEME))
 
 
 class Bench:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import tarfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,20 @@ def test_trees_are_ordered_by_layer_and_name_and_compiled(bench: Bench) -> None:
     with trees[1].frames.open("rb") as stream:
         assert b"import alpha" in zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
     assert bench.engine.builds == ["compiling wheels"]
+
+
+def test_compiled_modules_hold_the_time_and_size_that_their_sources_have_in_the_layer(bench: Bench) -> None:
+    bench.pythons = [replace(one, uploaded=UPLOADED + timedelta(days=len(one.name))) for one in bench.pythons]
+    for tree in bench.realise():
+        with tree.frames.open("rb") as stream:
+            content = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True).read()
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            members = {f"/{member.name}": member for member in archive.getmembers()}
+            (pyc,) = (path for path in members if path.endswith(".pyc"))
+            source = members[f"{pyc.partition('/__pycache__/')[0]}/{pyc.rpartition('/')[2].partition('.')[0]}.py"]
+            stored = archive.extractfile(members[pyc])
+            assert stored is not None
+            assert struct.unpack("<3I", stored.read(16)[4:]) == (0, source.mtime, source.size)
 
 
 def test_trees_in_the_store_are_reused(bench: Bench) -> None:
