@@ -10,7 +10,8 @@ from rtbuild.recipe.model import ImageSettings
 from rtbuild.recipe.table import Problems, Table
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+"""A brace that is written twice, a placeholder, or a brace that is neither, in this order."""
 
 PLACEHOLDERS = ("version", "airflow", "python", "os")
 """The fields of a release that `{...}` may name in an `[image]` table or a file's `content`."""
@@ -75,16 +76,24 @@ def compose_image(parts: Sequence[ImagePart], values: Mapping[str, str]) -> Imag
 
 
 def check_placeholders(text: str, place: str, problems: Problems) -> None:
-    """Note a problem for every `{...}` in `text` that does not name a field of the release."""
-    for name in _PLACEHOLDER.findall(text):
-        if name not in PLACEHOLDERS:
-            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-            problems.add(place, f"unknown placeholder {{{name}}}", hint=f"known placeholders: {known}")
+    """Note a problem for every `{...}` in `text` that does not name a field of the release, and for other braces.
+
+    A brace itself is written twice, as in Python's format strings, so a text has one meaning.
+    """
+    known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+    reported: set[str] = set()
+    for match in _BRACES.finditer(text):
+        found = match[0]
+        if found in ("{{", "}}") or match[1] in PLACEHOLDERS or found in reported:
+            continue
+        reported.add(found)
+        problem = f"single {found}" if match[1] is None else f"unknown placeholder {found}"
+        problems.add(place, problem, hint=f"write {{{{ and }}}} for braces; known placeholders: {known}")
 
 
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
-    """Return `text` with the release's fields in place of `{...}`."""
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+    """Return `text` with the release's fields in place of `{...}`, and one brace for two."""
+    return _BRACES.sub(lambda match: match[0][0] if match[1] is None else values[match[1]], text)
 
 
 def _filled(pairs: Mapping[str, str], values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

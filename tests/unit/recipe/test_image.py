@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtbuild.errors import RecipeError
-from rtbuild.recipe.image import ImagePart, compose_image, fill_placeholders, read_image_settings
+from rtbuild.recipe.image import ImagePart, check_placeholders, compose_image, fill_placeholders, read_image_settings
 from rtbuild.recipe.read import read_release
 from rtbuild.recipe.table import Problems, Table
 from tests.fakes import workspaces
@@ -44,6 +47,50 @@ def test_a_part_without_a_field_does_not_change_it() -> None:
 
 def test_placeholders() -> None:
     assert fill_placeholders("{airflow}-{python}, {airflow}", VALUES) == "2.6.0-3.9, 2.6.0"
+
+
+JSON = {"a": 1, "b": {"c": "{d}"}, "airflow": "2.6.0"}
+
+
+def test_a_brace_is_written_twice() -> None:
+    """Airflow's connections and variables hold JSON."""
+    text = '{{"a": 1, "b": {{"c": "{{d}}"}}, "airflow": "{airflow}"}}'
+    problems = Problems("recipes/x.toml", RecipeError)
+    check_placeholders(text, "image.env.A", problems)
+    problems.raise_if_any()
+    assert json.loads(fill_placeholders(text, VALUES)) == JSON
+    assert fill_placeholders("{{{airflow}}} }}{{ {{airflow}}", VALUES) == "{2.6.0} }{ {airflow}"
+
+
+@given(st.text(alphabet="{}a"), st.text(alphabet="{} "))
+def test_any_text_can_be_written(before: str, after: str) -> None:
+    text = before.replace("{", "{{").replace("}", "}}") + "{os}" + after.replace("{", "{{").replace("}", "}}")
+    problems = Problems("recipes/x.toml", RecipeError)
+    check_placeholders(text, "image.env.A", problems)
+    problems.raise_if_any()
+    assert fill_placeholders(text, VALUES) == f"{before}Debian 11{after}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (json.dumps(JSON), "unknown placeholder {d}"),
+        (json.dumps(JSON), "single {"),
+        ('{"a": 1}', 'unknown placeholder {"a": 1}'),
+        ("{", "single {"),
+        ("}", "single }"),
+        ("{{}", "single }"),
+        ("${HOME}", "unknown placeholder {HOME}"),
+        ("{}", "unknown placeholder {}"),
+    ],
+)
+def test_an_error_says_how_braces_are_written(text: str, told: str) -> None:
+    problems = Problems("recipes/x.toml", RecipeError)
+    check_placeholders(text, "image.env.A", problems)
+    with pytest.raises(RecipeError) as caught:
+        problems.raise_if_any()
+    assert told in f"{caught.value.brief}\n{caught.value.details}"
+    assert caught.value.hint == ("write {{ and }} for braces; known placeholders: {version}, {airflow}, {python}, {os}")
 
 
 @pytest.mark.parametrize(

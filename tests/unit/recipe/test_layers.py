@@ -111,7 +111,7 @@ LAYER_TROUBLE = [
         '"C.UTF-8"',
         '"{verison}"',
         "image.env.LANG: unknown placeholder {verison}",
-        "known placeholders: {version}, {airflow}, {python}, {os}",
+        "write {{ and }} for braces; known placeholders: {version}, {airflow}, {python}, {os}",
         id="placeholder",
     ),
     pytest.param("LANG =", '"A B" =', "image.env.A B: is not the name of an environment variable", None, id="variable"),
