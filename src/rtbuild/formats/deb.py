@@ -5,16 +5,15 @@ Anything else raises `ValueError` with a reason that continues a sentence about 
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-import zstandard
+from rtbuild.errors import IntegrityError
+from rtbuild.formats.streams import SUFFIXES, decompressed
+from rtbuild.formats.tar import read_members
+from rtbuild.formats.tar_entry import REGULAR
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
@@ -23,24 +22,11 @@ _PIECE = 256 << 10
 HEAD = len(_MAGIC) + _HEADER
 """The number of bytes at the start of a .deb that `build_time` needs."""
 
+_LARGEST_CONTROL = 32 << 20
+"""Bytes of a package's control.tar: scripts, checksums of its files, and a description. The largest have 5 MiB."""
 
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-_DECODERS: dict[str, Callable[[], _Decoder]] = {
-    ".bz2": bz2.BZ2Decompressor,
-    ".gz": lambda: zlib.decompressobj(wbits=31),
-    ".lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE),
-    ".xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
-    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
-}
+_LARGEST_STANZA = 1 << 20
+"""Bytes of a control file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +56,17 @@ def control_text(deb: BinaryIO) -> str:
     Raises:
         ValueError: if this is not a Debian package with a control file.
     """
-    content = b"".join(_content(deb, "control.tar"))
+    content = io.BytesIO(b"".join(_content(deb, "control.tar", limit=_LARGEST_CONTROL)))
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-            for member in tar:
-                if member.isfile() and member.name.removeprefix("./") == "control":
-                    file = tar.extractfile(member)
-                    assert file is not None  # true of every regular file
-                    return file.read().decode()
-    except (tarfile.TarError, EOFError, ValueError) as error:
+        for member, position in read_members(content):
+            if member.type == REGULAR and member.path == "control":
+                if member.size > _LARGEST_STANZA:
+                    raise ValueError(f"its control file has {member.size} bytes")
+                content.seek(position)
+                return content.read(member.size).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its control file is not UTF-8: byte {error.start}") from None
+    except IntegrityError as error:
         raise ValueError(f"its control.tar cannot be read: {error}") from None
     raise ValueError("its control.tar holds no control file")
 
@@ -92,16 +80,18 @@ def data_tar(deb: BinaryIO) -> Iterator[bytes]:
     return _content(deb, "data.tar")
 
 
-def _content(deb: BinaryIO, stem: str) -> Iterator[bytes]:
-    """Return the content of the member `stem`, decompressed."""
+def _content(deb: BinaryIO, stem: str, *, limit: int | None = None) -> Iterator[bytes]:
+    """Return the content of the member `stem`, decompressed: at most `limit` bytes."""
     for member in _members(deb):
         if member.name == stem:
+            if limit is not None and member.size > limit:
+                raise ValueError(f"its {stem} has {member.size} bytes, more than {limit}")
             return _stored(deb, member)
         if member.name.startswith(f"{stem}."):
             suffix = member.name.removeprefix(stem)
-            if suffix not in _DECODERS:
+            if suffix not in SUFFIXES:
                 raise ValueError(f"its {stem} has an unknown compression, {suffix!r}")
-            return _decompressed(deb, member, _DECODERS[suffix])
+            return _decompressed(deb, member, SUFFIXES[suffix], limit)
     raise ValueError(f"it has no {stem}")
 
 
@@ -133,18 +123,11 @@ def _stored(deb: BinaryIO, member: _Member) -> Iterator[bytes]:
         yield piece
 
 
-def _decompressed(deb: BinaryIO, member: _Member, make: Callable[[], _Decoder]) -> Iterator[bytes]:
-    decoder = make()
-    for piece in _stored(deb, member):
-        rest = piece
-        while rest:
-            if decoder.eof:  # each of these formats may be several streams in a row
-                decoder = make()
-            try:
-                plain = decoder.decompress(rest)
-            except (lzma.LZMAError, zlib.error, zstandard.ZstdError, OSError, EOFError) as error:
-                raise ValueError(f"its {member.name} cannot be decompressed: {error}") from None
-            rest = decoder.unused_data
-            yield plain
-    if not decoder.eof:
+def _decompressed(deb: BinaryIO, member: _Member, name: str, limit: int | None) -> Iterator[bytes]:
+    if not member.size:
         raise ValueError(f"its {member.name} is truncated")
+    try:
+        yield from decompressed(_stored(deb, member), name, limit=limit)
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith("its ") else f"its {member.name} {text}") from None

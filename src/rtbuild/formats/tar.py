@@ -24,8 +24,14 @@ _NAME_LIMIT, _PREFIX_LIMIT, _LINK_LIMIT = 100, 155, 100
 _MAX_SEVEN_DIGITS = 0o7777777
 _MAX_ELEVEN_DIGITS = 0o77777777777
 _XATTR = "SCHILY.xattr."
-# The longest extension header that is accepted: Linux has paths of 4 KiB and attributes of 64 KiB each.
+# The longest extension headers of one member: Linux has paths of 4 KiB and attributes of 64 KiB each.
 _EXTENSION_LIMIT = 1 << 20
+# All global headers together; git writes one of 52 bytes. Their records are applied to each member.
+_SHARED_LIMIT = 4096
+_SIZE_LIMIT = 1 << 44
+"""Bytes of one member (16 TiB). A file of ext4 can have no more."""
+_OWNER_LIMIT = 1 << 32
+_TIME_LIMIT = 1 << 62
 
 _FLAGS = {REGULAR: b"0", HARDLINK: b"1", SYMLINK: b"2", CHARACTER: b"3", BLOCK: b"4", DIRECTORY: b"5", FIFO: b"6"}
 _TYPES = {flag[0]: kind for kind, flag in _FLAGS.items()} | {0: REGULAR, ord("7"): REGULAR}
@@ -119,6 +125,7 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
     position = file.tell()
     shared: dict[str, bytes] = {}
     own: dict[str, bytes] = {}
+    shared_size = own_size = 0
     while True:
         block = read(BLOCK_SIZE)
         here = position
@@ -138,7 +145,11 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
             _check_sum(block, stored, here)
         size = _number(block[124:136], here)
         if flag in b"xgLK":
-            if not 0 <= size <= _EXTENSION_LIMIT:
+            if flag == 0x67:
+                shared_size += size
+            else:
+                own_size += size
+            if size < 0 or own_size > _EXTENSION_LIMIT or shared_size > _SHARED_LIMIT:
                 raise _malformed(here, f"has an extension header of {size} bytes")
             content = read(size)
             if len(content) != size:
@@ -156,6 +167,7 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
         if own or shared:
             _apply(entry, shared | own, here)
             own = {}
+            own_size = 0
         if entry.type == REGULAR and entry.path.endswith("/"):
             entry.type = DIRECTORY  # tars from before POSIX have no type for it
         entry.path = _tidy(entry.path, here)
@@ -168,6 +180,10 @@ def read_members(file: BinaryIO) -> Iterator[tuple[Entry, int]]:
             size = 0
         if size < 0 or entry.uid < 0 or entry.gid < 0:
             raise _malformed(here, "has a negative size or owner")
+        if size > _SIZE_LIMIT or entry.uid >= _OWNER_LIMIT or entry.gid >= _OWNER_LIMIT:
+            raise _malformed(here, "has a size or owner that is out of range")
+        if not -_TIME_LIMIT < entry.mtime < _TIME_LIMIT:
+            raise _malformed(here, "has a time that is out of range")
         yield entry, position
         position += size + -size % BLOCK_SIZE
         seek(position)
@@ -272,10 +288,11 @@ def _records(content: bytes, position: int) -> dict[str, bytes]:
     while start < len(content):
         space = content.find(b" ", start, start + 12)
         digits = content[start:space]
-        length = int(digits) if space > 0 and digits.isdigit() else 0
+        length = int(digits) if digits.isdigit() else 0
         record = content[space + 1 : start + length]
         key, equals, value = record.partition(b"=")
-        if start + length > len(content) or not key or not equals or not value.endswith(b"\n"):
+        # Without the first condition a record of length 0 would be read for ever.
+        if space < 0 or not space < start + length <= len(content) or not key or not equals or value[-1:] != b"\n":
             raise _malformed(position, "has a malformed PAX record")
         records[key.decode("utf-8", "surrogateescape")] = value[:-1]
         start += length

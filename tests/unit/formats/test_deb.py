@@ -127,7 +127,7 @@ def control_symlink() -> bytes:
     [
         (b"x" * 600, "cannot be read"),
         (gzip.compress(CONTROL), "cannot be read"),
-        (plain_tar({"./control": b"\xff"}), "cannot be read"),
+        (plain_tar({"./control": b"\xff"}), "is not UTF-8"),
         (plain_tar({"./postinst": b"true\n"}), "holds no control file"),
         (control_symlink(), "holds no control file"),
     ],

@@ -253,7 +253,16 @@ def test_rejects_malformed_members(change: dict[str, bytes], words: str) -> None
 
 
 @pytest.mark.parametrize(
-    "records", [b"9 path=x", b"999 path=x\n", b"path=x\n", b"9 pathxxx\n", b"x path=x\n", b"0 a=b\n"]
+    "records",
+    [
+        b"9 path=x",
+        b"999 path=x\n",
+        b"path=x\n",
+        b"9 pathxxx\n",
+        b"x path=x\n",
+        b"0 a=b\n",
+        b"11 path=abc\n" + b"x" * 35,  # a second record without a space was read for ever
+    ],
 )
 def test_rejects_malformed_pax_records(records: bytes) -> None:
     block = bytearray(member_header(Entry(path="header", size=len(records))))
@@ -288,3 +297,27 @@ def test_rejects_noise(noise: bytes) -> None:
 def _seal(block: bytearray) -> None:
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    huge = b"\x80" + b"\xff" * 11
+    for offset, size, words in ((124, 12, "size or owner"), (108, 8, "size or owner"), (136, 12, "time")):
+        block = bytearray(member_header(Entry(path="x")))
+        block[offset : offset + size] = huge[:size]
+        _seal(block)
+        with pytest.raises(IntegrityError, match=f"byte 0: has a {words} that is out of range"):
+            _read(bytes(block) + END)
+
+
+@pytest.mark.parametrize(("flag", "count"), [(b"x", 3), (b"L", 3), (b"g", 300)])
+def test_extension_headers_are_limited_together(flag: bytes, count: int) -> None:
+    size = (1 << 20) // 2 if flag != b"g" else 20
+    block = bytearray(member_header(Entry(path="x", size=size)))
+    block[156:157] = flag
+    _seal(block)
+    content = b"20 comment=12345678\n" if flag == b"g" else b"%d path=" % size
+    one = bytes(block) + content.ljust(size - 1, b"x") + (b"\n" if flag != b"g" else b"") + padding(size)
+    if flag == b"g":
+        one = bytes(block) + content + padding(size)
+    with pytest.raises(IntegrityError, match=f"has an extension header of {size} bytes"):
+        _read(one * count + member_header(Entry(path="x")) + END)
