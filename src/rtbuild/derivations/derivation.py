@@ -4,7 +4,7 @@ A key covers digests of inputs and nothing about the machine: no host, path, use
 
 | layer | inputs, besides platform, epoch, files, removals and scripts |
 |---|---|
-| Debian | the output of its parent (not the parent's key), .debs, users |
+| Debian | the output of its parent (not the parent's key), .debs, groups, users, apt's suites |
 | Python | the Python that compiles, wheels and sdists, patches, wheels that build sdists, `preferred` |
 | files | none |
 """
@@ -105,7 +105,10 @@ def _derive_debian(
             return None
         inputs.append((f"layer {layer.parent}", hex_of(outputs[layer.parent])))
     inputs += [(f"deb {deb.name}", deb.sha256) for deb in debs]
-    inputs.append(("users", _digest([asdict(user) for user in layer.users])))
+    inputs += _account_inputs(layer)
+    if suites := apt_suites(layer, lock.platform):
+        listing = [file.path for file in layer.files if file.apt_sources]
+        inputs.append(("apt sources", _digest([listing, suites])))
     inputs += _recipe_inputs(layer, removals_of(release, layer))
     scripts = _DEBIAN_SCRIPTS + (_STDLIB_SCRIPTS if installs_python(release, debs) else ())
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
@@ -156,11 +159,31 @@ def uploaded_epoch(artifact: PythonArtifact) -> int:
     return int(artifact.uploaded.timestamp())
 
 
+def apt_suites(layer: DebianLayer, platform: Platform) -> list[list[str]]:
+    """Return what apt's sources in the image list, if the layer writes them: archive, suite and components of each."""
+    if not any(file.apt_sources for file in layer.files):
+        return []
+    return [
+        [suite.archive, suite.suite, *suite.components]
+        for suite in layer.suites
+        if platform.debian in suite.architectures
+    ]
+
+
 def removals_of(release: Release, layer: DebianLayer) -> tuple[Removal, ...]:
     """Return the removals that apply to a Debian layer: those of the layers below it, then its own."""
     layers = {debian.name: debian for debian in release.debian_layers}
     below = removals_of(release, layers[layer.parent]) if layer.parent else ()
     return below + layer.removals
+
+
+def _account_inputs(layer: DebianLayer) -> list[tuple[str, Sha256]]:
+    users = [asdict(user) for user in layer.users]
+    members = [[user["name"], *user.pop("groups")] for user in users]
+    inputs = [("users", _digest(users))]
+    if layer.groups or any(user.groups for user in layer.users):
+        inputs.append(("groups", _digest([[asdict(group) for group in layer.groups], members])))
+    return inputs
 
 
 def _recipe_inputs(layer: Layer, removals: Iterable[Removal]) -> list[tuple[str, Sha256]]:

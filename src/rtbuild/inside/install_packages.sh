@@ -4,8 +4,11 @@
 #   debs/*.deb   what to install
 #   order        the packages' file names, one a line, in the order of the lock
 #   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
-#   users        accounts to create: name:uid:gid:home:shell
+#   groups       groups to create: name:gid
+#   users        accounts to create: name:uid:gid:home:shell:groups
 #   copies       files to copy once everything is installed: from:to:mode:uid:gid
+#   sources      where apt finds packages in the image: example:path:mode:uid:gid
+#   suites       what these list: archive suite components
 #   epoch        the newest package's date, in seconds since 1970
 #   python       the interpreter whose standard library came with these packages, if one did
 # Whatever makes two runs differ is fixed here or removed from the layer by the recipe's `remove` rules.
@@ -47,8 +50,13 @@ $dpkg --force-depends --unpack $(cat /rtbuild/order)
 $dpkg --configure --pending
 [ -z "$policy" ] || rm -f "$policy"
 
-while IFS=: read -r name uid gid home shell; do
-    useradd --no-log-init --no-create-home --uid "$uid" --gid "$gid" --home-dir "$home" --shell "$shell" "$name"
+while IFS=: read -r name gid; do
+    groupadd --gid "$gid" "$name"
+done < /rtbuild/groups
+
+while IFS=: read -r name uid gid home shell groups; do
+    useradd --no-log-init --no-create-home --uid "$uid" --gid "$gid" --home-dir "$home" --shell "$shell" \
+        ${groups:+--groups "$groups"} "$name"
 done < /rtbuild/users
 
 while IFS=: read -r from to mode uid gid; do
@@ -56,6 +64,23 @@ while IFS=: read -r from to mode uid gid; do
     chmod "$mode" "$to"
     chown "$uid:$gid" "$to"
 done < /rtbuild/copies
+
+# The example in Debian's own package of apt has the address of the archive `debian`; the others are beside it.
+while IFS=: read -r example path mode uid gid; do
+    archives=$(sed -n -E '/^#/d; s,^.*[[:space:]]([a-z]+://[^[:space:]]*)/debian/?([[:space:]].*)?$,\1,p' "$example")
+    archives=${archives%%
+*}
+    [ -n "$archives" ] || { echo "$example has no address of the archive debian" >&2; exit 1; }
+    # From Debian 13 on, apt trusts the archive's keys only where a source names them.
+    options=
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    ls /etc/apt/trusted.gpg.d/debian-archive-* > /dev/null 2>&1 || [ ! -e $keys ] || options="[signed-by=$keys] "
+    while read -r archive suite components; do
+        echo "deb $options$archives/$archive $suite $components"
+    done < /rtbuild/suites > "$path"
+    chmod "$mode" "$path"
+    chown "$uid:$gid" "$path"
+done < /rtbuild/sources
 
 # The last-change day of a password would be today's (shadow 4.8 does not know SOURCE_DATE_EPOCH); empty means no ageing.
 [ ! -e /etc/shadow ] || sed -i -E 's/^([^:]*:[^:]*):[0-9]*:/\1::/' /etc/shadow

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rtbuild.derivations.derivation import Derivation, removals_of
+from rtbuild.derivations.derivation import Derivation, apt_suites, removals_of
 from rtbuild.digest import sha256_bytes
 from rtbuild.engine.build import layout_reference
 from rtbuild.errors import BuildError
@@ -131,10 +131,14 @@ def _write_context(
         "epoch": [str(derivation.epoch)],
         "order": [deb.filename for deb in debs],
         "first": [" ".join(group) for group in _first_groups(debs)],
-        "users": [f"{user.name}:{user.uid}:{user.gid}:{user.home}:{user.shell}" for user in layer.users],
-        "copies": [
-            f"{file.copy_of}:{file.path}:{file.mode:o}:{file.uid}:{file.gid}" for file in layer.files if file.copy_of
+        "groups": [f"{group.name}:{group.gid}" for group in layer.groups],
+        "users": [
+            f"{user.name}:{user.uid}:{user.gid}:{user.home}:{user.shell}:{','.join(user.groups)}"
+            for user in layer.users
         ],
+        "copies": [_copied(file) for file in layer.files if file.copy_of and not file.apt_sources],
+        "sources": [_copied(file) for file in layer.files if file.apt_sources],
+        "suites": [" ".join(suite) for suite in apt_suites(layer, derivation.platform)],
         "python": [python] if python else [],
     }
     for name, content in lines.items():
@@ -155,6 +159,10 @@ def _write_context(
         '["/bin/sh", "/rtbuild/install_packages.sh"]\n',
         encoding="utf-8",
     )
+
+
+def _copied(file: InstalledFile) -> str:
+    return f"{file.copy_of}:{file.path}:{file.mode:o}:{file.uid}:{file.gid}"
 
 
 def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:

@@ -14,7 +14,7 @@ from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image_settings
-from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Removal, Suite, User
+from rtbuild.recipe.model import DebianLayer, FilesLayer, Group, InstalledFile, Layer, PythonLayer, Removal, Suite, User
 from rtbuild.recipe.packages import input_digests, read_packages
 from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
 from rtbuild.text import name_hint
@@ -89,15 +89,18 @@ def read_layer(root: Path, name: str) -> LayerFile:
             parent=table.optional("parent"),
             suites=read_suites(table),
             packages=_packages(table),
+            groups=_groups(table),
             users=_users(table),
             files=files,
             removals=removals,
         )
     if kind in ("python", "files"):
-        for index, copy in enumerate(file for file in files if file.copy_of):
-            hint = "copy it in a Debian layer, or put the file beside the recipe and name it as a 'source'"
-            problem = f"{copy.path}: a layer of kind {kind!r} cannot read the layers below it"
-            table.wrong(f"copies[{index}]", problem, hint=hint)
+        for field in ("copies", "apt_sources"):
+            own = (file for file in files if file.copy_of and file.apt_sources == (field == "apt_sources"))
+            for index, copy in enumerate(own):
+                hint = "copy it in a Debian layer, or put the file beside the recipe and name it as a 'source'"
+                problem = f"{copy.path}: a layer of kind {kind!r} cannot read the layers below it"
+                table.wrong(f"{field}[{index}]", problem, hint=hint)
     if kind in ("debian", "python", "files"):
         table.finish()
     problems.raise_if_any()
@@ -183,6 +186,20 @@ def _packages(table: Table) -> tuple[str, ...]:
     return packages
 
 
+def _groups(table: Table) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    for entry in table.tables("group"):
+        group = Group(name=entry.parsed("name", names.plain_name, ""), gid=entry.integer("gid"))
+        entry.finish()
+        for other in groups:
+            if other.name == group.name:
+                entry.wrong("name", f"the group {group.name} is listed twice")
+            if other.gid == group.gid:
+                entry.wrong("gid", f"{group.gid} is already the gid of {other.name}")
+        groups.append(group)
+    return tuple(groups)
+
+
 def _users(table: Table) -> tuple[User, ...]:
     users: list[User] = []
     for entry in table.tables("user"):
@@ -192,7 +209,13 @@ def _users(table: Table) -> tuple[User, ...]:
             gid=entry.integer("gid"),
             home=_absolute(entry, "home"),
             shell=entry.string("shell", "/bin/bash"),
+            groups=entry.strings("groups", ()),
         )
+        for index, group in enumerate(user.groups):
+            try:
+                names.plain_name(group)
+            except ValueError as error:
+                entry.wrong(f"groups[{index}]", f"{group!r}: {error}")
         entry.finish()
         for other in users:
             if other.name == user.name:
@@ -223,7 +246,10 @@ def _files_below(folder: Path) -> list[str]:
 
 
 class _InstalledFiles:
-    """Reads the `files`, `copies`, `links` and `directories` of a layer; sources lie in `recipes/layers/<name>/`."""
+    """Reads the files, copies, links and directories of a layer, and where apt finds packages in the image.
+
+    The sources of files lie in `recipes/layers/<name>/`.
+    """
 
     def __init__(self, root: Path, layer: str) -> None:
         self._folder = f"recipes/layers/{layer}"
@@ -232,7 +258,7 @@ class _InstalledFiles:
 
     def read(self, table: Table) -> tuple[InstalledFile, ...]:
         files: dict[str, InstalledFile] = {}
-        for field in ("directories", "files", "copies", "links"):
+        for field in ("directories", "files", "copies", "links", "apt_sources"):
             for entry in table.tables(field):
                 file = self._read_entry(entry, field)
                 entry.finish()
@@ -249,6 +275,9 @@ class _InstalledFiles:
         mode = self._mode(entry, "0755" if field == "directories" else "0644")
         if field == "copies":
             return InstalledFile(path=path, copy_of=_absolute(entry, "of"), mode=mode, uid=uid, gid=gid)
+        if field == "apt_sources":
+            example = _absolute(entry, "example")
+            return InstalledFile(path=path, copy_of=example, apt_sources=True, mode=mode, uid=uid, gid=gid)
         if field == "directories":
             return InstalledFile(path=path, mode=mode, uid=uid, gid=gid)
         if entry.known("content"):

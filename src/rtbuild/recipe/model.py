@@ -50,6 +50,8 @@ class InstalledFile:
         link: The target of the symbolic link.
         copy_of: The absolute path of a file in the image. It is copied once the layer's packages are installed, so that
             a recipe can enable a file that a package ships as an example, without repeating it.
+        apt_sources: Whether only the address is copied from `copy_of`, an example of apt's sources: the file lists the
+            layer's own suites there.
         mode: The permission bits.
         uid: The owner's user ID.
         gid: The owner's group ID.
@@ -61,6 +63,7 @@ class InstalledFile:
     sha256: Sha256 | None = None
     link: str | None = None
     copy_of: str | None = None
+    apt_sources: bool = False
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
@@ -80,14 +83,26 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group that a Debian layer creates, before its accounts."""
+
+    name: str
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account that a Debian layer creates, without a password and a last-change day."""
+    """An account that a Debian layer creates, without a password and a last-change day.
+
+    `gid` is its primary group, `groups` are the names of others that it is a member of.
+    """
 
     name: str
     uid: int
     gid: int
     home: str
     shell: str = "/bin/bash"
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +115,7 @@ class DebianLayer:
         parent: The Debian layer below; None for one that starts from nothing.
         suites: The suites that its packages come from.
         packages: The packages to install, each as `name` or `name=version`.
+        groups: The groups to create.
         users: The accounts to create.
         files: The files to install.
         removals: What to leave out.
@@ -110,6 +126,7 @@ class DebianLayer:
     parent: str | None
     suites: tuple[Suite, ...]
     packages: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
     users: tuple[User, ...] = ()
     files: tuple[InstalledFile, ...] = ()
     removals: tuple[Removal, ...] = ()

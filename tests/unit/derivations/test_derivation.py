@@ -14,7 +14,7 @@ from rtbuild.errors import LockError
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import Lock, LockedPatch
 from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Removal, User
+from rtbuild.recipe.model import DebianLayer, FilesLayer, Group, InstalledFile, Removal, Suite, User
 from tests.fakes.four_layers import AIRFLOW, BASE, PROVIDERS, PYTHON, changed, deb, keys, lock, output, release, wheel
 
 ARM64 = PLATFORMS["linux/arm64"]
@@ -53,6 +53,8 @@ def test_the_parents_output_counts_not_its_key() -> None:
     "layer",
     [
         replace(BASE, users=(User(name="astro", uid=50000, gid=0, home="/home/astro"),)),
+        replace(BASE, users=(User(name="astro", uid=50000, gid=0, home="/home/astro", groups=("games",)),)),
+        replace(BASE, groups=(Group(name="astro", gid=50000),)),
         replace(BASE, files=(InstalledFile(path="/etc/motd", link="/etc/issue"),)),
         replace(BASE, removals=()),
         replace(BASE, removals=(*BASE.removals, Removal(pattern="/srv", reason="empty"))),
@@ -60,6 +62,21 @@ def test_the_parents_output_counts_not_its_key() -> None:
 )
 def test_recipe_fields_that_affect_the_bytes_count(layer: DebianLayer) -> None:
     assert "base-os" in changed(keys(lock()), keys(lock(), release(layer, PYTHON, AIRFLOW, PROVIDERS)))
+
+
+def test_the_suites_that_apt_gets_count_on_platforms_that_use_them() -> None:
+    sources = InstalledFile(path="/etc/apt/sources.list", copy_of="/usr/share/example", apt_sources=True)
+    more = Suite(archive="debian", suite="bullseye-updates")
+    listed = replace(BASE, files=(sources,))
+    for layer, added, expected in (
+        (BASE, more, False),
+        (listed, more, True),
+        (listed, replace(more, architectures=("arm64",)), False),
+        (listed, replace(BASE.suites[0], suite="sid", components=("main", "contrib")), True),
+    ):
+        before = keys(lock(), release(layer, PYTHON, AIRFLOW, PROVIDERS))
+        after = keys(lock(), release(replace(layer, suites=(*layer.suites, added)), PYTHON, AIRFLOW, PROVIDERS))
+        assert ("base-os" in changed(before, after)) == expected
 
 
 def test_titles_and_reasons_do_not_count() -> None:

@@ -21,7 +21,7 @@ from rtbuild.inside import read_script
 from rtbuild.layers.debian import installed_entries, realise_debian
 from rtbuild.lockfile.model import DebArtifact
 from rtbuild.oci.layer import LayerDigest
-from rtbuild.recipe.model import DebianLayer, InstalledFile, Removal, User
+from rtbuild.recipe.model import DebianLayer, Group, InstalledFile, Removal, Suite, User
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
 from tests.fakes import four_layers, layers, locks
@@ -31,8 +31,18 @@ from tests.fakes.wheels import make_deb
 
 BASE = replace(
     four_layers.BASE,
-    users=(User(name="astro", uid=50000, gid=0, home="/home/astro"),),
+    suites=(
+        Suite(archive="debian", suite="bullseye", components=("main", "contrib")),
+        Suite(archive="debian-security", suite="bullseye-security"),
+        Suite(archive="debian-ports", suite="elsewhere", architectures=("arm64",)),
+    ),
+    groups=(Group(name="astro", gid=50000), Group(name="more", gid=50001)),
+    users=(
+        User(name="astro", uid=50000, gid=0, home="/home/astro", groups=("astro", "more")),
+        User(name="other", uid=50001, gid=0, home="/"),
+    ),
     files=(
+        InstalledFile(path="/etc/apt/sources.list", copy_of="/usr/share/example", apt_sources=True),
         InstalledFile(path="/etc/motd", content="hello\n", sha256=sha256_bytes(b"hello\n")),
         InstalledFile(path="/etc/copy", copy_of="/usr/share/original", mode=0o600),
     ),
@@ -88,7 +98,10 @@ def test_the_lowest_layer_starts_from_the_essential_packages(tmp_path: Path) -> 
         f"{filenames['dpkg']} {filenames['mawk']}",
     ]
     assert context["epoch"] == b"500\n"
-    assert context["users"] == b"astro:50000:0:/home/astro:/bin/bash\n"
+    assert context["groups"] == b"astro:50000\nmore:50001\n"
+    assert context["users"] == b"astro:50000:0:/home/astro:/bin/bash:astro,more\nother:50001:0:/:/bin/bash:\n"
+    assert context["sources"] == b"/usr/share/example:/etc/apt/sources.list:644:0:0\n"
+    assert context["suites"] == b"debian bullseye main contrib\ndebian-security bullseye-security main\n"
     assert context["copies"] == b"/usr/share/original:/etc/copy:600:0:0\n"
     assert context["python"] == b""
     assert context["install_packages.sh"] == read_script("install_packages.sh")

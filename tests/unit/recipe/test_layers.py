@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.recipe.model import FilesLayer, InstalledFile
+from rtbuild.recipe.model import FilesLayer, Group, InstalledFile, User
 from rtbuild.recipe.read import read_release
 from tests.fakes import workspaces
 from tests.fakes.workspaces import put, refusal, write_workspace
@@ -27,6 +27,11 @@ to = "motd"
 [[copies]]
 path = "/etc/apt/sources.list"
 of = "/usr/share/doc/apt/examples/sources.list"
+
+[[apt_sources]]
+path = "/etc/apt/sources.list.d/own.list"
+example = "/usr/share/doc/apt/examples/sources.list"
+mode = "0600"
 """
     root = write_workspace(tmp_path, base_os=workspaces.BASE_OS + extra)
     files = read_release(root, "8.0.0").layers[0].files
@@ -34,9 +39,24 @@ of = "/usr/share/doc/apt/examples/sources.list"
     assert files == (
         InstalledFile(path="/etc/alias", link="motd", mode=0o777),
         InstalledFile(path="/etc/apt/sources.list", copy_of="/usr/share/doc/apt/examples/sources.list"),
+        InstalledFile(
+            path="/etc/apt/sources.list.d/own.list",
+            copy_of="/usr/share/doc/apt/examples/sources.list",
+            apt_sources=True,
+            mode=0o600,
+        ),
         InstalledFile(path="/etc/motd", source=motd, sha256=sha256_bytes(b"hello\n")),
         InstalledFile(path="/srv", mode=0o775, uid=50000),
     )
+
+
+def test_groups_and_their_members(tmp_path: Path) -> None:
+    base_os = workspaces.BASE_OS.replace(
+        "[[user]]", '[[group]]\nname = "astro"\ngid = 50000\n\n[[user]]\ngroups = ["astro"]'
+    )
+    layer = read_release(write_workspace(tmp_path, base_os=base_os), "8.0.0").debian_layers[0]
+    assert layer.groups == (Group(name="astro", gid=50000),)
+    assert layer.users == (User(name="astro", uid=50000, gid=0, home="/home/astro", groups=("astro",)),)
 
 
 LAYER_TROUBLE = [
@@ -121,6 +141,23 @@ LAYER_TROUBLE = [
         "user[1].uid: 50000 is already the uid of other",
         None,
         id="uid twice",
+    ),
+    pytest.param(
+        "[[user]]",
+        '[[group]]\nname = "a"\ngid = 1\n[[group]]\nname = "b"\ngid = 1\n[[user]]',
+        "group[1].gid: 1 is already the gid of a",
+        None,
+        id="gid twice",
+    ),
+    pytest.param(
+        "[[user]]",
+        '[[group]]\nname = "a"\ngid = 1\n[[group]]\nname = "a"\ngid = 2\n[[user]]',
+        "group[1].name: the group a is listed twice",
+        None,
+        id="group twice",
+    ),
+    pytest.param(
+        "[[user]]", '[[user]]\ngroups = ["a:b"]', "user[0].groups[0]: 'a:b': ", None, id="a group that is no name"
     ),
     pytest.param('title = "A small system"', 'title = "A', "is not valid TOML: ", None, id="syntax"),
     pytest.param(
@@ -228,6 +265,13 @@ def test_a_layer_of_files_holds_them_with_the_releases_fields_filled_in(tmp_path
 def test_trouble_in_a_layer_of_files(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert old in FILES
     error = refusal(with_files(tmp_path, FILES.replace(old, new)))
+    assert error.brief == f"recipes/layers/files.toml: {problem}"
+
+
+def test_only_a_debian_layer_tells_apt_its_sources(tmp_path: Path) -> None:
+    sources = '[[apt_sources]]\npath = "/a"\nexample = "/b"\n[[directories]]'
+    error = refusal(with_files(tmp_path, FILES.replace("[[directories]]", sources)))
+    problem = "apt_sources[0]: /a: a layer of kind 'files' cannot read the layers below it"
     assert error.brief == f"recipes/layers/files.toml: {problem}"
 
 
