@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +36,7 @@ from tests.fakes.users import require_root
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+UUID = r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
 TOOLS = ("/bin/sh", "/bin/sleep", "/bin/cat", "/bin/id", "/bin/ls", "/bin/mkdir")
 
 
@@ -240,6 +243,47 @@ def test_a_file_of_equal_size_and_time_from_another_folder_is_never_used(lab: La
         engine.build(folder, log=tmp_path / "log", contexts={"inputs": inputs}, output_local=tmp_path / "out")
         assert (tmp_path / "out/f").read_text() == content
         assert (tmp_path / "out/main").read_text() == content
+
+
+def test_builds_of_the_same_at_once_run_each_step_and_give_the_same_layers(
+    lab: Lab, tools: Path, tmp_path: Path
+) -> None:
+    """BuildKit would run one of them, and give its result to both; ending that one would end the other."""
+    engine = lab.engine()
+    context = tmp_path / "context"
+    shutil.copytree(tools, context)
+    (context / "Dockerfile").write_text(
+        "FROM scratch AS first\nCOPY root /\nRUN cat /proc/sys/kernel/random/uuid; sleep 5; echo x > /file\n"
+        "FROM first\nCOPY --from=first /file /copy/\n"
+    )
+    builds = [engine, replace(engine), replace(engine)]
+    lines: list[list[str]] = [[] for _ in builds]
+    outcomes: dict[int, BuildOutcome] = {}
+    begun = threading.Barrier(4, timeout=60)
+
+    def run(number: int) -> None:
+        def listen(line: str) -> None:
+            lines[number].append(line)
+            if re.search(UUID, line):
+                begun.wait()
+
+        with contextlib.suppress(BuildError):
+            outcomes[number] = builds[number].build(
+                context, log=tmp_path / f"{number}.log", output=tmp_path / f"out{number}", on_line=listen
+            )
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(builds))]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    assert builds[2].interrupt() == 1
+    for thread in threads:
+        thread.join()
+    assert set(outcomes) == {0, 1}
+    assert len({uuid for written in lines for uuid in re.findall(UUID, "\n".join(written))}) == 3
+    layers = [layers_of(tmp_path / f"out{number}", outcomes[number].manifest or Digest("")) for number in (0, 1)]
+    assert len(layers[0]) == 3
+    assert layers[0] == layers[1]
 
 
 def test_a_failed_build_shows_why(lab: Lab, base: Base, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.endpoint import Endpoint, environment
 from rtbuild.engine.processes import end_family
+from rtbuild.engine.steps import own_steps
 from rtbuild.errors import BuildError, EngineError
 from rtbuild.oci.descriptor import MANIFEST, Descriptor, index_document
 from rtbuild.oci.layout import LAYOUT_FILE
@@ -148,6 +149,9 @@ def build(
 ) -> BuildOutcome:
     """Build the folder `context`. All of it is sent to the engine, even if an earlier build sent the same files.
 
+    Each step runs for this build alone, even if the same build runs at the same time on the same engine; the Dockerfile
+    must be one that `own_steps` accepts.
+
     Args:
         endpoint: The engine.
         context: The build context.
@@ -176,11 +180,18 @@ def build(
     begun = time.monotonic()
     with temporary_folder(scratch, "buildx") as own, builds.registered(own / "pid", title) as running:
         client = _client(endpoint, own)
+        dockerfile = own / "Dockerfile"
+        dockerfile.write_text(
+            own_steps(
+                (options.get("dockerfile") or context / "Dockerfile").read_text(encoding="utf-8"), secrets.token_hex(8)
+            ),
+            encoding="utf-8",
+        )
         arguments: dict[str, Any] = {
             "builder": endpoint.builder,
             "build_contexts": {name: str(source) for name, source in (options.get("contexts") or {}).items()},
             "build_args": dict(options.get("build_args") or {}),
-            "file": options.get("dockerfile"),
+            "file": dockerfile,
             "target": options.get("target"),
             "platforms": [platform.name] if platform else None,
             "network": "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ INDEX = json.dumps({"schemaVersion": 2, "manifests": [{"digest": DIGEST, "size":
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "context").mkdir()
+    (tmp_path / "context/Dockerfile").write_text("FROM scratch\nRUN true\n")
     return tmp_path
 
 
@@ -48,7 +50,8 @@ def docker(folder: Path, script: str) -> Endpoint:
     command = folder / "docker"
     command.write_text(
         f'#!/bin/sh\nfor word; do echo "$word"; done > {folder}/words\nenv > {folder}/variables\n'
-        f"cat $BUILDX_CONFIG/.buildNodeID >> {folder}/nodes; echo >> {folder}/nodes\n{script}\n"
+        f"cat $BUILDX_CONFIG/.buildNodeID >> {folder}/nodes; echo >> {folder}/nodes\n"
+        f"while [ $# -gt 1 ]; do if [ $1 = --file ]; then cat $2 >> {folder}/dockerfiles; fi; shift; done\n{script}\n"
     )
     command.chmod(0o755)
     return Endpoint(docker=command, host="unix:///e.sock", config=folder / "config", builder="default")
@@ -63,7 +66,7 @@ def test_a_build_leaves_nothing_to_defaults(folder: Path) -> None:
         exporting(folder),
         folder / "context",
         log=folder / "logs/one.log",
-        dockerfile=folder / "Dockerfile.base",
+        dockerfile=folder / "context/Dockerfile",
         contexts={"debs": folder / "debs", "parent": "oci-layout:///l:parent"},
         output=folder / "layout",
         target="final",
@@ -82,7 +85,6 @@ def test_a_build_leaves_nothing_to_defaults(folder: Path) -> None:
         ("--builder", "default"),
         ("--platform", "linux/arm64"),
         ("--target", "final"),
-        ("--file", str(folder / "Dockerfile.base")),
         ("--build-arg", "EPOCH=5"),
         ("--build-context", f"debs={folder}/debs"),
         ("--build-context", "parent=oci-layout:///l:parent"),
@@ -117,6 +119,15 @@ def test_each_build_is_a_new_node_so_that_it_never_gets_files_of_another(folder:
         build(exporting(folder), folder / "context", log=folder / "log", output=folder / "layout")
     nodes = (folder / "nodes").read_text().split()
     assert len(set(nodes)) == 3
+
+
+def test_each_build_has_steps_of_its_own(folder: Path) -> None:
+    for _ in range(3):
+        build(exporting(folder), folder / "context", log=folder / "log", output=folder / "layout")
+    steps = re.findall(
+        "^RUN --mount=type=secret,id=([0-9a-f]{16}) true$", (folder / "dockerfiles").read_text(), re.MULTILINE
+    )
+    assert len(set(steps)) == 3
 
 
 def test_builders_of_the_user_stay_available(folder: Path) -> None:
