@@ -160,6 +160,11 @@ def open_uncompressed(source: Path | BinaryIO) -> BinaryIO:
     return io.BufferedReader(_Pieces(decompress(file), file if isinstance(source, Path) else None), _CHUNK)
 
 
+def reader_of(pieces: Iterator[bytes]) -> BinaryIO:
+    """Return a reader of the bytes in `pieces`. It can only seek forward, and raises what the iterator raises."""
+    return io.BufferedReader(_Pieces(pieces, None), _CHUNK)
+
+
 def decompress(file: _Readable, expected: Compression | None = None) -> Iterator[bytes]:
     """Yield the uncompressed content of `file` from its position on, in pieces.
 
