@@ -47,6 +47,20 @@ def read_regular(path: Path, limit: int) -> bytes:
     return content
 
 
+def require_inside(path: Path, folder: Path) -> None:
+    """Check that `path`, with its links followed, is in `folder`: links in a folder of data may lead anywhere.
+
+    Raises:
+        OSError: if it is elsewhere or does not exist.
+    """
+    try:
+        inside = path.resolve(strict=True).is_relative_to(folder.resolve(strict=True))
+    except RuntimeError:  # a loop of links, before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
+    if not inside:
+        raise OSError(errno.EXDEV, f"a link leads out of {folder.name}/", str(path))
+
+
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write `content` to `path`, creating its folder.
 

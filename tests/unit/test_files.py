@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.files import link_file, open_regular, read_regular, sync_folder, write_atomically
+from rtbuild.files import link_file, open_regular, read_regular, require_inside, sync_folder, write_atomically
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -101,3 +101,20 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, name: str) -
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
         read_regular(tmp_path / name, 100)
+
+
+def test_a_path_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "file").write_text("")
+    (folder / "inside").symlink_to("below/file")
+    require_inside(folder / "inside", folder)
+    (tmp_path / "secret").write_text("")
+    (folder / "out").symlink_to("../secret")
+    (folder / "up").symlink_to("..")
+    (folder / "loop").symlink_to("loop")
+    for path in ("out", "up/secret"):
+        with pytest.raises(OSError, match="a link leads out of folder/"):
+            require_inside(folder / path, folder)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        require_inside(folder / "loop", folder)

@@ -6,8 +6,8 @@
 #   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
 #   groups       groups to create: name:gid
 #   users        accounts to create: name:uid:gid:home:shell:groups
-#   copies       files to copy once everything is installed: from:to:mode:uid:gid
-#   sources      where apt finds packages in the image: example:path:mode:uid:gid
+#   copies       files to copy once everything is installed: from, to, mode, uid and gid, each on a line of its own
+#   sources      where apt finds packages in the image: example, path, mode, uid and gid, each on a line
 #   suites       what these list: archive suite components
 #   epoch        the newest package's date, in seconds since 1970
 #   python       the interpreter whose standard library came with these packages, if one did
@@ -59,14 +59,14 @@ while IFS=: read -r name uid gid home shell groups; do
         ${groups:+--groups "$groups"} "$name"
 done < /rtbuild/users
 
-while IFS=: read -r from to mode uid gid; do
+while IFS= read -r from && IFS= read -r to && read -r mode && read -r uid && read -r gid; do
     cp "$from" "$to"
     chmod "$mode" "$to"
     chown "$uid:$gid" "$to"
 done < /rtbuild/copies
 
 # The example in Debian's own package of apt has the address of the archive `debian`; the others are beside it.
-while IFS=: read -r example path mode uid gid; do
+while IFS= read -r example && IFS= read -r path && read -r mode && read -r uid && read -r gid; do
     archives=$(sed -n -E '/^#/d; s,^.*[[:space:]]([a-z]+://[^[:space:]]*)/debian/?([[:space:]].*)?$,\1,p' "$example")
     archives=${archives%%
 *}

@@ -162,7 +162,8 @@ def _write_context(
 
 
 def _copied(file: InstalledFile) -> str:
-    return f"{file.copy_of}:{file.path}:{file.mode:o}:{file.uid}:{file.gid}"
+    # A line for each: a path may hold any other separator.
+    return f"{file.copy_of}\n{file.path}\n{file.mode:o}\n{file.uid}\n{file.gid}"
 
 
 def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:

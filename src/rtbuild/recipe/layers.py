@@ -11,6 +11,7 @@ from typing import Any
 
 from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import RecipeError
+from rtbuild.files import read_regular, require_inside
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, check_placeholders, fill_placeholders, read_image_settings
@@ -20,6 +21,9 @@ from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
 from rtbuild.text import name_hint
 
 _MODE = re.compile(r"0[0-7]{3,4}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LARGEST_SOURCE = 256 << 20
+"""Bytes of a file that a layer installs from beside its recipe; it is read whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +220,9 @@ def _users(table: Table) -> tuple[User, ...]:
                 names.plain_name(group)
             except ValueError as error:
                 entry.wrong(f"groups[{index}]", f"{group!r}: {error}")
+        for field, value in (("home", user.home), ("shell", user.shell)):
+            if ":" in value or _CONTROL.search(value):
+                entry.wrong(field, f"{value!r} has a colon or a control character, which /etc/passwd cannot hold")
         entry.finish()
         for other in users:
             if other.name == user.name:
@@ -238,6 +245,9 @@ def _absolute(table: Table, name: str) -> str:
     path = table.string(name)
     if path and (not path.startswith("/") or posixpath.normpath(path) != path or path.startswith("//")):
         table.wrong(name, f"{path!r} is not a normalised absolute path")
+    elif _CONTROL.search(path):
+        # Paths reach the builder one a line.
+        table.wrong(name, f"{path!r} has a control character")
     return path
 
 
@@ -295,12 +305,13 @@ class _InstalledFiles:
         name = entry.string("source")
         if not name:
             return None, None
-        if name.startswith(("/", "..")) or posixpath.normpath(name) != name:
+        if name.startswith(("/", "..")) or posixpath.normpath(name) != name or _CONTROL.search(name):
             entry.wrong("source", f"{name!r} is not in {self._folder}/")
             return None, None
         file = f"{self._folder}/{name}"
         try:
-            digest = sha256_bytes((self._root / file).read_bytes())
+            require_inside(self._root / file, self._root / self._folder)
+            digest = sha256_bytes(read_regular(self._root / file, _LARGEST_SOURCE))
         except OSError as error:
             hint = name_hint(name, _files_below(self._root / self._folder), f"files in {self._folder}/")
             entry.wrong("source", f"{file} cannot be read: {error.strerror}", hint=hint)

@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import RecipeError
+from rtbuild.files import read_regular, require_inside
 from rtbuild.recipe import names
 from rtbuild.recipe.model import LocalPackage, PackageFile
 from rtbuild.recipe.table import Problems, Table, parse_toml
@@ -45,6 +46,8 @@ LEFTOVERS = (".*", "*~", "__pycache__", "*.py[co]", "*.so", "*.egg-info", "PKG-I
 
 _LOCKED_FIELDS = ("version", "requires-python", "dependencies", "optional-dependencies")
 # Core metadata specification, "Name".
+_LARGEST_FILE = 256 << 20
+"""Bytes of a file of a package."""
 _NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?\Z", re.IGNORECASE)
 
 
@@ -67,6 +70,7 @@ def read_packages(table: Table, root: Path, layer: str) -> tuple[LocalPackage, .
         if any("/" in pattern for pattern in (*include, *exclude)):
             continue  # a problem was noted, and other files than the intended ones would be read
         try:
+            require_inside(root / folder, root / "recipes" / "layers" / layer)
             files = tuple(_files(entry, root / folder, include, (*exclude, *LEFTOVERS)))
         except OSError as error:
             place = os.path.relpath(error.filename or root / folder, root)
@@ -111,7 +115,7 @@ def _files(entry: Table, folder: Path, include: Sequence[str], exclude: Sequence
         elif not _is_text(path):
             entry.wrong("source", f"the name of {path!r} in it is not UTF-8")
         else:
-            content = file.read_bytes()
+            content = read_regular(file, _LARGEST_FILE)
             executable = bool(file.stat().st_mode & 0o100)
             yield PackageFile(path=path, content=content, sha256=sha256_bytes(content), executable=executable)
 

@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from rtbuild.digest import Sha256, parse_sha256, sha256_bytes
 from rtbuild.errors import RecipeError
+from rtbuild.files import read_regular, require_inside
 from rtbuild.formats.unified_diff import DiffError, FileDiff, read_diff
 from rtbuild.recipe import names
 from rtbuild.recipe.layers import input_digest
@@ -20,6 +21,8 @@ PATCH_KINDS = ("backport", "product", "revert", "security")
 VERSION_LABEL = "astro"
 """What follows the plus sign of a patched version, before the number of patches."""
 
+_LARGEST_DIFF = 16 << 20
+"""Bytes of a diff."""
 _NO_SHA256 = Sha256("0" * 64)
 
 
@@ -85,7 +88,8 @@ def patched_version(version: str, count: int) -> str:
 def _read_diffs(root: Path, id: str, sha256: Sha256) -> tuple[FileDiff, ...]:
     file = f"{PATCH_FOLDER}/{id}.patch"
     try:
-        content = (root / file).read_bytes()
+        require_inside(root / file, root / PATCH_FOLDER)
+        content = read_regular(root / file, _LARGEST_DIFF)
     except FileNotFoundError:
         raise RecipeError(f"{file}: no such file", hint=f"add the diff beside {PATCH_FOLDER}/{id}.toml") from None
     except OSError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,7 +46,7 @@ BASE = replace(
     files=(
         InstalledFile(path="/etc/apt/sources.list", copy_of="/usr/share/example", apt_sources=True),
         InstalledFile(path="/etc/motd", content="hello\n", sha256=sha256_bytes(b"hello\n")),
-        InstalledFile(path="/etc/copy", copy_of="/usr/share/original", mode=0o600),
+        InstalledFile(path="/etc/copy", copy_of="/usr/share/a:b", mode=0o600),
     ),
 )
 
@@ -100,12 +102,23 @@ def test_the_lowest_layer_starts_from_the_essential_packages(tmp_path: Path) -> 
     assert context["epoch"] == b"500\n"
     assert context["groups"] == b"astro:50000\nmore:50001\n"
     assert context["users"] == b"astro:50000:0:/home/astro:/bin/bash:astro,more\nother:50001:0:/:/bin/bash:\n"
-    assert context["sources"] == b"/usr/share/example:/etc/apt/sources.list:644:0:0\n"
+    assert context["sources"] == b"/usr/share/example\n/etc/apt/sources.list\n644\n0\n0\n"
     assert context["suites"] == b"debian bullseye main contrib\ndebian-security bullseye-security main\n"
-    assert context["copies"] == b"/usr/share/original:/etc/copy:600:0:0\n"
+    assert context["copies"] == b"/usr/share/a:b\n/etc/copy\n600\n0\n0\n"
     assert context["python"] == b""
     assert context["install_packages.sh"] == read_script("install_packages.sh")
     assert bench.engine.parents == [{}]
+
+
+def test_paths_with_colons_and_spaces_are_copied(tmp_path: Path) -> None:
+    script = read_script("install_packages.sh").decode()
+    loop = script[script.index("while IFS= read -r from") :].partition("/rtbuild/copies")[0]
+    (tmp_path / "a: b").write_text("content")
+    fields = (tmp_path / "a: b", tmp_path / "c :d", "600", os.getuid(), os.getgid())
+    (tmp_path / "copies").write_text("".join(f"{field}\n" for field in fields))
+    subprocess.run(["sh", "-euc", f'{loop} "{tmp_path}/copies"'], check=True)
+    assert (tmp_path / "c :d").read_text() == "content"
+    assert (tmp_path / "c :d").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_layer_gets_its_parent_and_the_python_that_it_brings(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,20 @@ LAYER_TROUBLE = [
     pytest.param(
         "[[user]]", '[[user]]\ngroups = ["a:b"]', "user[0].groups[0]: 'a:b': ", None, id="a group that is no name"
     ),
+    pytest.param(
+        'home = "/home/astro"',
+        'home = "/home/a:b"',
+        "user[0].home: '/home/a:b' has a colon or a control character",
+        None,
+        id="colon",
+    ),
+    pytest.param(
+        'path = "/etc/motd"',
+        r'path = "/etc/mo\ntd"',
+        r"files[0].path: '/etc/mo\ntd' has a control character",
+        None,
+        id="line break",
+    ),
     pytest.param('title = "A small system"', 'title = "A', "is not valid TOML: ", None, id="syntax"),
     pytest.param(
         "[[files]]",
@@ -178,6 +193,24 @@ def test_trouble_in_a_layer(tmp_path: Path, old: str, new: str, problem: str, hi
     assert "\n" not in error.brief
     assert error.hint
     assert hint is None or error.hint == hint
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "../../releases/8.0.0.toml"])
+def test_a_source_that_leads_out_of_its_folder(tmp_path: Path, target: str) -> None:
+    root = write_workspace(tmp_path)
+    motd = root / "recipes" / "layers" / "base-os" / "motd"
+    motd.unlink()
+    motd.symlink_to(target)
+    problem = "recipes/layers/base-os/motd cannot be read: a link leads out of base-os/"
+    assert refusal(root).brief == f"recipes/layers/base-os.toml: files[0].source: {problem}"
+
+
+def test_a_source_that_is_a_pipe(tmp_path: Path) -> None:
+    root = write_workspace(tmp_path)
+    motd = root / "recipes" / "layers" / "base-os" / "motd"
+    motd.unlink()
+    os.mkfifo(motd)
+    assert refusal(root).brief.endswith("recipes/layers/base-os/motd cannot be read: not a regular file")
 
 
 def test_debian_fields_in_a_python_layer(tmp_path: Path) -> None:

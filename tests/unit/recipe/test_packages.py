@@ -161,6 +161,13 @@ def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
     assert "'src/loop' in it is neither a file nor a folder" in refusal(root).brief
 
 
+def test_a_package_folder_that_leads_out_of_the_layer_is_refused(tmp_path: Path) -> None:
+    root = write_workspace_with_package(tmp_path)
+    (root / FOLDER).rename(tmp_path / "elsewhere")
+    (root / FOLDER).symlink_to(tmp_path / "elsewhere")
+    assert refusal(root).brief.endswith("cannot be read: a link leads out of gate/")
+
+
 def test_a_release_cannot_require_another_package_of_that_name(tmp_path: Path) -> None:
     release = RELEASE.replace('"astro-sdk-python==1.5.3"', '"gate.keeper"')
     error = refusal(write_workspace_with_package(tmp_path, release=release))

@@ -121,6 +121,13 @@ def test_a_diff_that_was_edited(root: Path) -> None:
     assert error.hint == f'if the change is intended, set sha256 = "{digest}" in recipes/patches/more.toml'
 
 
+def test_a_diff_that_leads_out_of_the_folder(root: Path) -> None:
+    path = root / "recipes" / "patches" / "more.patch"
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert refusal(root).brief == "recipes/patches/more.patch: cannot be read: a link leads out of patches/"
+
+
 def test_a_malformed_diff(root: Path) -> None:
     write_patch(root, "more", text=PATCH.replace("@@ -1,3", "@ -1,3"))
     assert refusal(root).brief.startswith("recipes/patches/more.patch: line 5: neither a hunk nor a file; found '@ -1,")
