@@ -20,7 +20,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtbuild import documents
+from rtbuild.documents import LARGEST_TOML
+from rtbuild.documents import parse_toml as parse_document
 from rtbuild.errors import RtbuildError
 from rtbuild.files import read_regular
 from rtbuild.text import name_hint
@@ -267,13 +268,13 @@ def parse_toml(
         RtbuildError: as `error`, if the file is missing, unreadable or malformed.
     """
     try:
-        content = read_regular(path, documents.LARGEST_TOML)
+        content = read_regular(path, LARGEST_TOML)
     except FileNotFoundError:
         raise error(f"{name}: no such file", hint=missing) from None
     except OSError as cause:
         raise error(f"{name}: cannot be read: {cause.strerror}", hint="check the file's permissions") from cause
     try:
-        return documents.parse_toml(content)
+        return parse_document(content)
     except ValueError as cause:
         raise error(f"{name}: {cause}", hint=malformed) from None
 
