@@ -68,7 +68,7 @@ def _uv(ground: Ground, here: Path) -> None:
             *(find_uv_bin(), "pip", "compile", "--no-config", "--quiet", "--generate-hashes"),
             *("--cache-dir", here / "cache", "--default-index", index),
             *("--python-platform", f"{ground.platform.machine}-manylinux_2_31"),
-            *("--python-version", ground.lock.python_version),
+            *("--python-version", ground.lock.python_version or ""),
             *("--exclude-newer", ground.release.as_of.isoformat(), "--constraints", "bound.txt", "asked.in"),
         ],
         cwd=here,

@@ -54,7 +54,9 @@ def runtime(
     version = request.config.getoption("--airflow")
     if version is None:
         image = request.getfixturevalue("image")
-        yield Runtime(engine=engine, reference=image.reference, airflow=series(workspace.release("8.0").airflow))
+        airflow = workspace.release("8.0").airflow
+        assert airflow is not None
+        yield Runtime(engine=engine, reference=image.reference, airflow=series(airflow))
         return
     folder = tmp_path_factory.mktemp("airflow") / "project"
     with airflow_image(version, real=workspace, settings=settings, engine=engine, folder=folder) as reference:

@@ -58,8 +58,8 @@ def release_row(listed: ListedRelease) -> tuple[str, ...]:
     release = listed.release
     return (
         release.version,
-        release.airflow,
-        release.python_series,
+        release.airflow or "-",
+        release.python_series or "-",
         release.os,
         _platforms_text(release.platforms),
         _support_text(release.support),
@@ -72,5 +72,7 @@ def _platforms_text(platforms: Iterable[Platform]) -> str:
     return " ".join(platform.name.removeprefix("linux/") for platform in platforms)
 
 
-def _support_text(support: Support) -> str:
+def _support_text(support: Support | None) -> str:
+    if support is None:
+        return "-"
     return f"{support.status} until {support.until}" if support.until else support.status

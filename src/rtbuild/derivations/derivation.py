@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_bytes
 from rtbuild.inside import script_digest
-from rtbuild.lockfile.python import installs_python, python_source_version
+from rtbuild.lockfile.python import python_source_version, standard_library
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, PythonLayer, Release, Removal
 
@@ -110,7 +110,7 @@ def _derive_debian(
         listing = [file.path for file in layer.files if file.apt_sources]
         inputs.append(("apt sources", _digest([listing, suites])))
     inputs += _recipe_inputs(layer, removals_of(release, layer))
-    scripts = _DEBIAN_SCRIPTS + (_STDLIB_SCRIPTS if installs_python(release, debs) else ())
+    scripts = _DEBIAN_SCRIPTS + (_STDLIB_SCRIPTS if standard_library(debs) else ())
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
     epoch = max((deb.built for deb in debs), default=0)
     return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), debs=debs)

@@ -16,7 +16,7 @@ from rtbuild.files import link_file
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.inside import read_script
 from rtbuild.lockfile.model import DebArtifact
-from rtbuild.lockfile.python import installs_python
+from rtbuild.lockfile.python import standard_library
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
@@ -63,7 +63,7 @@ def realise_debian(
     environment.progress.begin(task)
     with environment.store.temporary(f"layer-{layer.name}") as folder:
         context = folder / "context"
-        _write_context(release, layer, derivation, context, environment)
+        _write_context(layer, derivation, context, environment)
         contexts = {}
         if parent is not None:
             contexts["parent"] = _parent_reference(parent, folder / "parent", derivation.platform, environment)
@@ -117,7 +117,7 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
 
 
 def _write_context(
-    release: Release, layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment
+    layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment
 ) -> None:
     """Write the build context: hard links to the packages, instructions for them, and the scripts that install them."""
     debs = derivation.debs
@@ -126,7 +126,7 @@ def _write_context(
         link_file(environment.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
     for name in _SCRIPTS:
         (context / name).write_bytes(read_script(name))
-    python = f"/usr/bin/python{release.python_series}" if installs_python(release, debs) else ""
+    series = standard_library(debs)
     lines = {
         "epoch": [str(derivation.epoch)],
         "order": [deb.filename for deb in debs],
@@ -139,7 +139,7 @@ def _write_context(
         "copies": [_copied(file) for file in layer.files if file.copy_of and not file.apt_sources],
         "sources": [_copied(file) for file in layer.files if file.apt_sources],
         "suites": [" ".join(suite) for suite in apt_suites(layer, derivation.platform)],
-        "python": [python] if python else [],
+        "python": [f"/usr/bin/python{series}"] if series else [],
     }
     for name, content in lines.items():
         (context / name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")

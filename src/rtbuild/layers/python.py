@@ -29,7 +29,7 @@ def realise_python(
         RecipeError: if a wheel installs a file that the recipe also installs.
         RtbuildError: whatever `realise_trees` raises.
     """
-    scheme = debian_scheme(release.python_series)
+    scheme = debian_scheme(release.require_python())
     layers = [(entry.layer, entry.derivation) for entry in planned if isinstance(entry.layer, PythonLayer)]
     for layer, _ in layers:
         environment.progress.begin(f"layer {layer.name}")

@@ -77,7 +77,7 @@ def _differing(release: Release, lock: Lock) -> list[str]:
     lines += stale_local(lock.pythons, release)
     lines += stale_patches(lock.pythons, release)
     with suppress(ResolutionError):  # a missing Python is reported above, by name
-        installed = target_python_version(release, lock.debs)
+        installed = target_python_version(release, lock.debs) if release.python_layers else None
         if lock.python_version != installed:
             lines.append(f"python_version is {lock.python_version}, but the locked packages install {installed}")
     newest = newest_input(lock.debs, lock.pythons)

@@ -33,16 +33,18 @@ def export_lock(lock: Lock, format: ExportFormat) -> str:
     """Return the Python packages of `lock` in `format`, sorted by name.
 
     Raises:
-        UsageError: if there is no such format.
+        UsageError: if there is no such format, or the lock has no Python packages.
     """
     if format not in EXPORT_FORMATS:
         raise UsageError(f"unknown format {format!r}", hint=f"known formats: {', '.join(EXPORT_FORMATS)}")
+    if lock.python_version is None:
+        raise UsageError(f"release {lock.release} has no Python packages to export")
     pythons = sorted(lock.pythons, key=lambda python: python.name)
     match format:
         case "requirements":
             return _requirements(lock, pythons)
         case "pylock":
-            return _pylock(lock, pythons)
+            return _pylock(lock.python_version, pythons)
         case _:
             assert_never(format)
 
@@ -61,7 +63,7 @@ def _requirements(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pylock(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
+def _pylock(python_version: str, pythons: Iterable[PythonArtifact]) -> str:
     # Only this format needs these, and the names above are read to draw a help page.
     import tomlkit
     from packaging.pylock import Pylock
@@ -72,7 +74,7 @@ def _pylock(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
 
     pylock = Pylock(
         lock_version=Version("1.0"),
-        requires_python=SpecifierSet(f"=={series_of(lock.python_version)}.*"),
+        requires_python=SpecifierSet(f"=={series_of(python_version)}.*"),
         created_by="rtbuild",
         packages=[_package(python) for python in pythons],
     )

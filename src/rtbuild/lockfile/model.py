@@ -139,7 +139,7 @@ class Lock:
     Attributes:
         release: The release's version (`8.0.0`).
         platform: The target platform.
-        python_version: The full version of the target's Python (`3.9.2`).
+        python_version: The full version of the target's Python (`3.9.2`); None if there are no Python packages.
         as_of: The moment at which the Python index was cut off.
         source_date_epoch: The time of the newest artifact, in seconds since 1970.
         inputs: (name, digest) pairs of the recipe files and of what the resolvers were asked.
@@ -155,7 +155,7 @@ class Lock:
 
     release: str
     platform: Platform
-    python_version: str
+    python_version: str | None
     as_of: datetime
     source_date_epoch: int
     inputs: tuple[tuple[str, Sha256], ...]

@@ -21,6 +21,7 @@ from rtbuild.recipe.model import Release
 if TYPE_CHECKING:
     from rtbuild.lockfile.model import DebArtifact, Lock
 
+_INTERPRETER = re.compile(r"python(3\.\d+)-minimal\Z")
 _BINARY_REBUILD = re.compile(r"\+b\d+\Z")
 
 
@@ -30,13 +31,14 @@ def target_python_version(release: Release, debs: Iterable[DebArtifact]) -> str:
     Raises:
         ResolutionError: if none of `debs` brings the Python of the release.
     """
-    name = f"libpython{release.python_series}-minimal"
+    series = release.require_python()
+    name = f"libpython{series}-minimal"
     for deb in debs:
         if deb.name == name:
             return upstream_version(deb.version)
     raise ResolutionError(
-        f"release {release.version}: no Debian package brings Python {release.python_series}",
-        hint=f"add python{release.python_series} to the packages of a Debian layer",
+        f"release {release.version}: no Debian package brings Python {series}",
+        hint=f"add python{series} to the packages of a Debian layer",
     )
 
 
@@ -51,21 +53,24 @@ def python_source_version(release: Release, lock: Lock) -> str:
     Raises:
         LockError: if the lock has no such Python.
     """
-    name = _interpreter(release)
+    name = _interpreter(release.require_python())
     for deb in lock.debs:
         if deb.name == name:
             # Debian Policy 5.6.12 and wanna-build: `+bN` marks a rebuild of the same source on one architecture.
             return _BINARY_REBUILD.sub("", deb.version)
     raise LockError(
         f"the lock of {release.version} has no package {name}",
-        hint=f"add python{release.python_series} to the packages of a Debian layer",
+        hint=f"add {name.removesuffix('-minimal')} to the packages of a Debian layer",
     )
 
 
-def installs_python(release: Release, debs: Iterable[DebArtifact]) -> bool:
-    """Return whether `debs` bring the standard library of the target's Python, which rtbuild then compiles."""
-    name = _interpreter(release)
-    return any(deb.name == name for deb in debs)
+def standard_library(debs: Iterable[DebArtifact]) -> str | None:
+    """Return the series of the Python whose standard library `debs` bring, which rtbuild then compiles.
+
+    The recipe need not name it: a Python can come as a dependency, and its compiled files would still be noise.
+    """
+    found = [match[1] for deb in debs if (match := _INTERPRETER.match(deb.name))]
+    return max(found, key=lambda series: tuple(map(int, series.split("."))), default=None)
 
 
 def upstream_version(version: str) -> str:
@@ -74,5 +79,5 @@ def upstream_version(version: str) -> str:
     return without_epoch.rpartition("-")[0] or without_epoch
 
 
-def _interpreter(release: Release) -> str:
-    return f"python{release.python_series}-minimal"
+def _interpreter(series: str) -> str:
+    return f"python{series}-minimal"

@@ -44,20 +44,23 @@ def read_lock(path: Path, *, remedy: Remedy = _ANY_LOCK) -> Lock:
         LockError: if the lock is missing or malformed; it lists every problem.
     """
     table, problems = _open(path, remedy)
+    has_python = table.known("python_version")
     lock = Lock(
         release=table.string("release"),
         platform=table.parsed("platform", platform_named, _ANY_PLATFORM),
-        python_version=table.parsed("python_version", pep440_version, ""),
+        python_version=table.parsed("python_version", pep440_version, "") if has_python else None,
         as_of=table.moment("as_of"),
         source_date_epoch=table.integer("source_date_epoch", minimum=1),
         inputs=_inputs(table),
         debs=_debs(table),
-        pythons=_pythons(table, "python", required=True),
+        pythons=_pythons(table, "python", required=has_python),
         build_pythons=_pythons(table, "python-build", required=False),
         layers=_layers(table.table("layers")),
         image=_image(table, "image"),
         image_base=_image(table, "image-base"),
     )
+    if lock.pythons and not has_python:
+        table.wrong("python_version", "is missing, but Python packages are locked")
     sdists = [python.filename for python in lock.pythons if not python.is_wheel]
     if sdists and not lock.build_pythons:
         table.wrong("python-build", f"is missing, but {sdists[0]} must be built")

@@ -19,7 +19,8 @@ def render_lock(lock: Lock) -> str:
     document["version"] = lock.version
     document["release"] = lock.release
     document["platform"] = str(lock.platform)
-    document["python_version"] = lock.python_version
+    if lock.python_version is not None:
+        document["python_version"] = lock.python_version
     document["as_of"] = lock.as_of.astimezone(UTC)
     document["source_date_epoch"] = lock.source_date_epoch
     document["inputs"] = _table(dict(sorted(lock.inputs)))

@@ -91,6 +91,16 @@ def check_placeholders(text: str, place: str, problems: Problems) -> None:
         problems.add(place, problem, hint=f"write {{{{ and }}}} for braces; known placeholders: {known}")
 
 
+def named_fields(text: str) -> tuple[str, ...]:
+    """Return the fields of the release that `{...}` names in `text`."""
+    return tuple(_PLACEHOLDER.findall(text))
+
+
+def image_texts(part: ImagePart) -> tuple[str, ...]:
+    """Return the texts of an `[image]` table in which `{...}` is filled in."""
+    return tuple(text for _, text in (*part.env, *part.labels))
+
+
 def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
     """Return `text` with the release's fields in place of `{...}`, and one brace for two."""
     return _BRACES.sub(lambda match: match[0][0] if match[1] is None else values[match[1]], text)

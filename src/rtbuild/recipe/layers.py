@@ -291,7 +291,7 @@ class _InstalledFiles:
         if field == "directories":
             return InstalledFile(path=path, mode=mode, uid=uid, gid=gid)
         if entry.known("content"):
-            content = entry.string("content")
+            content = entry.string("content", "")  # an empty file is one too
             check_placeholders(content, entry.at("content"), entry.problems)
             if entry.known("source"):
                 entry.wrong("content", "cannot be combined with 'source'", hint="keep one of them")

@@ -278,17 +278,18 @@ class Release:
 
     Attributes:
         version: The release's version (`8.0.0`).
-        airflow: Airflow's version.
-        python_series: The Python series (`3.9`); its patch version comes from a Debian package.
+        airflow: Airflow's version; None if the image is not one of Airflow.
+        python_series: The Python series (`3.9`); its patch version comes from a Debian package. None if there are no
+            Python packages.
         os: The operating system's name, for people.
-        released: The day of the release (`2023-04-30`).
+        released: The day of the release (`2023-04-30`); None if the recipe does not say.
         as_of: The moment at which the Python index is cut off: only files uploaded before it count.
         platforms: The platforms that have an image.
-        support: How long the release is supported.
+        support: How long the release is supported; None if the recipe does not say.
         layers: The image's layers, bottom first.
         image: The image's config.
-        requirements: The direct Python requirements (PEP 508): Airflow with its extras first, local packages with
-            their versions among them.
+        requirements: The direct Python requirements (PEP 508): Airflow with its extras first if there is one, local
+            packages with their versions among them.
         constraints: The constraints on Python packages that nothing requires directly.
         build_constraints: The constraints on packages that sdists are built with.
         inputs: (path, digest) pairs of all recipe files; paths are relative to the workspace.
@@ -296,13 +297,13 @@ class Release:
     """
 
     version: str
-    airflow: str
-    python_series: str
+    airflow: str | None
+    python_series: str | None
     os: str
-    released: str
+    released: str | None
     as_of: datetime
     platforms: tuple[Platform, ...]
-    support: Support
+    support: Support | None
     layers: tuple[Layer, ...]
     image: ImageSettings
     requirements: tuple[str, ...]
@@ -320,6 +321,17 @@ class Release:
         if platform not in self.platforms:
             hint = f"its platforms are: {', '.join(map(str, self.platforms))}"
             raise RecipeError(f"release {self.version} has no image for {platform}", hint=hint)
+
+    def require_python(self) -> str:
+        """Return the Python series.
+
+        Raises:
+            RecipeError: if the release has none.
+        """
+        if self.python_series is None:
+            hint = 'write it as python = "3.13"'
+            raise RecipeError(f"recipes/releases/{self.version}.toml: python: is missing, expected a string", hint=hint)
+        return self.python_series
 
     @property
     def debian_layers(self) -> tuple[DebianLayer, ...]:

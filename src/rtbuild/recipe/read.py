@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from rtbuild.errors import RecipeError, UsageError
 from rtbuild.platform import PLATFORMS, Platform, platform_named
 from rtbuild.recipe import names
-from rtbuild.recipe.image import ImagePart, compose_image, read_image_settings
+from rtbuild.recipe.image import ImagePart, compose_image, image_texts, named_fields, read_image_settings
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
 from rtbuild.recipe.patches import PatchFile, read_patch
@@ -21,6 +21,8 @@ from rtbuild.text import name_hint
 
 PROVIDER_PREFIX = "apache-airflow-providers-"
 SUPPORT_STATUSES = ("stable", "lts", "yanked")
+
+_NO_AIRFLOW = 'write it as airflow = "2.6.0", or list the packages under \'packages\''
 
 
 def list_releases(root: Path) -> tuple[str, ...]:
@@ -56,16 +58,15 @@ def read_release(root: Path, version: str) -> Release:
     problems = Problems(file, RecipeError)
     table = Table(content, problems)
 
-    airflow = table.parsed("airflow", names.pep440_version, "0")
-    python = table.parsed("python", names.python_series, "0.0")
+    airflow = table.parsed("airflow", names.pep440_version, "0") if table.known("airflow") else None
+    python = table.parsed("python", names.python_series, "0.0") if table.known("python") else None
     system = table.string("os")
-    released = _day(table, "released")
+    released = _day(table, "released") if table.known("released") else None
     as_of = table.moment("as_of")
     platforms = _platforms(table)
     support = _support(table)
-    extras = table.strings("extras", ())
     layer_names = table.strings("layers")
-    own_requirements = [_airflow(airflow, extras, table), *_providers(table), *requirement_list(table, "packages")]
+    own_requirements = [*_airflow(airflow, table), *_providers(airflow, table), *requirement_list(table, "packages")]
     own_constraints = requirement_list(table, "constraints", constraint=True)
     build_constraints = requirement_list(table, "build_constraints", constraint=True)
     patch_ids = table.strings("patches", ())
@@ -80,12 +81,15 @@ def read_release(root: Path, version: str) -> Release:
     constraints = [*(text for layer_file in layer_files for text in layer_file.constraints), *own_constraints]
     layers = _inherit(layer_files, problems)
     _check_python(layers, requirements, constraints, problems)
+    _check_series(layers, requirements, python, problems)
     patches = tuple(patch_file.patch for patch_file in patch_files)
     _check_patches(patches, layers, [*requirements, *constraints], problems)
+    parts: list[ImagePart] = [*(layer_file.image for layer_file in layer_files), own_image]
+    fields = {"version": version, "airflow": airflow, "python": python, "os": system}
+    values = {name: value for name, value in fields.items() if value is not None}
+    _check_values(layer_files, own_image, values, problems)
     problems.raise_if_any()
 
-    parts: list[ImagePart] = [*(layer_file.image for layer_file in layer_files), own_image]
-    values = {"version": version, "airflow": airflow, "python": python, "os": system}
     inputs = {file: input_digest(content)}
     for layer_file in layer_files:
         inputs.update(layer_file.inputs)
@@ -247,17 +251,58 @@ def _check_patches(
             problems.add(place, f"{patch.id} {problem}", hint=hint)
 
 
-def _airflow(version: str, extras: Sequence[str], table: Table) -> str:
+def _check_series(
+    layers: Sequence[Layer], requirements: Sequence[str], python: str | None, problems: Problems
+) -> None:
+    """Check that Python packages have a Python and a layer, and that Python layers have packages."""
+    python_layers = [layer for layer in layers if isinstance(layer, PythonLayer)]
+    if requirements and not python_layers:
+        hint = "add a layer of kind 'python' that has no roots"
+        problems.add("layers", f"there is no Python layer for {requirements[0]}", hint=hint)
+    if python_layers and not requirements:
+        problems.add("packages", f"nothing is required for the Python layer {python_layers[0].name}")
+    if (python_layers or requirements) and python is None:
+        problems.add("python", "is missing, expected a string", hint='write it as python = "3.13"')
+
+
+def _check_values(
+    layer_files: Sequence[LayerFile], own: ImagePart, values: Mapping[str, str], problems: Problems
+) -> None:
+    """Check that the release has every field that `{...}` names in its layers and in its own table."""
+    places = [(f"layers[{index}]", f"the layer {file.layer.name}", file) for index, file in enumerate(layer_files)]
+    texts = [
+        (place, what, text)
+        for place, what, file in places
+        for text in (*image_texts(file.image), *(installed.content or "" for installed in file.layer.files))
+    ]
+    texts += [("image", "it", text) for text in image_texts(own)]
+    seen = set()
+    for place, what, text in texts:
+        for name in named_fields(text):
+            if name not in values and (place, name) not in seen:
+                seen.add((place, name))
+                hint = f"add {name!r} to the release, or leave out what uses it"
+                problems.add(place, f"{what} uses {{{name}}}, but the release has no {name!r}", hint=hint)
+
+
+def _airflow(version: str | None, table: Table) -> list[str]:
+    extras = table.strings("extras", ())
+    if version is None:
+        if extras:
+            table.wrong("extras", "are extras of Airflow, but the release has no 'airflow'", hint=_NO_AIRFLOW)
+        return []
     text = f"apache-airflow[{','.join(sorted(extras))}]=={version}" if extras else f"apache-airflow=={version}"
     try:
         names.requirement(text)
     except ValueError as error:
         table.wrong("extras", str(error))
-    return text
+    return [text]
 
 
-def _providers(table: Table) -> list[str]:
+def _providers(airflow: str | None, table: Table) -> list[str]:
     providers = table.table("providers")
+    if airflow is None and providers.fields():
+        table.wrong("providers", "are Airflow's, but the release has no 'airflow'", hint=_NO_AIRFLOW)
     seen: dict[str, str] = {}
     for name, version in providers.string_items():
         normal = names.normalized(name)
@@ -286,8 +331,10 @@ def _platforms(table: Table) -> tuple[Platform, ...]:
     return tuple(platforms)
 
 
-def _support(table: Table) -> Support:
-    support = table.table("support", required=True)
+def _support(table: Table) -> Support | None:
+    if not table.known("support"):
+        return None
+    support = table.table("support")
     status = support.string("status")
     if status and status not in SUPPORT_STATUSES:
         support.wrong("status", f"unknown status {status!r}", hint=f"known statuses: {', '.join(SUPPORT_STATUSES)}")

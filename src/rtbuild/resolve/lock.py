@@ -71,23 +71,28 @@ def resolve_lock(
         )
     debs = _sorted_debs(debs)
 
-    python_version = target_python_version(release, debs)
-    glibc = target_glibc(debs)
-    asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
-    chosen = as_published(locked.pythons) if locked else ()
-    if locked and not python_names and _asked(locked, PYTHON_QUESTION) == asked_of_python:
-        resolution = PythonResolution(pythons=renew_local(chosen, release), build_pythons=locked.build_pythons)
+    questions = [(DEBIAN_QUESTION, asked_of_debian)]
+    if release.python_layers:
+        python_version = target_python_version(release, debs)
+        glibc = target_glibc(debs)
+        asked_of_python = python_question(release, platform, python_version, glibc, resolver_identity())
+        questions.append((PYTHON_QUESTION, asked_of_python))
+        chosen = as_published(locked.pythons) if locked else ()
+        if locked and not python_names and _asked(locked, PYTHON_QUESTION) == asked_of_python:
+            resolution = PythonResolution(pythons=renew_local(chosen, release), build_pythons=locked.build_pythons)
+        else:
+            resolution = resolve_python(
+                release,
+                target_for(platform, python_version, glibc),
+                environment,
+                locked=chosen,
+                locked_build=locked.build_pythons if locked else (),
+                upgrade=python_names,
+            )
     else:
-        resolution = resolve_python(
-            release,
-            target_for(platform, python_version, glibc),
-            environment,
-            locked=chosen,
-            locked_build=locked.build_pythons if locked else (),
-            upgrade=python_names,
-        )
+        python_version = None
+        resolution = PythonResolution(pythons=(), build_pythons=())
     pythons = as_patched(_sorted_pythons(resolution.pythons), release)
-    questions = ((DEBIAN_QUESTION, asked_of_debian), (PYTHON_QUESTION, asked_of_python))
     lock = Lock(
         release=release.version,
         platform=platform,

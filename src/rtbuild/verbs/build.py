@@ -176,7 +176,8 @@ def build_locked(
             result = replace(result, location=str(output.absolute()))
         if load:
             load_images(images, environment)
-            result = replace(result, loaded=True, run=run_command(environment.engine, result.images[0]))
+            run = run_command(environment.engine, result.images[0], airflow=release.airflow is not None)
+            result = replace(result, loaded=True, run=run)
     return replace(result, seconds=time.monotonic() - begun)
 
 
@@ -194,14 +195,16 @@ def load_images(images: Sequence[Image], environment: BuildEnvironment) -> None:
         progress.end("load", outcome)
 
 
-def run_command(engine: Engine, reference: str) -> str:
-    """Return the shell command that starts Airflow in the image `reference`, at http://localhost:8080."""
+def run_command(engine: Engine, reference: str, *, airflow: bool) -> str:
+    """Return the shell command that starts the image `reference`, with Airflow at http://localhost:8080 if it has it."""
     docker = engine.endpoint.command()
     if len(docker) == 1:
         docker = ["docker"]  # no option was needed, so the user's own command reaches the same daemon
     # The private engine has no bridge: its containers share the host's network.
-    network = ["--network", "host"] if engine.private else ["-p", "8080:8080"]
-    return shlex.join([*docker, "run", "--rm", "-it", *network, reference, "airflow", "standalone"])
+    ports = ["-p", "8080:8080"] if airflow else []
+    network = ["--network", "host"] if engine.private else ports
+    command = ["airflow", "standalone"] if airflow else []
+    return shlex.join([*docker, "run", "--rm", "-it", *network, reference, *command])
 
 
 def compare_with_lock(

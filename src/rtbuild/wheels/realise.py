@@ -106,7 +106,7 @@ def realise_trees(
         StoreError: if the store cannot be read or written.
     """
     store = environment.store
-    scheme = debian_scheme(release.python_series)
+    scheme = debian_scheme(release.require_python())
     wanted = [layer.name for layer in (release.python_layers if layers is None else layers)]
     with ThreadPoolExecutor(environment.jobs, thread_name_prefix="trees") as pool:
         # The packages of all layers, because the files that one leaves to another depend on all of them.

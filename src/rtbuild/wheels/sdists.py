@@ -151,7 +151,7 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
     (context / "work" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
     unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
-    python = f"/usr/bin/python{release.python_series}"
+    python = f"/usr/bin/python{release.require_python()}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from rtbuild.errors import LockError, ResolutionError
 from rtbuild.lockfile.python import (
-    installs_python,
     python_source_version,
     series_of,
+    standard_library,
     target_python_version,
     upstream_version,
 )
@@ -34,8 +34,12 @@ def test_a_rebuild_on_one_architecture_has_the_same_source() -> None:
 
 
 def test_which_packages_bring_the_standard_library() -> None:
-    assert installs_python(RELEASE, DEBS)
-    assert not installs_python(RELEASE, DEBS[:2])
+    assert standard_library(DEBS) == "3.9"
+    assert standard_library(DEBS[:2]) is None
+
+
+def test_the_newest_of_two_standard_libraries_counts() -> None:
+    assert standard_library((locks.deb("python3.11-minimal", "3.11.2-6"), *DEBS)) == "3.11"
 
 
 def test_a_lock_without_the_python_of_the_release() -> None:

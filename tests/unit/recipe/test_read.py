@@ -9,7 +9,7 @@ import pytest
 
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import DebianLayer, PythonLayer, Suite
+from rtbuild.recipe.model import DebianLayer, PythonLayer, Suite, Support
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 from tests.fakes import workspaces
 from tests.fakes.workspaces import put, refusal, write_workspace
@@ -31,7 +31,7 @@ def test_a_release_is_read_from_its_file_and_its_layers(tmp_path: Path) -> None:
     assert release.build_constraints == ("setuptools==67.7.2",)
     assert [layer.name for layer in release.layers] == ["base-os", "python", "airflow", "providers"]
     assert [type(layer) for layer in release.layers] == [DebianLayer, DebianLayer, PythonLayer, PythonLayer]
-    assert release.support.until == "2023-11"
+    assert release.support == Support(status="stable", until="2023-11")
 
 
 def test_a_debian_layer_without_suites_has_those_of_its_parent(tmp_path: Path) -> None:
