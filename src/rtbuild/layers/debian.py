@@ -25,7 +25,7 @@ from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, ImageSettings, InstalledFile, Release
 from rtbuild.store.realisation import Realisation
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
 
 _FIRST = (("base-passwd", "base-files"), ("dpkg", "libc6", "perl-base", "mawk", "debconf"))
 """Packages to configure before dpkg can unpack any others, group by group: accounts and folders, then the programs that
@@ -116,9 +116,7 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
         yield entry, content
 
 
-def _write_context(
-    layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment
-) -> None:
+def _write_context(layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment) -> None:
     """Write the build context: hard links to the packages, instructions for them, and the scripts that install them."""
     debs = derivation.debs
     (context / "debs").mkdir(parents=True)
@@ -151,6 +149,7 @@ def _write_context(
             [environment.store.artifact_path(deb.sha256) for deb in bootstrap],
             context / "root.tar",
             jobs=environment.jobs,
+            links=merged_folders(debs),
         )
         start = "FROM scratch\nADD root.tar /"
     (context / "Dockerfile").write_text(

@@ -22,7 +22,7 @@ from rtbuild.text import name_hint
 PROVIDER_PREFIX = "apache-airflow-providers-"
 SUPPORT_STATUSES = ("stable", "lts", "yanked")
 
-_NO_AIRFLOW = 'write it as airflow = "2.6.0", or list the packages under \'packages\''
+_NO_AIRFLOW = "write it as airflow = \"2.6.0\", or list the packages under 'packages'"
 
 
 def list_releases(root: Path) -> tuple[str, ...]:
@@ -66,12 +66,16 @@ def read_release(root: Path, version: str) -> Release:
     platforms = _platforms(table)
     support = _support(table)
     layer_names = table.strings("layers")
-    own_requirements = [*_airflow(airflow, table), *_providers(airflow, table), *requirement_list(table, "packages")]
+    extras = table.strings("extras", ())
+    providers = _providers(table)
+    own_requirements = [*_airflow(airflow, extras, table), *providers, *requirement_list(table, "packages")]
     own_constraints = requirement_list(table, "constraints", constraint=True)
     build_constraints = requirement_list(table, "build_constraints", constraint=True)
     patch_ids = table.strings("patches", ())
     own_image = read_image_settings(table.table("image"))
     table.finish()
+    if airflow is None and (extras or providers):  # after unknown fields, of which one may be a misspelt 'airflow'
+        table.wrong("extras" if extras else "providers", "the release has no 'airflow'", hint=_NO_AIRFLOW)
     problems.raise_if_any()
 
     layer_files = [_layer(root, name, index, problems) for index, name in enumerate(layer_names)]
@@ -251,9 +255,7 @@ def _check_patches(
             problems.add(place, f"{patch.id} {problem}", hint=hint)
 
 
-def _check_series(
-    layers: Sequence[Layer], requirements: Sequence[str], python: str | None, problems: Problems
-) -> None:
+def _check_series(layers: Sequence[Layer], requirements: Sequence[str], python: str | None, problems: Problems) -> None:
     """Check that Python packages have a Python and a layer, and that Python layers have packages."""
     python_layers = [layer for layer in layers if isinstance(layer, PythonLayer)]
     if requirements and not python_layers:
@@ -285,11 +287,8 @@ def _check_values(
                 problems.add(place, f"{what} uses {{{name}}}, but the release has no {name!r}", hint=hint)
 
 
-def _airflow(version: str | None, table: Table) -> list[str]:
-    extras = table.strings("extras", ())
+def _airflow(version: str | None, extras: Sequence[str], table: Table) -> list[str]:
     if version is None:
-        if extras:
-            table.wrong("extras", "are extras of Airflow, but the release has no 'airflow'", hint=_NO_AIRFLOW)
         return []
     text = f"apache-airflow[{','.join(sorted(extras))}]=={version}" if extras else f"apache-airflow=={version}"
     try:
@@ -299,10 +298,8 @@ def _airflow(version: str | None, table: Table) -> list[str]:
     return [text]
 
 
-def _providers(airflow: str | None, table: Table) -> list[str]:
+def _providers(table: Table) -> list[str]:
     providers = table.table("providers")
-    if airflow is None and providers.fields():
-        table.wrong("providers", "are Airflow's, but the release has no 'airflow'", hint=_NO_AIRFLOW)
     seen: dict[str, str] = {}
     for name, version in providers.string_items():
         normal = names.normalized(name)

@@ -196,7 +196,7 @@ def load_images(images: Sequence[Image], environment: BuildEnvironment) -> None:
 
 
 def run_command(engine: Engine, reference: str, *, airflow: bool) -> str:
-    """Return the shell command that starts the image `reference`, with Airflow at http://localhost:8080 if it has it."""
+    """Return the shell command that starts the image `reference`; Airflow then is at http://localhost:8080."""
     docker = engine.endpoint.command()
     if len(docker) == 1:
         docker = ["docker"]  # no option was needed, so the user's own command reaches the same daemon

@@ -16,7 +16,7 @@ from rtbuild.inside import read_script
 from rtbuild.lockfile.model import Lock
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.scheme import Scheme
-from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
 from rtbuild.wheels.wheel import Wheel
 
 SCRIPT = "compile_wheels.py"
@@ -105,7 +105,7 @@ def compile_wheels(
         archives[wheel.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
     debs = [environment.store.artifact_path(deb.sha256) for deb in tool_debs(tools.debs)]
-    unpack_debs(debs, context / "tools.tar")
+    unpack_debs(debs, context / "tools.tar", links=merged_folders(tools.debs))
     python = f"/usr/bin/python{scheme.python}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
     log, progress = environment.log("compile"), environment.progress

@@ -26,7 +26,7 @@ from rtbuild.recipe.model import Release
 from rtbuild.store.store import Store
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
 
 SCRIPT = "build_wheels.py"
 """The script that builds, in `rtbuild.inside`."""
@@ -150,7 +150,8 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
         )
     (context / "work" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
-    unpack_debs([store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)], context / "tools.tar")
+    debs = [store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)]
+    unpack_debs(debs, context / "tools.tar", links=merged_folders(lock.debs))
     python = f"/usr/bin/python{release.require_python()}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
 

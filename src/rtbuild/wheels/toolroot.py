@@ -11,24 +11,29 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.formats.deb import data_tar
+from rtbuild.formats.debian_versions import version_satisfies
+from rtbuild.formats.tar import member_header, padding, read_members
+from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, SYMLINK, Entry
 from rtbuild.lockfile.model import DebArtifact
 
 _PYTHON = re.compile(r"(libpython3-stdlib|python3-distutils|python3-lib2to3|python3\.\d+(-minimal)?)\Z")
 """The packages, if a lock has them, of a Python that can compile wheels and build pure sdists."""
+
+_FIRST_MERGED = "12"  # base-files has the version of its Debian
 
 _BLOCK = 512
 _EXTENSION_TYPES = frozenset(b"LKxg")
 _DIRECTORY_TYPE = ord("5")
 
 
-def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> None:
+def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None, links: Collection[str] = ()) -> None:
     """Write the files of `debs` to the uncompressed tar `out`, in the given order, with each directory only once.
 
     The packages are not configured, and their scripts are not run. Needs a few MiB of memory, and disk space next to
@@ -38,6 +43,7 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> 
         debs: The files of the packages.
         out: The tar to write.
         jobs: How many packages to decompress in parallel (default: one per processor).
+        links: The folders of the root that are links into `usr` (see `merged_folders`).
 
     Raises:
         IntegrityError: if a file is not a Debian package (deb(5)).
@@ -47,9 +53,13 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None) -> 
     try:
         with partial.open("wb") as stream, ThreadPoolExecutor(workers) as pool:
             directories: set[bytes] = set()
+            stream.writelines(_root_links(links))
             for deb, payload in _decompressed(debs, out.parent, pool, ahead=workers):
                 with payload:
-                    _append(deb, payload, stream, directories)
+                    if links:
+                        _append_merged(payload, stream, directories, links)
+                    else:
+                        _append(deb, payload, stream, directories)
             stream.write(bytes(2 * _BLOCK))
         partial.replace(out)
     finally:
@@ -77,6 +87,21 @@ def tool_debs(debs: Sequence[DebArtifact], names: Sequence[str] | None = None) -
         chosen[name] = by_name[name]
         wanted.extend(by_name[name].depends)
     return tuple(chosen[name] for name in sorted(chosen))
+
+
+def merged_folders(debs: Iterable[DebArtifact]) -> tuple[str, ...]:
+    """Return the folders of the root that must be links into `/usr` before `debs` are unpacked; none before Debian 12.
+
+    Since Debian 12, /bin, /lib, /lib64 and /sbin are links (release notes of Debian 12, "merged /usr is now required").
+    Its packages still have files below /bin, and what would turn folders into links, usrmerge, does not work on an
+    overlay. In Debian 13 base-files brings the links, but the programs of a tool root come without base-files.
+    """
+    by_name = {deb.name: deb for deb in debs}
+    base = by_name.get("base-files")
+    if base is None or not version_satisfies(base.version, ">=", _FIRST_MERGED):
+        return ()
+    # The ABI of amd64 has its loader in /lib64, and that of arm64 in /lib.
+    return ("bin", "lib", "lib64", "sbin") if base.architecture == "amd64" else ("bin", "lib", "sbin")
 
 
 def _decompressed(
@@ -147,6 +172,38 @@ def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]
                 directories.add(name)
             start = offset = following
         out.write(view[copied:start])
+
+
+def _root_links(links: Collection[str]) -> Iterator[bytes]:
+    for name in sorted(links):
+        yield member_header(Entry(path=name, type=SYMLINK, mode=0o777, link=f"usr/{name}"))
+
+
+def _append_merged(payload: BinaryIO, out: BinaryIO, directories: set[bytes], links: Collection[str]) -> None:
+    """Copy the members of one data.tar as `_append` does, those below one of `links` into `usr`."""
+    if not payload.seek(0, os.SEEK_END):
+        return
+    payload.seek(0)
+    for entry, position in read_members(payload):
+        if entry.path in links and entry.type == SYMLINK:
+            continue  # base-files of Debian 13 has the links too
+        entry.path = _merged(entry.path, links)
+        if entry.type == HARDLINK:
+            entry.link = _merged(entry.link, links)
+        name = entry.path.encode("utf-8", "surrogateescape")
+        if entry.type == DIRECTORY:
+            if not name or name in directories:
+                continue
+            directories.add(name)
+        out.write(member_header(entry))
+        if entry.size:
+            payload.seek(position)
+            out.write(payload.read(entry.size))
+            out.write(padding(entry.size))
+
+
+def _merged(path: str, links: Collection[str]) -> str:
+    return f"usr/{path}" if path.partition("/")[0] in links else path
 
 
 def _octal(deb: Path, field: bytes) -> int:

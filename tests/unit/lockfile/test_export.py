@@ -9,6 +9,7 @@ import pytest
 from packaging.pylock import Pylock
 
 from rtbuild.digest import Sha256
+from rtbuild.errors import UsageError
 from rtbuild.lockfile.export import EXPORT_FORMATS, ExportFormat, export_lock
 from rtbuild.lockfile.model import LockedPatch
 from tests.fakes import locks
@@ -57,3 +58,10 @@ def test_pylock() -> None:
 @pytest.mark.parametrize("format", EXPORT_FORMATS)
 def test_the_order_of_the_lock_does_not_matter(format: ExportFormat) -> None:
     assert export_lock(replace(LOCK, pythons=LOCK.pythons[::-1]), format) == export_lock(LOCK, format)
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_a_lock_without_python_packages(format: ExportFormat) -> None:
+    lock = replace(locks.lock(), python_version=None, pythons=())
+    with pytest.raises(UsageError, match=r"release 8\.0\.0 has no Python packages to export"):
+        export_lock(lock, format)

@@ -312,3 +312,16 @@ def test_local_packages_are_read_as_they_were_written(path: Path) -> None:
 def test_bad_local_packages(path: Path, old: str, new: str, problem: str) -> None:
     error = refusal(path, lambda text: text.replace(old, new), local_lock())
     assert error.brief.startswith(f"{NAME}: {problem}")
+
+
+def test_a_lock_without_python(tmp_path: Path) -> None:
+    lock = replace(locks.lock(debs=(locks.deb("libc6"),)), python_version=None, pythons=(), build_pythons=())
+    path = tmp_path / "linux-amd64.toml"
+    write_lock(path, lock)
+    assert "python" not in path.read_text()
+    assert read_lock(path) == lock
+
+
+def test_python_packages_without_a_python(path: Path) -> None:
+    error = refusal(path, lambda text: text.replace('python_version = "3.9.2"\n', ""))
+    assert error.brief.endswith("python_version: is missing, but Python packages are locked")

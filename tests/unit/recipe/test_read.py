@@ -101,9 +101,20 @@ RELEASE_TROUBLE = [
     pytest.param(
         'airflow = "2.6.0"',
         'airflw = "2.6.0"',
-        "airflow: is missing, expected a string",
-        'write it as airflow = "text"',
-        id="missing",
+        "airflw: unknown field",
+        "did you mean 'airflow'?",
+        id="misspelt",
+    ),
+    pytest.param(
+        'airflow = "2.6.0"',
+        "",
+        "extras: the release has no 'airflow'",
+        "write it as airflow = \"2.6.0\", or list the packages under 'packages'",
+        id="no airflow",
+    ),
+    pytest.param('os = "Debian 11"', "", "os: is missing, expected a string", 'write it as os = "text"', id="missing"),
+    pytest.param(
+        'python = "3.9"', "", "python: is missing, expected a string", 'write it as python = "3.13"', id="no python"
     ),
     pytest.param(
         'python = "3.9"',
@@ -289,3 +300,74 @@ def test_a_recipe_that_is_not_text(tmp_path: Path) -> None:
     root = write_workspace(tmp_path)
     (root / "recipes/releases/8.0.0.toml").write_bytes(b"\xff\xfe")
     assert refusal(root).brief == "recipes/releases/8.0.0.toml: is not UTF-8 text (byte 0)"
+
+
+PLAIN = """
+python = "3.13"
+os = "Debian 13"
+as_of = 2026-11-01T00:00:00Z
+platforms = ["linux/amd64"]
+layers = ["base-os", "python", "app"]
+packages = ["flask"]
+"""
+APP = 'kind = "python"\ntitle = "An application"\n'
+
+
+def write_plain(root: Path, *, app: str = APP, release: str = PLAIN) -> Path:
+    """Write a workspace whose release has nothing of Airflow."""
+    write_workspace(root, release=release)
+    put(root / "recipes/layers/app.toml", app)
+    return root
+
+
+def test_an_image_without_airflow(tmp_path: Path) -> None:
+    release = read_release(write_plain(tmp_path), "8.0.0")
+    assert (release.airflow, release.released, release.support) == (None, None, None)
+    assert release.requirements == ("flask",)
+    assert release.require_python() == "3.13"
+
+
+def test_an_image_without_python(tmp_path: Path) -> None:
+    text = PLAIN.replace('"python", "app"', "").replace('packages = ["flask"]', "").replace('python = "3.13"', "")
+    release = read_release(write_plain(tmp_path, release=text), "8.0.0")
+    assert (release.python_series, release.requirements, release.python_layers) == (None, (), ())
+    with pytest.raises(RecipeError, match="python: is missing"):
+        release.require_python()
+
+
+def test_packages_need_a_python_layer(tmp_path: Path) -> None:
+    error = refusal(write_plain(tmp_path, release=PLAIN.replace(', "app"', "")))
+    assert error.brief == "recipes/releases/8.0.0.toml: layers: there is no Python layer for flask"
+    assert error.hint == "add a layer of kind 'python' that has no roots"
+
+
+def test_a_python_layer_needs_packages(tmp_path: Path) -> None:
+    error = refusal(write_plain(tmp_path, release=PLAIN.replace('packages = ["flask"]', "")))
+    assert error.brief == "recipes/releases/8.0.0.toml: packages: nothing is required for the Python layer app"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        '[image.labels]\nversions = "{airflow} and {airflow}"\n',
+        '[[files]]\npath = "/etc/version"\ncontent = "{airflow}"\n',
+    ],
+    ids=["label", "content"],
+)
+def test_a_layer_uses_a_field_that_the_release_lacks(tmp_path: Path, use: str) -> None:
+    error = refusal(write_plain(tmp_path, app=APP + use))
+    assert error.brief == (
+        "recipes/releases/8.0.0.toml: layers[2]: the layer app uses {airflow}, but the release has no 'airflow'"
+    )
+    assert error.hint == "add 'airflow' to the release, or leave out what uses it"
+
+
+def test_a_release_uses_a_field_that_it_lacks(tmp_path: Path) -> None:
+    error = refusal(write_plain(tmp_path, release=PLAIN + '[image.env]\nAIRFLOW = "{airflow}"\n'))
+    assert error.brief == "recipes/releases/8.0.0.toml: image: it uses {airflow}, but the release has no 'airflow'"
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    app = APP + '[[files]]\npath = "/etc/machine-id"\ncontent = ""\n'
+    release = read_release(write_plain(tmp_path, app=app), "8.0.0")
+    assert release.layers[-1].files[0].content == ""

@@ -390,3 +390,23 @@ def test_a_patch_for_another_version(locked: World) -> None:
     with pytest.raises(RecipeError, match=r"more is for spam 4\.3\.0, but the release has 1\.0"):
         locked.resolve()
     assert locked.workspace.lock_path("8.0.0", AMD64).read_bytes() == before
+
+
+def test_a_release_of_debian_packages_alone(world: World) -> None:
+    world.change("releases/8.0.0", '"python", "airflow", "providers"', '"python"')
+    for line in (
+        'airflow = "2.6.0"\n',
+        'python = "3.9"\n',
+        'extras = ["celery", "async"]\n',
+        'packages = ["astro-sdk-python==1.5.3"]\n',
+        'apache-airflow-providers-http = "4.3.0"\n',
+        'apache-airflow-providers-amazon = "8.0.0"\n',
+    ):
+        world.change("releases/8.0.0", line, "")
+    lock = world.resolve()
+    assert (lock.python_version, lock.pythons, lock.build_pythons) == (None, (), ())
+    assert [name for name, _ in lock.inputs if not name.startswith("recipes/")] == ["debian-resolution"]
+    assert world.index.requested == []
+    assert world.workspace.read_lock("8.0.0", AMD64) == lock
+    assert world.check() == ()
+    assert world.resolve() == lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.lockfile.model import DebArtifact
-from rtbuild.wheels.toolroot import tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
+from tests.fakes import locks
 from tests.fakes.wheels import ar_member, folder, make_deb
 
 START = b"!<arch>\n" + ar_member("debian-binary", b"2.0\n")
@@ -130,3 +132,52 @@ def test_the_tools_are_python_and_its_dependencies() -> None:
 def test_a_lock_without_python_is_an_error() -> None:
     with pytest.raises(BuildError, match="no Python"):
         tool_debs([deb("git")])
+
+
+def hard_link(name: str, target: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.LNKTYPE
+    entry.linkname = target
+    return entry
+
+
+def test_folders_of_the_root_are_links_into_usr(tmp_path: Path) -> None:
+    old = make_deb(
+        tmp_path / "old.deb",  # as Debian 12 packs them
+        [folder("./"), folder("./bin/"), ("./bin/gunzip", b"g" * 700), hard_link("./bin/uncompress", "./bin/gunzip")],
+    )
+    new = make_deb(
+        tmp_path / "new.deb",  # as Debian 13 does
+        [folder("./"), folder("./usr/"), folder("./usr/bin/"), ("./usr/bin/a", b"A"), link("./bin", "usr/bin")],
+    )
+    unpack_debs([old, new], tmp_path / "out.tar", links=("bin", "lib"))
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        assert archive.getnames() == [
+            "bin",
+            "lib",
+            "usr/bin",
+            "usr/bin/gunzip",
+            "usr/bin/uncompress",
+            "usr",
+            "usr/bin/a",
+        ]
+        assert [archive.getmember(name).linkname for name in ("bin", "lib")] == ["usr/bin", "usr/lib"]
+        assert archive.getmember("usr/bin/uncompress").linkname == "usr/bin/gunzip"
+        content = archive.extractfile("usr/bin/gunzip")
+        assert content is not None
+        assert content.read() == b"g" * 700
+    assert len((tmp_path / "out.tar").read_bytes()) % 512 == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "architecture", "folders"),
+    [
+        ("11.1+deb11u11", "amd64", ()),
+        ("12.4+deb12u15", "amd64", ("bin", "lib", "lib64", "sbin")),
+        ("13.8+deb13u8", "arm64", ("bin", "lib", "sbin")),
+    ],
+)
+def test_the_root_is_merged_since_debian_12(version: str, architecture: str, folders: tuple[str, ...]) -> None:
+    base = replace(locks.deb("base-files", version), architecture=architecture)
+    assert merged_folders([locks.deb("libc6", "2.36-9"), base]) == folders
+    assert merged_folders([locks.deb("libc6", "2.36-9")]) == ()
