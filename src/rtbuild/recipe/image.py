@@ -93,7 +93,7 @@ def check_placeholders(text: str, place: str, problems: Problems) -> None:
 
 def named_fields(text: str) -> tuple[str, ...]:
     """Return the fields of the release that `{...}` names in `text`."""
-    return tuple(_PLACEHOLDER.findall(text))
+    return tuple(match[1] for match in _BRACES.finditer(text) if match[1])
 
 
 def image_texts(part: ImagePart) -> tuple[str, ...]:
