@@ -56,10 +56,10 @@ class Invocation:
         return settings
 
     def store(self, *, read_only: bool = False) -> Store:
-        """Return the store that the settings name. A read-only one is not created and need not be writable."""
+        """Return the store that the settings name; none is created. A read-only one need not be writable, or exist."""
         from rtbuild.store.store import Store
 
-        open_store = Store.read_only if read_only else Store.open
+        open_store = Store.read_only if read_only else Store.existing
         with self.progress() as progress:  # it may have to wait for another process
             return open_store(self.settings().store, progress)
 

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+class _NamedPath(click.Path):
+    """A path; an empty one, such as that of an unset variable, is an error instead of the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _NamedPath(file_okay=False, path_type=Path)
+FILE = _NamedPath(dir_okay=False, path_type=Path)
 
 
 class ReleaseName(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4

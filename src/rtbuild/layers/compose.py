@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rtbuild.digest import Digest
+from rtbuild.errors import IntegrityError
 from rtbuild.lockfile.model import ImageResult, Lock
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
@@ -63,6 +64,8 @@ def list_in_store(
 ) -> None:
     """Add the images to the index of the store's layout, replacing older ones with the same name and platform.
 
+    A damaged index is replaced: no build reads it, and each build lists its images again.
+
     Raises:
         StoreError: if the store cannot be read or written.
     """
@@ -74,7 +77,13 @@ def list_in_store(
     ]
     # Builds of other releases and platforms may update the index at the same time.
     with store.exclusive("the index of images", progress):
-        store.layout.list_images(entries)
+        try:
+            store.layout.list_images(entries)
+        except IntegrityError as error:
+            progress.note(
+                f"replacing the damaged index of the store ({error.brief}): other images are listed when built"
+            )
+            store.layout.write_index(entries)
 
 
 def _compose(release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str, layout: Layout) -> Image:

@@ -78,8 +78,12 @@ def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
     temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
-        link_file(source, temporary)
-        temporary.replace(path)
+        try:
+            link_file(source, temporary)
+            temporary.replace(path)
+        finally:
+            # rename(2) does nothing if both names are links to one file, as they are when an image is copied again
+            temporary.unlink(missing_ok=True)
     except FileNotFoundError:
         raise IntegrityError(f"{source}: the blob is missing") from None
     except OSError as error:

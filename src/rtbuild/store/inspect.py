@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Sha256, canonical_json, parse_sha256, sha256_bytes
-from rtbuild.oci.layout import Layout
+from rtbuild.errors import IntegrityError
+from rtbuild.files import write_atomically
+from rtbuild.oci.layout import LAYOUT_FILE, Layout
+from rtbuild.oci.names import names_of
 from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
@@ -37,9 +40,10 @@ class StoreReport:
 
 
 def verify(root: Path, progress: Progress) -> StoreReport:
-    """Hash each file whose sha256 is known, read each realisation, and remove what is bad.
+    """Hash each file whose sha256 is known, read each record and the index of images, and remove what is bad.
 
-    A realisation whose blob is missing is removed too: its layer must be built again.
+    A realisation whose blob is missing is removed too: its layer must be built again. So is an image in the index whose
+    manifest is missing.
 
     Raises:
         StoreError: if a file cannot be read.
@@ -73,6 +77,7 @@ def verify(root: Path, progress: Progress) -> StoreReport:
         progress.advance(task, length)
     progress.end(task)
     bad += _bad_realisations(root, layout)
+    bad += ((str(path.relative_to(root)), problem) for path, problem in _mend_index(layout))
     return StoreReport(checked=checked, bytes=size, bad=tuple(bad))
 
 
@@ -100,6 +105,31 @@ def _bad_realisations(root: Path, layout: Layout) -> Iterator[tuple[str, str]]:
         elif not layout.blob_path(realisation.blob).is_file():
             path.unlink(missing_ok=True)
             yield name, f"its layer {realisation.layer} is not in the store"
+
+
+def _mend_index(layout: Layout) -> Iterator[tuple[Path, str]]:
+    """Yield what was wrong with the layout's own files, after replacing them by right ones.
+
+    A build that lists its images at the same moment may have to be run again to list them.
+    """
+    index, version = layout.root / "index.json", layout.root / "oci-layout"
+    if not index.exists() and not version.exists():
+        return  # nothing was built yet
+    Layout.create(layout.root)
+    if version.read_bytes() != LAYOUT_FILE:
+        write_atomically(version, LAYOUT_FILE)
+        yield version, "not the version file of an OCI image layout"
+    try:
+        entries = layout.read_index()
+    except IntegrityError as error:
+        layout.write_index(())
+        yield index, f"not an index of images: {error.brief}"
+        return
+    present = [entry for entry in entries if layout.blob_path(entry.digest).is_file()]
+    if len(present) < len(entries):
+        layout.write_index(present)
+        names = (name for entry in entries if entry not in present for name in names_of(entry) or (entry.digest,))
+        yield index, f"images without a manifest: {', '.join(dict.fromkeys(names))}"
 
 
 def _trees(folder: Path) -> Iterator[tuple[Path, Path]]:

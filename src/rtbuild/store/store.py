@@ -32,7 +32,7 @@ from rtbuild.files import write_atomically
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
-from rtbuild.store.files import lock_file, store_errors
+from rtbuild.store.files import entries, lock_file, store_errors
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
 from rtbuild.store.summaries import Summary, read_summary, write_summary
@@ -60,35 +60,47 @@ class Store:
 
     @classmethod
     def open(cls, root: Path, progress: Progress | None = None) -> Store:
-        """Open the store in the folder `root`, which is created if it is missing.
+        """Open the store in the folder `root`. A missing or empty folder becomes a store.
 
         It waits while another process collects garbage, and removes what killed processes left.
 
         Raises:
-            StoreError: if the folder cannot be used, or another version of rtbuild made it.
+            StoreError: if the folder cannot be used, holds anything else, or another version of rtbuild made it.
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
-            for name in _FOLDERS:
-                (root / name).mkdir(parents=True, exist_ok=True)
-            if not _require_format(root / "format"):
+            if not _is_store(root):
                 write_atomically(root / "format", f"{FORMAT}\n".encode())
+            for name in _FOLDERS:
+                (root / name).mkdir(exist_ok=True)
             lease = _lease(root, progress or Silent())
             remove_leftovers(root / TEMPORARY)
         return cls(root, lease)
 
     @classmethod
+    def existing(cls, root: Path, progress: Progress | None = None) -> Store:
+        """Open the store in the folder `root` as `open` does, but create none.
+
+        Raises:
+            StoreError: if there is no store, or `open` fails.
+        """
+        with store_errors(f"use {root} as a store"):
+            if not _is_store(root):
+                raise StoreError(f"there is no store in {root.absolute()}", hint="name an existing one with --store")
+        return cls.open(root, progress)
+
+    @classmethod
     def read_only(cls, root: Path, progress: Progress | None = None) -> Store:
         """Open the store in the folder `root` for reading. It may be on read-only media.
 
-        A missing folder is an empty store, and stays missing. It waits as `open` does.
+        A missing or empty folder is an empty store, and stays as it is. It waits as `open` does.
 
         Raises:
-            StoreError: if the folder cannot be read, or another version of rtbuild made it.
+            StoreError: if the folder cannot be read, holds anything else, or another version of rtbuild made it.
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
-            _require_format(root / "format")
+            _is_store(root)
             try:
                 lease = _lease(root, progress or Silent(), create=False)
             except FileNotFoundError:
@@ -288,26 +300,40 @@ def _verify(path: Path, sha256: str) -> bool:
     return False
 
 
-def _require_format(path: Path) -> bool:
-    """Return whether the store has a file with the supported format; False if it has no such file.
+def _is_store(root: Path) -> bool:
+    """Return whether the folder is a store; False if it is missing or empty.
 
     Raises:
-        StoreError: if the file says anything else.
+        StoreError: if it holds something else, or a store of another format.
+        OSError: if it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError:
-        return False
+    for _ in range(2):
+        try:
+            text = (root / "format").read_text(encoding="utf-8", errors="replace").strip()
+            break
+        except FileNotFoundError:
+            # What a file system makes, or a process that was killed while it created the store
+            others = {path.name for path in entries(root) if not path.name.startswith(".format.")} - {"lost+found"}
+            if not others:
+                return False
+            # Another process may have made the store between the two looks
+    else:
+        shown = ", ".join(sorted(others)[:5])
+        raise StoreError(
+            f"{root} is not a store: it holds other files",
+            details=f"no file `format`, but {shown}" + (f" and {len(others) - 5} more" if len(others) > 5 else ""),
+            hint="choose a new or empty folder with --store or RTBUILD_STORE",
+        )
     if text == FORMAT:
         return True
     if text.isdecimal():
         raise StoreError(
-            f"{path}: the store has format {text[:20]}, but this rtbuild supports format {FORMAT}",
+            f"{root / 'format'}: the store has format {text[:20]}, but this rtbuild supports format {FORMAT}",
             hint="use the newer rtbuild, or choose another store with --store",
         )
     raise StoreError(
-        f"{path}: the file does not contain the format of a store",
-        hint="remove that file if the folder is an rtbuild store, or choose another store with --store",
+        f"{root / 'format'}: the file does not contain the format of a store",
+        hint=f"write {FORMAT} into it if the folder is an rtbuild store, or choose another with --store",
     )
 
 

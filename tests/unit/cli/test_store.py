@@ -39,6 +39,29 @@ def test_looking_makes_nothing(run: Run, lock: Lock, tmp_path: Path) -> None:
     assert not other.exists()
 
 
+@pytest.mark.parametrize("command", ["verify", "gc"])
+def test_a_store_that_is_misspelt_is_not_made(run: Run, tmp_path: Path, command: str) -> None:
+    answered = run("store", command, "--store", str(tmp_path / "sotre"))
+    assert answered.exit_code == 1
+    assert f"error: there is no store in {tmp_path / 'sotre'}\n" in answered.stderr
+    assert not (tmp_path / "sotre").exists()
+
+
+@pytest.mark.parametrize("words", [["list"], ["store", "du"], ["store", "gc"]])
+def test_a_folder_that_is_no_store_is_refused(run: Run, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "mine/tmp").mkdir(parents=True)
+    answered = run(*words, "--store", str(tmp_path / "mine"))
+    assert answered.exit_code == 1
+    assert f"error: {tmp_path / 'mine'} is not a store: it holds other files\n" in answered.stderr
+    assert [path.name for path in (tmp_path / "mine").rglob("*")] == ["tmp"]
+
+
+def test_an_empty_path_is_not_the_current_folder(run: Run) -> None:
+    answered = run("store", "du", "--store", "")
+    assert answered.exit_code == 2
+    assert "error: invalid value for '--store': the path is empty\n" in answered.stderr
+
+
 @pytest.mark.parametrize("words", [("du",), ("verify",)])
 def test_a_command_that_waits_for_garbage_to_be_collected_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
     root = Store.open(tmp_path).root

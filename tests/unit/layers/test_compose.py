@@ -6,6 +6,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from rtbuild.digest import digest_of, sha256_bytes
 from rtbuild.layers.compose import Image, compose_images, list_in_store
 from rtbuild.oci.descriptor import MANIFEST, Descriptor
@@ -66,6 +68,17 @@ def test_an_image_replaces_the_older_one(tmp_path: Path) -> None:
     for _ in range(2):
         list_in_store(store, [image("8.0.0"), image("8.0.0-base")], "runtime", AMD64, Silent())
     assert len(layout.read_index()) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"manifests": 1}'])
+def test_a_damaged_index_stops_no_build(tmp_path: Path, content: str) -> None:
+    store = Store.open(tmp_path)
+    layout = Layout.create(store.layout.root)
+    (layout.root / "index.json").write_text(content)
+    waits = Waits()
+    list_in_store(store, [image("8.0.0")], "runtime", AMD64, waits)
+    assert waits.happened.is_set(), "it is said"
+    assert tags(layout) == {"8.0.0"}
 
 
 def realisation(layout: Layout) -> Realisation:

@@ -64,6 +64,13 @@ def test_copying_again_repairs_a_damaged_copy(layout: Layout, tmp_path: Path) ->
     assert target.read_document(image)
 
 
+def test_copying_again_leaves_nothing_but_blobs(layout: Layout, tmp_path: Path) -> None:
+    image = put_image(layout)
+    for _ in range(2):
+        target = copy_image(layout, image, tmp_path / "out", ["x:1"])
+    assert {path.name for path in target.blob_files()} == {path.name for path in layout.blob_files()}
+
+
 def test_rejects_an_image_with_a_missing_blob(layout: Layout, tmp_path: Path) -> None:
     image = put_image(layout)
     layout.write_index([image])

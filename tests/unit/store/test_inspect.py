@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from rtbuild.digest import canonical_json, sha256_bytes
+from rtbuild.oci.descriptor import MANIFEST
+from rtbuild.oci.layout import Layout
+from rtbuild.oci.names import named
 from rtbuild.store.store import Store
 from tests.fakes.store_content import put_artifact, put_blob, realisation
 
@@ -88,3 +93,34 @@ def test_du_has_every_kind_of_content(tmp_path: Path) -> None:
     }
     put_artifact(store, b"x" * 100_000)
     assert store.du()["artifacts"] >= before["artifacts"] + 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"manifests": 1}', b'{"manifests": [{"digest": "md5:1"}]}', b"\xff"])
+def test_a_damaged_index_is_named_and_mended(tmp_path: Path, content: bytes) -> None:
+    store = Store.open(tmp_path)
+    Layout.create(store.layout.root)
+    assert store.verify().bad == ()
+    (tmp_path / "layout/index.json").write_bytes(content)
+    (tmp_path / "layout/oci-layout").write_text("{}")
+    (first, _), (second, problem) = store.verify().bad
+    assert (first, second) == ("layout/oci-layout", "layout/index.json")
+    assert problem.startswith("not an index of images: ")
+    assert store.layout.read_index() == ()
+    assert store.verify().bad == ()
+
+
+def test_images_whose_manifest_is_damaged_leave_the_index(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    layout = Layout.create(store.layout.root)
+    whole, cut = (layout.put_blob(content, MANIFEST) for content in (b"{}", b"{ }"))
+    layout.write_index([*named(whole, ["a:1"]), *named(cut, ["a:2"])])
+    path = layout.blob_path(cut.digest)
+    path.chmod(0o644)
+    path.write_bytes(b"{")
+    assert dict(store.verify().bad)["layout/index.json"].startswith("images without a manifest: ")
+    assert [entry.digest for entry in layout.read_index()] == [whole.digest]
+
+
+def test_verify_does_not_make_a_layout(tmp_path: Path) -> None:
+    assert Store.open(tmp_path).verify().bad == ()
+    assert list((tmp_path / "layout").iterdir()) == []

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -163,9 +165,48 @@ def test_a_malformed_format_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "format").write_bytes(content)
     with pytest.raises(StoreError, match="does not contain the format of a store") as caught:
         Store.open(tmp_path)
-    assert "remove that file" in (caught.value.hint or "")
-    (tmp_path / "format").unlink()
+    assert "write 1 into it if the folder is an rtbuild store" in (caught.value.hint or "")
+    (tmp_path / "format").write_text("1")
     Store.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tmp/notes", "logs/year.log", "cache/x/y", "artifacts/plan.pdf", "README"])
+@pytest.mark.parametrize("look", [Store.open, Store.existing, Store.read_only])
+def test_a_folder_with_anything_else_is_refused_and_stays_as_it_is(
+    tmp_path: Path, look: Callable[[Path], Store], name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StoreError, match="is not a store: it holds other files") as caught:
+        look(tmp_path)
+    assert caught.value.details == f"no file `format`, but {Path(name).parts[0]}"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_empty_folder_becomes_a_store_even_if_a_process_was_killed_in_it(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".format.0123456789ab").touch()
+    assert Store.read_only(tmp_path).du()["artifacts"] == 0
+    assert not (tmp_path / "artifacts").exists()
+    Store.open(tmp_path)
+    assert Store.open(tmp_path).root == tmp_path
+
+
+def test_many_processes_may_make_one_store(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            roots = list(pool.map(lambda _, place=tmp_path / str(number): Store.open(place).root, range(8)))
+            assert set(roots) == {tmp_path / str(number)}
+
+
+def test_only_open_makes_a_store(tmp_path: Path) -> None:
+    for place in (tmp_path / "none", tmp_path):
+        with pytest.raises(StoreError, match=f"there is no store in {place}"):
+            Store.existing(place)
+    assert list(tmp_path.iterdir()) == []
+    Store.open(tmp_path)
+    assert Store.existing(tmp_path).root == tmp_path
 
 
 def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:
