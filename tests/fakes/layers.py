@@ -20,29 +20,32 @@ _TYPES = {
 }
 
 
-def folder(path: str, *, mode: int = 0o755, mtime: int = 100) -> tuple[Entry, bytes]:
-    return Entry(path=path, type=DIRECTORY, mode=mode, mtime=mtime), b""
+Member = tuple[Entry, bytes]
 
 
-def file(path: str, content: bytes = b"", *, mode: int = 0o644, mtime: int = 100) -> tuple[Entry, bytes]:
-    return Entry(path=path, mode=mode, mtime=mtime, size=len(content)), content
+def folder(path: str, *, mode: int = 0o755, uid: int = 0, mtime: int = 100) -> Member:
+    return Entry(path=path, type=DIRECTORY, mode=mode, uid=uid, mtime=mtime), b""
 
 
-def link(path: str, target: str, *, mtime: int = 100) -> tuple[Entry, bytes]:
+def file(path: str, content: bytes = b"", *, mode: int = 0o644, uid: int = 0, mtime: int = 100) -> Member:
+    return Entry(path=path, mode=mode, uid=uid, mtime=mtime, size=len(content)), content
+
+
+def link(path: str, target: str, *, mtime: int = 100) -> Member:
     return Entry(path=path, type=HARDLINK, link=target, mtime=mtime), b""
 
 
-def symlink(path: str, target: str, *, mtime: int = 100) -> tuple[Entry, bytes]:
+def symlink(path: str, target: str, *, mtime: int = 100) -> Member:
     return Entry(path=path, type=SYMLINK, link=target, mode=0o777, mtime=mtime), b""
 
 
-def whiteout(path: str) -> tuple[Entry, bytes]:
+def whiteout(path: str) -> Member:
     """The file that hides `path` in lower layers."""
     name = Path(path).name
     return file(path.removesuffix(name) + ".wh." + name, mode=0, mtime=999)
 
 
-def opaque(path: str) -> tuple[Entry, bytes]:
+def opaque(path: str) -> Member:
     """The file that hides the content of the folder `path` in lower layers."""
     return file(f"{path}/.wh..wh..opq", mode=0, mtime=999)
 
@@ -60,7 +63,7 @@ def tar_info(entry: Entry) -> tarfile.TarInfo:
     return info
 
 
-def raw_layer(*members: tuple[Entry, bytes], noise: bool = False) -> bytes:
+def raw_layer(*members: Member, noise: bool = False) -> bytes:
     """A plain tar of `members`. `noise` adds what archivers add: names of owners, fractions of seconds, more times."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:

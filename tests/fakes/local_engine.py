@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from rtbuild.digest import Digest
 from rtbuild.engine.engine import Engine
 from rtbuild.errors import BuildError
 from rtbuild.oci.descriptor import CONFIG, MANIFEST
 from rtbuild.oci.image import image_config, manifest
-from rtbuild.oci.layout import Layout
+from rtbuild.oci.layout import Layout, read_stored_image
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import ImageSettings
 
@@ -59,6 +60,8 @@ class ExportingEngine:
         self.raw = raw
         self.contexts: list[dict[str, bytes]] = []
         self.parents: list[Mapping[str, str]] = []
+        self.images: list[list[Digest]] = []
+        """The blobs of the parent image's layers, bottom first, for each build."""
 
     def build(self, context: Path, *, contexts: Mapping[str, str], output: Path, platform: Platform, **_: Any) -> None:
         self.contexts.append(
@@ -66,8 +69,14 @@ class ExportingEngine:
         )
         self.parents.append(contexts)
         layout = Layout.create(output)
-        parents = [path.read_bytes() for path in (output / "blobs/sha256").iterdir()]
-        descriptors = [layout.put_blob(content, _LAYER) for content in (*parents, *self.raw)]
+        below = []
+        if "parent" in contexts:
+            folder = contexts["parent"].removeprefix("oci-layout://").removesuffix(":parent")
+            below = list(read_stored_image(Layout.open(Path(folder))).layers)
+        self.images.append([layer.digest for layer in below])
+        for layer in below:
+            assert layout.blob_path(layer.digest).is_file()
+        descriptors = [*below, *(layout.put_blob(content, _LAYER) for content in self.raw)]
         names = [(str(number), descriptor.digest) for number, descriptor in enumerate(descriptors)]
         config = layout.put_blob(
             image_config(ImageSettings(), platform=platform, epoch=0, layers=cast(Any, names)), CONFIG

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rtbuild.digest import DiffId, digest_of, sha256_bytes
 from rtbuild.formats.compression import PLAIN
-from rtbuild.formats.tar import END
+from rtbuild.formats.tar import END, member_header
+from rtbuild.formats.tar_entry import Entry
+from rtbuild.oci.folders import LayerFolders
 from rtbuild.oci.layer import LayerDigest, LayerWriter
 
 
@@ -14,6 +16,9 @@ class MemoryWriter(LayerWriter):
     def __init__(self) -> None:
         self.tar = b""
         self._pieces: list[bytes] = []
+
+    def add_header(self, entry: Entry) -> None:
+        self.write(member_header(entry))
 
     def write(self, content: bytes) -> None:
         self._pieces.append(content)
@@ -28,4 +33,5 @@ class MemoryWriter(LayerWriter):
             blob_size=size,
             media_type=PLAIN.media_type,
             compressor=PLAIN.name,
+            folders=LayerFolders(folders={}, links={}),
         )

@@ -4,17 +4,20 @@ A key covers digests of inputs and nothing about the machine: no host, path, use
 
 | layer | inputs, besides platform, epoch, files, removals and scripts |
 |---|---|
-| Debian | the output of its parent (not the parent's key), .debs, groups, users, apt's suites |
-| Python | the Python that compiles, wheels and sdists, patches, wheels that build sdists, `preferred` |
-| files | none |
+| Debian | the outputs of the layers below (not their keys), .debs, groups, users, apt's suites |
+| Python | the Python that compiles, wheels and sdists, patches, wheels that build sdists, `preferred`, folders |
+| files | folders |
+
+Folders are those of the layers below that have other attributes than most (see `folders`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from rtbuild.derivations.folders import Attributes, known_folders
 from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_bytes
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.python import python_source_version, standard_library
@@ -24,7 +27,7 @@ from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, 
 if TYPE_CHECKING:
     from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 
-SCHEMA = 1
+SCHEMA = 2
 """Increase it whenever a change to rtbuild turns the same inputs into a different layer."""
 
 _DEBIAN_SCRIPTS = ("install_packages.sh",)
@@ -45,6 +48,7 @@ class Derivation:
         inputs: (name, digest) pairs in the order in which they are hashed, such as `deb bash` or `wheel celery`.
         debs: The Debian packages of a Debian layer.
         pythons: The Python packages of a Python layer.
+        folders: Folders of the layers below a Python layer or a layer of files that are not plain.
     """
 
     layer: Layer
@@ -53,6 +57,7 @@ class Derivation:
     inputs: tuple[tuple[str, Sha256], ...]
     debs: tuple[DebArtifact, ...] = ()
     pythons: tuple[PythonArtifact, ...] = ()
+    folders: Mapping[str, Attributes] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -100,10 +105,10 @@ def _derive_debian(
 ) -> Derivation | None:
     debs = tuple(deb for deb in lock.debs if deb.layer == layer.name)
     inputs: list[tuple[str, Sha256]] = []
-    if layer.parent is not None:
-        if layer.parent not in outputs:
+    for below in layers_below(release, layer):
+        if below.name not in outputs:
             return None
-        inputs.append((f"layer {layer.parent}", hex_of(outputs[layer.parent])))
+        inputs.append((f"layer {below.name}", hex_of(outputs[below.name])))
     inputs += [(f"deb {deb.name}", deb.sha256) for deb in debs]
     inputs += _account_inputs(layer)
     if suites := apt_suites(layer, lock.platform):
@@ -138,14 +143,24 @@ def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivati
         scripts += _SDIST_SCRIPTS
     inputs.append(("preferred", _digest([list(pair) for pair in layer.preferred])))
     inputs += _recipe_inputs(layer, layer.removals)
+    folders = known_folders(release, layer)
+    inputs.append(_folders_input(folders))
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
     epoch = max((uploaded_epoch(artifact) for artifact in pythons), default=0)
-    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), pythons=pythons)
+    return Derivation(
+        layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), pythons=pythons, folders=folders
+    )
 
 
 def _derive_files(release: Release, lock: Lock, layer: FilesLayer) -> Derivation:
     epoch = int(release.as_of.timestamp())
-    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(_recipe_inputs(layer, ())))
+    folders = known_folders(release, layer)
+    inputs = (*_recipe_inputs(layer, ()), _folders_input(folders))
+    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=inputs, folders=folders)
+
+
+def _folders_input(folders: Mapping[str, Attributes]) -> tuple[str, Sha256]:
+    return "folders", _digest([[path, *attributes] for path, attributes in sorted(folders.items())])
 
 
 def key_scheme() -> Sha256:
@@ -170,11 +185,15 @@ def apt_suites(layer: DebianLayer, platform: Platform) -> list[list[str]]:
     ]
 
 
+def layers_below(release: Release, layer: DebianLayer) -> tuple[DebianLayer, ...]:
+    """Return the Debian layers below `layer`, bottom first."""
+    names = [debian.name for debian in release.debian_layers]
+    return tuple(release.debian_layers[: names.index(layer.name)])
+
+
 def removals_of(release: Release, layer: DebianLayer) -> tuple[Removal, ...]:
     """Return the removals that apply to a Debian layer: those of the layers below it, then its own."""
-    layers = {debian.name: debian for debian in release.debian_layers}
-    below = removals_of(release, layers[layer.parent]) if layer.parent else ()
-    return below + layer.removals
+    return tuple(removal for debian in (*layers_below(release, layer), layer) for removal in debian.removals)
 
 
 def _account_inputs(layer: DebianLayer) -> list[tuple[str, Sha256]]:

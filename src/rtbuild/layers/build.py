@@ -11,9 +11,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rtbuild.derivations.derivation import Derivation
+from rtbuild.derivations.derivation import Derivation, layers_below
 from rtbuild.derivations.plan import Plan, PlannedLayer, plan_release
+from rtbuild.digest import sha256_bytes
 from rtbuild.errors import StoreError
+from rtbuild.files import write_atomically
 from rtbuild.lockfile.model import Artifact, Lock
 from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
 from rtbuild.store.files import store_errors
@@ -102,7 +104,20 @@ class _LayersBuild:
                 self._progress.begin(f"layer {planned.name}")
                 self._progress.end(f"layer {planned.name}", "cached")
             realised.append(RealisedLayer(realisation=planned.realisation, built=built))
+        self._check_stack([layer.realisation for layer in realised])
         return tuple(realised)
+
+    def _check_stack(self, realisations: Sequence[Realisation]) -> None:
+        """Check that the layers fit on one another, unless these very layers were found to fit before."""
+        name = sha256_bytes("\n".join(realisation.diff_id for realisation in realisations).encode())
+        checked = self._store.cache("stacks") / name
+        if checked.exists():
+            return
+        from rtbuild.layers.stack import check_stack
+
+        folders = [self._store.folders(realisation) for realisation in realisations]
+        check_stack(list(zip(self._release.layers, folders, strict=True)))
+        write_atomically(checked, b"", durable=False)
 
     def _plan(self) -> Plan:
         return plan_release(self._release, self._lock, self._store, compressor=self._environment.compressor.name)
@@ -158,9 +173,10 @@ class _LayersBuild:
             planned = layers[layer.name]
             if planned.state == "cached":
                 continue
-            parent = layers[layer.parent].realisation if layer.parent is not None else None
+            below = [layers[lower.name].realisation for lower in layers_below(self._release, layer)]
             assert planned.derivation is not None  # the layers below are built
-            digest = realise_debian(self._release, layer, planned.derivation, parent, self._environment)
+            built = [realisation for realisation in below if realisation is not None]
+            digest = realise_debian(self._release, layer, planned.derivation, built, self._environment)
             self._record(planned.derivation, digest)
 
     def _build_python(self, planned: Sequence[PlannedLayer]) -> None:
@@ -186,6 +202,7 @@ class _LayersBuild:
                 inputs=derivation.inputs,
             )
         )
+        self._store.add_folders(digest.diff_id, digest.folders)
         self._built.add(name)
         self._progress.end(f"layer {name}", "built")
 

@@ -5,6 +5,7 @@ Measured: dpkg takes 14 s for 150 packages and leaves three files that differ fr
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.engine.build import layout_reference
 from rtbuild.errors import BuildError
 from rtbuild.files import link_file
+from rtbuild.formats.frames import open_uncompressed
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.inside import read_script
 from rtbuild.lockfile.model import DebArtifact
@@ -33,6 +35,8 @@ maintainer scripts of essential packages run."""
 
 _AWK = "mawk"  # essential because base-files pre-depends on the virtual package awk
 
+_CHUNK = 1 << 20
+
 _SCRIPTS = ("install_packages.sh", "compile_stdlib.py", "compile_wheels.py")
 
 
@@ -40,10 +44,10 @@ def realise_debian(
     release: Release,
     layer: DebianLayer,
     derivation: Derivation,
-    parent: Realisation | None,
+    below: Sequence[Realisation],
     environment: BuildEnvironment,
 ) -> LayerDigest:
-    """Build the layer of `derivation` on `parent` and put it into the store's layout.
+    """Build the layer of `derivation` on the layers `below` and put it into the store's layout.
 
     The artifacts must be in the store, verified.
 
@@ -51,7 +55,7 @@ def realise_debian(
         release: The release.
         layer: The layer.
         derivation: Its derivation.
-        parent: The layer below it; None for the lowest layer.
+        below: The layers below it, bottom first; none for the lowest layer.
         environment: The environment of the build.
 
     Raises:
@@ -65,11 +69,12 @@ def realise_debian(
         context = folder / "context"
         _write_context(layer, derivation, context, environment)
         contexts = {}
-        if parent is not None:
-            contexts["parent"] = _parent_reference(parent, folder / "parent", derivation.platform, environment)
+        if below:
+            contexts["parent"] = _parent_reference(below, folder / "parent", derivation.platform, environment)
             # An export skips blobs that are in its layout already.
-            exported = Layout.create(folder / "export").blob_path(parent.blob)
-            link_file(environment.layout.blob_path(parent.blob), exported)
+            exported = Layout.create(folder / "export")
+            for realisation in below:
+                link_file(environment.layout.blob_path(realisation.blob), exported.blob_path(realisation.blob))
         environment.engine.build(
             context,
             contexts=contexts,
@@ -78,7 +83,8 @@ def realise_debian(
             log=environment.log(f"{release.version}-{derivation.platform.slug}-{layer.name}"),
             title=task,
         )
-        raw = _exported_layers(folder / "export", below=0 if parent is None else 1)
+        raw = _exported_layers(folder / "export", below=len(below))
+        plain = [_uncompressed(realisation, folder, environment) for realisation in below]
         with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
             return canonical_layer(
                 raw,
@@ -86,7 +92,7 @@ def realise_debian(
                 epoch=derivation.epoch,
                 removals=removals_of(release, layer),
                 extra=installed_entries(layer.files, derivation.epoch),
-                keep_whiteouts=parent is not None,
+                below=plain or None,
             )
 
 
@@ -173,13 +179,27 @@ def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:
             yield present
 
 
-def _parent_reference(parent: Realisation, folder: Path, platform: Platform, environment: BuildEnvironment) -> str:
-    """Write an image of the parent layer alone and return its reference for BuildKit."""
+def _uncompressed(realisation: Realisation, folder: Path, environment: BuildEnvironment) -> Path:
+    """Write the uncompressed layer into `folder` and return its path: the merge reads it in any order."""
+    path = folder / f"{realisation.layer}.tar"
+    with open_uncompressed(environment.layout.blob_path(realisation.blob)) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, _CHUNK)
+    return path
+
+
+def _parent_reference(
+    below: Sequence[Realisation], folder: Path, platform: Platform, environment: BuildEnvironment
+) -> str:
+    """Write an image of the layers `below` and return its reference for BuildKit."""
+    layers = [(realisation.layer, realisation.diff_id) for realisation in below]
     config = environment.layout.put_blob(
-        image_config(ImageSettings(), platform=platform, epoch=0, layers=[(parent.layer, parent.diff_id)]), CONFIG
+        image_config(ImageSettings(), platform=platform, epoch=0, layers=layers), CONFIG
     )
-    below = Descriptor(media_type=parent.media_type, digest=parent.blob, size=parent.blob_size)
-    document = environment.layout.put_blob(manifest(config, [below]), MANIFEST)
+    descriptors = [
+        Descriptor(media_type=realisation.media_type, digest=realisation.blob, size=realisation.blob_size)
+        for realisation in below
+    ]
+    document = environment.layout.put_blob(manifest(config, descriptors), MANIFEST)
     return layout_reference(
         folder, blobs=environment.layout.root / "blobs", manifest=document.digest, size=document.size
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rtbuild.derivations.derivation import Derivation
+from rtbuild.derivations.folders import folders_above
 from rtbuild.derivations.plan import PlannedLayer
 from rtbuild.errors import RecipeError
-from rtbuild.formats.tar_entry import DIRECTORY, Entry
 from rtbuild.layers.debian import installed_entries
+from rtbuild.layers.files import folder_entries
 from rtbuild.lockfile.model import Lock
 from rtbuild.oci.layer import LayerDigest, LayerWriter
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.realise import WheelTree, realise_trees
-from rtbuild.wheels.scheme import Scheme, debian_scheme
 
 
 def realise_python(
@@ -29,7 +29,6 @@ def realise_python(
         RecipeError: if a wheel installs a file that the recipe also installs.
         RtbuildError: whatever `realise_trees` raises.
     """
-    scheme = debian_scheme(release.require_python())
     layers = [(entry.layer, entry.derivation) for entry in planned if isinstance(entry.layer, PythonLayer)]
     for layer, _ in layers:
         environment.progress.begin(f"layer {layer.name}")
@@ -40,14 +39,13 @@ def realise_python(
     for layer, derivation in layers:
         assert derivation is not None  # a Python layer has no parent
         own = [tree for tree in trees if tree.layer == layer.name]
-        yield derivation, _write_layer(layer, derivation, own, scheme, environment)
+        yield derivation, _write_layer(layer, derivation, own, environment)
 
 
 def _write_layer(
     layer: PythonLayer,
     derivation: Derivation,
     trees: Sequence[WheelTree],
-    scheme: Scheme,
     environment: BuildEnvironment,
 ) -> LayerDigest:
     paths = {file.path for tree in trees for file in tree.index.files}
@@ -58,44 +56,13 @@ def _write_layer(
                 f"recipes/layers/{layer.name}.toml: /{entry.path} is also installed by a wheel",
                 hint="remove it from the recipe, or list it under `removals` to drop the wheel's file",
             )
-    folders = _folders(trees, scheme) - {entry.path for entry, _ in added}
+    folders = {folder for tree in trees for folder in tree.index.directories}
+    added_paths = {entry.path for entry, _ in added}
+    folders |= folders_above([*folders, *added_paths])
+    members = [*added, *folder_entries(folders - added_paths, derivation)]
     with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
-        members: Iterable[tuple[Entry, bytes]] = [
-            *((Entry(path=path, type=DIRECTORY, mode=0o755, mtime=derivation.epoch), b"") for path in folders),
-            *added,
-        ]
         for entry, content in sorted(members, key=lambda member: member[0].path):
             writer.add(entry, content)
         for tree in trees:
             writer.add_frames(tree.frames)
         return writer.finish()
-
-
-def _folders(trees: Sequence[WheelTree], scheme: Scheme) -> set[str]:
-    """Return the folders that the layer adds: those of its files, except folders that Debian packages own.
-
-    /usr/local and the installation paths themselves belong to the layers below, where they may be symbolic links or
-    have another mode, which a layer that contained them would change.
-    """
-    folders = {folder for tree in trees for folder in tree.index.directories}
-    owned: set[str] = set()
-    for path in (scheme.library, scheme.scripts, scheme.data, *_DEBIAN_FOLDERS):
-        folder = path.lstrip("/")
-        while folder:
-            owned.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders - owned
-
-
-_DEBIAN_FOLDERS = (
-    "/usr/local/etc",
-    "/usr/local/games",
-    "/usr/local/include",
-    "/usr/local/lib",
-    "/usr/local/man",
-    "/usr/local/sbin",
-    "/usr/local/share/man",
-    "/usr/local/share/ca-certificates",
-    "/usr/local/src",
-)
-"""Folders below /usr/local that base-files and others create (Debian Policy 9.1.2)."""

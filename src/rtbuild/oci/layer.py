@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -18,13 +18,12 @@ from rtbuild.digest import DiffId, Digest, Sha256, digest_of
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.formats.frames import DEFAULT, Compressor, FrameStream, decompress
 from rtbuild.formats.tar import BLOCK_SIZE, END, member_header, padding
-from rtbuild.formats.tar_entry import HARDLINK, REGULAR, Entry
+from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, REGULAR, SYMLINK, Entry
 from rtbuild.oci.descriptor import Descriptor
+from rtbuild.oci.folders import LayerFolders
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.merge import LayerMerge, MergedEntry
 from rtbuild.recipe.model import Removal
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,7 @@ class LayerDigest:
         blob_size: The size of the blob in bytes.
         media_type: The media type of the blob.
         compressor: The name of the compressor.
+        folders: Its folders and symbolic links, except those in frames that were added as they are.
     """
 
     diff_id: DiffId
@@ -46,6 +46,7 @@ class LayerDigest:
     blob_size: int
     media_type: str
     compressor: str
+    folders: LayerFolders = field(repr=False)
 
     @property
     def descriptor(self) -> Descriptor:
@@ -66,6 +67,8 @@ class LayerWriter:
         self._size = 0
         self._blob = layout.new_blob()
         self._frames = FrameStream(self._blob.write, compressor, workers=workers)
+        self._folders: dict[str, tuple[int, int, int]] = {}
+        self._links: dict[str, str] = {}
 
     def __enter__(self) -> LayerWriter:
         return self
@@ -95,7 +98,20 @@ class LayerWriter:
         """
         if entry.type == REGULAR and entry.size != len(content):
             raise ValueError(f"{entry.path}: content is {len(content)} bytes, expected {entry.size}")
-        self.write(member_header(entry) + content + padding(len(content)))
+        self.add_header(entry)
+        self.write(content + padding(len(content)))
+
+    def add_header(self, entry: Entry) -> None:
+        """Append the header of a member; `write` its content, filled up to whole blocks, next.
+
+        Raises:
+            StoreError: if the layout cannot be written.
+        """
+        if entry.type == DIRECTORY:
+            self._folders[entry.path] = (entry.mode, entry.uid, entry.gid)
+        elif entry.type == SYMLINK:
+            self._links[entry.path] = entry.link
+        self.write(member_header(entry))
 
     def add_frames(self, frames: BinaryIO | Path) -> None:
         """Append frames of whole members that were compressed earlier, as they are, without the blocks that end a tar.
@@ -137,6 +153,7 @@ class LayerWriter:
             blob_size=blob.size,
             media_type=blob.media_type,
             compressor=self._compressor.name,
+            folders=LayerFolders(folders=self._folders, links=self._links),
         )
 
 
@@ -148,54 +165,66 @@ def canonical_layer(  # noqa: PLR0913
     removals: Sequence[Removal] = (),
     extra: Iterable[tuple[Entry, bytes | Path]] = (),
     transforms: Mapping[str, Callable[[bytes], bytes]] | None = None,
-    keep_whiteouts: bool = False,
+    below: Sequence[Path | BinaryIO] | None = None,
 ) -> LayerDigest:
     """Merge uncompressed layers, bottom first, into one canonical layer (see `merge`) and write it.
 
     Members are sorted by path and have the one header spelling of `formats.tar`. The first name of a file becomes the
-    file, its other names hard links to it.
+    file, its other names hard links to it. Every folder above a member has an entry, and all folders have the time
+    `epoch`: a folder's own time is that of the last change in it, which depends on the builder's steps.
 
     There are seven parameters: input, output, and the steps between them in their order, which callers combine freely.
 
     Args:
         raw_layers: The uncompressed tars.
         writer: Where the layer is written to.
-        epoch: The latest mtime, in seconds since 1970; later ones become this one.
+        epoch: The latest mtime, in seconds since 1970; later ones become this one, and those of folders.
         removals: Members to remove, a folder with its content. Their whiteouts stay: they hide what the parent has.
         transforms: Functions that rewrite the content of files, by path without the leading slash. A path that does not
             exist is skipped.
         extra: Members to add or replace, with their content or the file that has it.
-        keep_whiteouts: Whether the layer lies on a parent image, whose files its whiteouts hide. Otherwise it is the
-            bottom of an image, has no whiteouts, and missing parent folders are added.
+        below: The uncompressed layers of the parent image, bottom first, whose files whiteouts hide. Without it the
+            layer is the bottom of an image and has no whiteouts.
 
     Raises:
         IntegrityError: if a layer is malformed, has a path twice, or the layers contradict each other.
         StoreError: if a layer cannot be read or the result cannot be written.
     """
-    merge = LayerMerge()
     with contextlib.ExitStack() as opened:
-        for index, layer in enumerate(raw_layers):
-            if isinstance(layer, Path):
-                try:
-                    file = opened.enter_context(layer.open("rb"))
-                except OSError as error:
-                    raise StoreError(f"cannot read layer {layer}", details=str(error)) from None
-                merge.add_layer(file, str(layer))
-            else:
-                merge.add_layer(layer, f"{index + 1} of {len(raw_layers)}")
+        parent = None if below is None else _merged(below, opened)
+        merge = _merged(raw_layers, opened)
         merge.remove(removals)
         for path, rewrite in (transforms or {}).items():
             _transform(merge, path, rewrite)
         merge.install(extra)
-        if not keep_whiteouts:
-            merge.add_missing_parents(epoch)
-        _write(merge, writer, epoch, merge.whiteout_paths() if keep_whiteouts else [])
+        if parent is not None:
+            merge.subtract(parent, epoch)
+        else:
+            merge.whiteouts.clear()
+            merge.opaques.clear()
+        merge.add_folders(epoch, parent)
+        _write(merge, writer, epoch)
     return writer.finish()
 
 
-def _write(merge: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequence[str]) -> None:
+def _merged(layers: Sequence[Path | BinaryIO], opened: contextlib.ExitStack) -> LayerMerge:
+    """Return the merge of `layers`, bottom first; files that it opens stay open until `opened` is closed."""
+    merge = LayerMerge()
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Path):
+            try:
+                file = opened.enter_context(layer.open("rb"))
+            except OSError as error:
+                raise StoreError(f"cannot read layer {layer}", details=str(error)) from None
+            merge.add_layer(file, str(layer))
+        else:
+            merge.add_layer(layer, f"{index + 1} of {len(layers)}")
+    return merge
+
+
+def _write(merge: LayerMerge, writer: LayerWriter, epoch: int) -> None:
     members = merge.members
-    for path in whiteouts:
+    for path in merge.whiteout_paths():
         members[path] = MergedEntry(Entry(path=path, mode=0, mtime=epoch), content=b"")
     for path in merge.sorted_paths():
         file = members[path].origin
@@ -219,35 +248,13 @@ def _write(merge: LayerMerge, writer: LayerWriter, epoch: int, whiteouts: Sequen
             )
             continue
         file.first = entry.path = path
-        entry.mtime = min(entry.mtime, epoch)
+        entry.mtime = epoch if entry.type == DIRECTORY else min(entry.mtime, epoch)
+        writer.add_header(entry)
         if entry.type != REGULAR:
-            writer.write(member_header(entry))
             continue
-        writer.write(member_header(entry))
-        for piece in _content(file):
+        for piece in file.read():
             writer.write(piece)
         writer.write(padding(entry.size))
-
-
-def _content(member: MergedEntry) -> Iterator[bytes]:
-    if isinstance(member.content, bytes):
-        yield member.content
-    elif member.content is not None:
-        with member.content.open("rb") as file:
-            yield from _exactly(file, member.entry)
-    elif member.source is not None:
-        member.source.seek(member.offset)
-        yield from _exactly(member.source, member.entry)
-
-
-def _exactly(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
-    left = entry.size
-    while left:
-        piece = file.read(min(left, _CHUNK))
-        if not piece:
-            raise IntegrityError(f"/{entry.path}: its content is truncated, {left} bytes are missing")
-        left -= len(piece)
-        yield piece
 
 
 def _transform(merge: LayerMerge, path: str, rewrite: Callable[[bytes], bytes]) -> None:
@@ -257,7 +264,7 @@ def _transform(merge: LayerMerge, path: str, rewrite: Callable[[bytes], bytes]) 
     file = member.origin
     if file.entry.type != REGULAR:
         raise IntegrityError(f"cannot rewrite /{path}: it is a {file.entry.type}, not a file")
-    file.content = rewrite(b"".join(_content(file)))
+    file.content = rewrite(b"".join(file.read()))
     file.entry.size = len(file.content)
 
 

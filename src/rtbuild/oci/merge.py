@@ -22,15 +22,22 @@ the other names are hard links to that one. An example:
   hide what the parent may have.
 - The file `f` hid whatever the parent has at that path. Without the opaque marker, the folder in its place would be
   merged with a folder of the parent.
+
+What a builder exports on a parent image depends on its steps and its snapshotter: a folder that was merely touched is
+listed, and a file that one step makes and the next one removes leaves a whiteout. `subtract` drops what changes nothing
+on the parent, and `add_folders` adds what every layer needs: an entry for each folder above its members. Without it
+Docker's classic store and podman make the folder anew, owned by root, with mode 0755.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import translate
+from operator import eq
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +48,7 @@ from rtbuild.recipe.model import Removal
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
+_CHUNK = 1 << 20
 
 
 class MergedEntry:
@@ -66,6 +74,22 @@ class MergedEntry:
         self.content = content
         self.origin = self
         self.first: str | None = None
+
+    def read(self) -> Iterator[bytes]:
+        """Yield the content in pieces.
+
+        Raises:
+            IntegrityError: if the content is shorter than the entry says.
+            OSError: if it cannot be read.
+        """
+        if isinstance(self.content, bytes):
+            yield self.content
+        elif self.content is not None:
+            with self.content.open("rb") as file:
+                yield from _exactly(file, self.entry)
+        elif self.source is not None:
+            self.source.seek(self.offset)
+            yield from _exactly(self.source, self.entry)
 
 
 class LayerMerge:
@@ -147,17 +171,46 @@ class LayerMerge:
                 raise IntegrityError(f"/{path} is inside a {parent.entry.type}")
         return sorted(self.members)
 
-    def add_missing_parents(self, mtime: int) -> None:
-        """Add the folders (mode 0755, owner root) that paths need if there is no parent image."""
-        missing: set[str] = set()
-        for path in self.members:
+    def subtract(self, below: LayerMerge, epoch: int) -> None:
+        """Drop what shows nothing new on a parent image: whiteouts of what it lacks, members that are as it has them.
+
+        Times of folders do not count, nor those of files after `epoch`, which are all written as `epoch`.
+
+        Args:
+            below: The layers of the parent image.
+            epoch: The latest mtime of the layer, in seconds since 1970.
+        """
+        ordered = sorted(below.members)
+        self.whiteouts = {path for path in self.whiteouts if path in below.members}
+        self.opaques = {path for path in self.opaques if _below(ordered, path)}
+        names = Counter(member.origin for merge in (self, below) for member in merge.members.values())
+        unchanged = [
+            path
+            for path, member in self.members.items()
+            if (old := below.members.get(path)) is not None
+            and not self._in_opaque(path)
+            and _same_member(member, old, names, epoch)
+        ]
+        for path in unchanged:
+            del self.members[path]
+
+    def add_folders(self, mtime: int, below: LayerMerge | None = None) -> None:
+        """Add the folders that contain members and whiteouts: as `below` has them, otherwise mode 0755, owner root.
+
+        Raises:
+            IntegrityError: if `below` has something else than a folder at such a path.
+        """
+        for path in [*self.members, *self.whiteout_paths()]:
             while slash := path.rfind("/") + 1:
                 path = path[: slash - 1]
-                if path in self.members or path in missing:
+                if path in self.members:
                     break
-                missing.add(path)
-        for path in missing:
-            self.members[path] = MergedEntry(Entry(path=path, type=DIRECTORY, mode=0o755, mtime=mtime))
+                old = below.members.get(path) if below else None
+                if old and old.entry.type != DIRECTORY:
+                    raise IntegrityError(f"/{path} contains files, but is a {old.entry.type} in the layers below")
+                entry = replace(old.entry) if old else Entry(path=path, type=DIRECTORY, mode=0o755)
+                entry.mtime = mtime
+                self.members[path] = MergedEntry(entry)
 
     def whiteout_paths(self) -> list[str]:
         """Return the paths of the whiteouts as tar members; nothing inside an opaque folder needs one."""
@@ -207,6 +260,23 @@ class LayerMerge:
         return False
 
 
+def _same_member(member: MergedEntry, old: MergedEntry, names: Counter[MergedEntry], epoch: int) -> bool:
+    """Return whether two members of one path are the same but for the time of a folder.
+
+    A file with several names is never the same: which of its names an export lists depends on the snapshotter.
+    """
+    new_file, old_file = member.origin, old.origin
+    one, other = new_file.entry, old_file.entry
+    attributes = [(entry.type, entry.mode, entry.uid, entry.gid, entry.xattrs or {}) for entry in (one, other)]
+    if attributes[0] != attributes[1]:
+        return False
+    if one.type == DIRECTORY:
+        return True
+    details = [(entry.link, entry.device, entry.size, min(entry.mtime, epoch)) for entry in (one, other)]
+    single = names[new_file] == names[old_file] == 1
+    return single and details[0] == details[1] and all(map(eq, new_file.read(), old_file.read()))
+
+
 def _read_layer(file: BinaryIO, name: str) -> tuple[dict[str, MergedEntry], set[str], set[str]]:
     """Return the members, whiteouts and opaque folders of a raw layer."""
     members: dict[str, MergedEntry] = {}
@@ -244,6 +314,16 @@ def _note_whiteout(path: str, whiteouts: set[str], opaques: set[str]) -> None:
     if hidden in ("", ".", ".."):
         raise IntegrityError(f"has a whiteout without a name: /{path}")
     whiteouts.add(folder + slash + hidden)
+
+
+def _exactly(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
+    left = entry.size
+    while left:
+        piece = file.read(min(left, _CHUNK))
+        if not piece:
+            raise IntegrityError(f"/{entry.path}: its content is truncated, {left} bytes are missing")
+        left -= len(piece)
+        yield piece
 
 
 def _size(path: str, content: bytes | Path) -> int:

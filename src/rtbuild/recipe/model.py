@@ -68,6 +68,11 @@ class InstalledFile:
     uid: int = 0
     gid: int = 0
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return (self.source, self.content, self.link, self.copy_of) == (None, None, None, None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:

@@ -199,6 +199,12 @@ def _inherit(layer_files: Sequence[LayerFile], problems: Problems) -> tuple[Laye
         elif layer.parent not in below:
             hint = f"list {layer.parent} before {layer.name}, or change the parent in recipes/layers/{layer.name}.toml"
             problems.add(place, f"the parent {layer.parent!r} of {layer.name} is not below it", hint=hint)
+        elif layer.parent != (nearest := next(reversed(below))):
+            # It would be built without the packages of the layer just below it, and hide them from dpkg.
+            hint = f'set parent = "{nearest}" in recipes/layers/{layer.name}.toml, the Debian layer just below it'
+            problems.add(
+                place, f"the parent of {layer.name} is {layer.parent}, but {nearest} lies between them", hint=hint
+            )
         else:
             layer = replace(layer, suites=layer.suites or below[layer.parent].suites)
         below[layer.name] = layer

@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rtbuild.digest import Key, Sha256, hex_of
+from rtbuild.digest import DiffId, Key, Sha256, hex_of
 from rtbuild.errors import StoreError
 from rtbuild.files import write_atomically
+from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.files import entries, lock_file, store_errors
+from rtbuild.store.folders import keep_folders, load_folders
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
 from rtbuild.store.summaries import Summary, read_summary, write_summary
@@ -48,6 +50,7 @@ FORMAT = "1"
 """The format of the store that this rtbuild reads and writes."""
 
 _SUMMARIES = "cache/summaries"
+_FOLDERS_OF_LAYERS = "cache/folders"
 _FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
@@ -192,6 +195,24 @@ class Store:
             StoreError: if the record cannot be read.
         """
         return latest_realisation(self.root / "realisations", release, platform, layer)
+
+    def folders(self, realisation: Realisation) -> LayerFolders:
+        """Return the folders and symbolic links of a layer in the store.
+
+        Raises:
+            StoreError: if the layer cannot be read.
+            IntegrityError: if it is malformed.
+        """
+        kept = load_folders(self.root / _FOLDERS_OF_LAYERS, realisation.diff_id)
+        if kept is None:
+            with store_errors(f"read layer {realisation.layer}"):
+                kept = read_folders(self.layout.blob_path(realisation.blob))
+            self.add_folders(realisation.diff_id, kept)
+        return kept
+
+    def add_folders(self, diff_id: DiffId, folders: LayerFolders) -> None:
+        """Keep the folders of a layer, which only saves time."""
+        keep_folders(self.root / _FOLDERS_OF_LAYERS, diff_id, folders)
 
     def has_layer(self, realisation: Realisation) -> bool:
         """Return whether the layer's blob is there with the right size; its bytes are not read."""

@@ -16,6 +16,7 @@ class Scheme:
         headers: The folder in which each distribution has a folder for its headers.
         interpreter: The interpreter in the first line of scripts.
         python: The Python series (`3.9`).
+        links: Folders that are symbolic links in the target, and where they lead. Nothing is installed through them.
     """
 
     library: str
@@ -24,6 +25,14 @@ class Scheme:
     headers: str
     interpreter: str
     python: str
+    links: tuple[tuple[str, str], ...] = ()
+
+    def real_path(self, path: str) -> str:
+        """Return where a file that is installed to `path` ends up."""
+        for link, folder in self.links:
+            if path.startswith(f"{link}/"):
+                return folder + path.removeprefix(link)
+        return path
 
     @property
     def cache_tag(self) -> str:
@@ -52,4 +61,8 @@ def debian_scheme(series: str) -> Scheme:
         headers=f"/usr/local/include/python{series}",
         interpreter="/usr/bin/python3",
         python=series,
+        links=(
+            ("/usr/local/man", "/usr/local/share/man"),
+            (f"/usr/local/lib/python{series}/site-packages", f"/usr/local/lib/python{series}/dist-packages"),
+        ),
     )

@@ -260,7 +260,7 @@ class _Destination(WheelDestination):
 
     def write_file(self, scheme: SchemeName, path: object, stream: BinaryIO, is_executable: bool) -> RecordEntry:
         """Record a file of the wheel, or one that installer adds."""
-        target = f"{self._folders[scheme]}/{path}"
+        target = self._scheme.real_path(f"{self._folders[scheme]}/{path}")
         if target in self._generated:
             # Old versions of setuptools put scripts for entry points into wheels; pip ignores those too.
             return RecordEntry(target, None, None)

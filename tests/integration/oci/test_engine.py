@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from rtbuild.digest import DiffId, digest_of, sha256_file
 from rtbuild.engine.build import layout_reference
 from rtbuild.engine.engine import Engine
-from rtbuild.formats.frames import DEFAULT, Compressor, gzip
+from rtbuild.formats.frames import DEFAULT, Compressor, gzip, open_uncompressed
 from rtbuild.oci.compare import compare_layers
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest
@@ -116,10 +117,11 @@ def _canonical(
     target: Layout, image: StoredImage, raw: Layout, first: int = 0, compressor: Compressor = DEFAULT
 ) -> LayerDigest:
     noise = [Removal(pattern="/var/log/*.log", reason="times")]
+    below = [io.BytesIO(open_uncompressed(raw.blob_path(layer.digest)).read()) for layer in image.layers[:first]]
     with LayerWriter(target, compressor=compressor) as writer:
         return canonical_layer(
             [raw.blob_path(layer.digest) for layer in image.layers[first:]],
-            writer, epoch=_EPOCH, removals=noise, keep_whiteouts=first > 0,
+            writer, epoch=_EPOCH, removals=noise, below=below or None,
         )  # fmt: skip
 
 

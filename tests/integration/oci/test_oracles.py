@@ -20,6 +20,7 @@ from rtbuild.formats.frames import Compressor, gzip, zstd
 from rtbuild.formats.tar import END, member_header, padding
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
+from rtbuild.oci.folders import LayerFolders
 from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout
@@ -102,10 +103,11 @@ def _rich_tree(root: Path) -> None:
         os.utime(path, (1_600_000_000, 1_600_000_000), follow_symlinks=False)
 
 
-def _canonical(layout: Layout, *raw: bytes, keep_whiteouts: bool = False) -> LayerDigest:
+def _canonical(layout: Layout, *raw: bytes, below: bytes | None = None) -> LayerDigest:
     with LayerWriter(layout, compressor=gzip()) as writer:  # umoci 0.4 does not support zstd
         layers = [io.BytesIO(layer) for layer in raw]
-        return canonical_layer(layers, writer, epoch=1_700_000_000, keep_whiteouts=keep_whiteouts)
+        parent = None if below is None else [io.BytesIO(below)]
+        return canonical_layer(layers, writer, epoch=1_700_000_000, below=parent)
 
 
 def _put_image(layout: Layout, name: str, layers: Sequence[Descriptor], digests: Sequence[LayerDigest]) -> None:
@@ -185,11 +187,12 @@ def test_unpacking_a_merge_is_unpacking_its_layers(tmp_path: Path) -> None:
         LayerDigest(
             diff_id=DiffId(blob.digest),
             size=blob.size, blob=blob.digest, blob_size=blob.size, media_type=blob.media_type, compressor="",
+            folders=LayerFolders(folders={}, links={}),
         )
         for blob in raw
     ]  # fmt: skip
     expected = _state(_unpacked(tmp_path, "raw", raw, digests, layout))
-    on_parent = _canonical(layout, lower, upper, keep_whiteouts=True)
+    on_parent = _canonical(layout, lower, upper, below=parent)
     both = [raw[0], on_parent.descriptor]
     assert _state(_unpacked(tmp_path, "merged", both, [digests[0], on_parent], layout)) == expected
     flat = _canonical(layout, parent, lower, upper)

@@ -151,20 +151,20 @@ def test_patches_count_in_their_order() -> None:
 
 
 def test_keys_are_the_same_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Existing stores and locks contain such keys. Their scripts may change, how keys are computed may not."""
+    """Existing stores and locks contain such keys: change how they are computed only with `SCHEMA`."""
     monkeypatch.setattr("rtbuild.derivations.derivation.script_digest", lambda name: Sha256("e" * 64))
     assert keys(lock(), release(BASE, PYTHON, AIRFLOW, PROVIDERS, FILES)) == {
-        "base-os": "0eda239141bf775460e65a4fd9ed387633507f31f3cebba52514817fd5674a11",
-        "python": "49da180f57d247e758234b567dae2905dfbe590944ff4213f99fa13d41d8df27",
-        "airflow": "ce8fd84e87c9b4e8029c6ae6ea90a3203c184768bd4b2326d1ae2fd89507218e",
-        "providers": "0cfcacad271f2a885ce3add364780a4686e5268b8824e03b6c9f43f23381c64a",
-        "files": "6fb31c7743b347122a40b8e65340fe8ebade2ad90ca832a11791beb55cb5d09a",
+        "base-os": "32af0eb96c82bc1d3aacae74a374d7f0bedfb7492be4f664dcdd077f5679d133",
+        "python": "0e2fdb92bf8cff1b3d3b10b43ffe3a5fced3051adf5d9c33fc8002a8719d868d",
+        "airflow": "7097a50a321755eb0006586b6715b93c82fbe5d788fd84d60fbca99a11e728b1",
+        "providers": "cf139b68255112d5a1204637e4e42e62a492ed0d6297ce502da3506162d19a8e",
+        "files": "2f9f12989982fee685f8ed2eeb6bb4e0c27c14392f315c802a7a070236087279",
     }
 
 
 def test_the_scheme_of_keys_covers_the_schema_and_every_script(monkeypatch: pytest.MonkeyPatch) -> None:
     schemes = {key_scheme()}
-    monkeypatch.setattr("rtbuild.derivations.derivation.SCHEMA", 2)
+    monkeypatch.setattr("rtbuild.derivations.derivation.SCHEMA", 1)
     schemes.add(key_scheme())
     for script in ("build_wheels.py", "compile_stdlib.py", "compile_wheels.py", "install_packages.sh"):
         monkeypatch.setattr(

@@ -50,6 +50,8 @@ BASE = replace(
     ),
 )
 
+TOOLS = replace(four_layers.PYTHON, name="tools", parent="python", packages=("jq",))
+
 
 class Bench:
     """A store with the packages of a lock, and an engine."""
@@ -68,13 +70,24 @@ class Bench:
         return replace(locks.deb(name, layer=layer), sha256=sha256, essential=essential, built=500)
 
     def realise(
-        self, layer: DebianLayer, debs: Sequence[DebArtifact], parent: Realisation | None = None
+        self, layer: DebianLayer, debs: Sequence[DebArtifact], below: Sequence[Realisation] = ()
     ) -> LayerDigest:
-        release = four_layers.release(BASE, four_layers.PYTHON)
-        outputs = {parent.layer: parent.diff_id} if parent else {}
+        release = four_layers.release(BASE, four_layers.PYTHON, TOOLS)
+        outputs = {realisation.layer: realisation.diff_id for realisation in below}
         derivation = derive(release, locks.lock(debs=tuple(debs)), layer, outputs)
         assert derivation is not None
-        return realise_debian(release, layer, derivation, parent, self.environment)
+        return realise_debian(release, layer, derivation, below, self.environment)
+
+    def realised(self, layer: DebianLayer, digest: LayerDigest) -> Realisation:
+        """Return the record of a layer that was built."""
+        record = four_layers.realised(four_layers.release(), locks.lock(debs=()), BASE, digest.diff_id)
+        return replace(
+            record,
+            layer=layer.name,
+            blob=digest.blob,
+            blob_size=digest.blob_size,
+            media_type=digest.media_type,
+        )
 
     def members(self, digest: LayerDigest) -> dict[str, tarfile.TarInfo]:
         """Return the members of a layer in the store by path."""
@@ -124,23 +137,33 @@ def test_paths_with_colons_and_spaces_are_copied(tmp_path: Path) -> None:
 def test_a_layer_gets_its_parent_and_the_python_that_it_brings(tmp_path: Path) -> None:
     bench = Bench(tmp_path, layers.raw_layer(layers.file("usr/bin/dpkg")))
     base = bench.realise(BASE, [bench.package("dpkg", essential=True)])
-    parent = replace(
-        four_layers.realised(four_layers.release(), locks.lock(debs=()), BASE, base.diff_id),
-        blob=base.blob,
-        blob_size=base.blob_size,
-        media_type=base.media_type,
-    )
+    parent = bench.realised(BASE, base)
     bench.engine.raw = (layers.raw_layer(layers.file("usr/bin/python3.9"), layers.whiteout("usr/bin/dpkg")),)
-    digest = bench.realise(four_layers.PYTHON, [bench.package("python3.9-minimal", layer="python")], parent)
+    digest = bench.realise(four_layers.PYTHON, [bench.package("python3.9-minimal", layer="python")], [parent])
     context = bench.engine.contexts[1]
     assert context["Dockerfile"].startswith(b"FROM parent\nRUN ")
     assert context["python"] == b"/usr/bin/python3.9\n"
     assert "root.tar" not in context
     # Only the new layer, with its whiteouts, which hide files of the parent.
-    assert set(bench.members(digest)) == {"usr/bin/.wh.dpkg", "usr/bin/python3.9"}
+    assert set(bench.members(digest)) == {"usr", "usr/bin", "usr/bin/.wh.dpkg", "usr/bin/python3.9"}
     reference = bench.engine.parents[1]["parent"]
     assert reference.startswith("oci-layout://")
     assert reference.endswith(":parent")
+
+
+def test_a_layer_is_built_on_all_the_layers_below(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, layers.raw_layer(layers.folder("usr", mode=0o700), layers.file("usr/dpkg")))
+    base = bench.realised(BASE, bench.realise(BASE, [bench.package("dpkg", essential=True)]))
+    bench.engine.raw = (layers.raw_layer(layers.file("usr/python")),)
+    python = bench.realised(
+        four_layers.PYTHON,
+        bench.realise(four_layers.PYTHON, [bench.package("python3.9-minimal", layer="python")], [base]),
+    )
+    bench.engine.raw = (layers.raw_layer(layers.file("usr/jq"), layers.file("usr/dpkg")),)
+    digest = bench.realise(TOOLS, [bench.package("jq", layer="tools")], [base, python])
+    assert bench.engine.images[-1] == [base.blob, python.blob]
+    members = bench.members(digest)
+    assert {name: member.mode for name, member in members.items()} == {"usr": 0o700, "usr/jq": 0o644}
 
 
 def test_the_layer_is_canonical(tmp_path: Path) -> None:
@@ -159,16 +182,12 @@ def test_the_layer_is_canonical(tmp_path: Path) -> None:
 
 def test_removals_of_the_layer_below_apply_to_the_layers_above(tmp_path: Path) -> None:
     log, folder, file = layers.file("var/log/dpkg.log"), layers.folder("srv"), layers.file("srv/x")
-    bench = Bench(tmp_path, layers.raw_layer(log, folder, file, layers.file("y")))
+    bench = Bench(tmp_path, layers.raw_layer(layers.file("x")))
     base = bench.realise(BASE, [bench.package("dpkg", essential=True)])
-    parent = replace(
-        four_layers.realised(four_layers.release(), locks.lock(debs=()), BASE, base.diff_id),
-        blob=base.blob,
-        blob_size=base.blob_size,
-        media_type=base.media_type,
-    )
+    parent = bench.realised(BASE, base)
+    bench.engine.raw = (layers.raw_layer(log, folder, file, layers.file("y")),)
     upper = replace(four_layers.PYTHON, removals=(Removal(pattern="/srv", reason="not needed"),))
-    digest = bench.realise(upper, [bench.package("python3.9-minimal", layer="python")], parent)
+    digest = bench.realise(upper, [bench.package("python3.9-minimal", layer="python")], [parent])
     assert set(bench.members(digest)) == {"y"}
 
 

@@ -16,7 +16,7 @@ from rtbuild.errors import RecipeError
 from rtbuild.formats.frames import open_uncompressed
 from rtbuild.layers.python import realise_python
 from rtbuild.oci.layer import LayerDigest
-from rtbuild.recipe.model import InstalledFile, PythonLayer
+from rtbuild.recipe.model import FilesLayer, InstalledFile, Layer, PythonLayer
 from tests.fakes import releases
 from tests.fakes.environments import Notes
 from tests.fakes.wheel_bench import PYTHON, UPLOADED, WheelBench
@@ -27,7 +27,7 @@ UPPER = PythonLayer(name="upper", title="Upper", roots=())
 
 
 class Bench(WheelBench):
-    def realise(self, *layers: PythonLayer, notes: Notes | None = None) -> dict[str, LayerDigest]:
+    def realise(self, *layers: Layer, notes: Notes | None = None) -> dict[str, LayerDigest]:
         """Build `layers` of a release that has just these; return what was built by name."""
         release = releases.release(python_series=PYTHON, as_of=UPLOADED, layers=layers)
         planned = [
@@ -62,9 +62,15 @@ def bench(tmp_path: Path) -> Bench:
     return bench
 
 
-def test_a_layer_has_its_files_and_only_the_folders_that_no_debian_package_owns(bench: Bench) -> None:
+def test_a_layer_has_its_files_and_every_folder_above_them(bench: Bench) -> None:
     members = bench.members(bench.realise(LOWER)["lower"])
     assert {name for name, member in members.items() if member.isdir()} == {
+        "usr",
+        "usr/local",
+        "usr/local/etc",
+        "usr/local/lib",
+        f"usr/local/lib/python{PYTHON}",
+        LIBRARY,
         f"{LIBRARY}/__pycache__",
         f"{LIBRARY}/alpha",
         f"{LIBRARY}/alpha/__pycache__",
@@ -95,6 +101,13 @@ def test_files_of_the_recipe_are_added(bench: Bench) -> None:
     assert members["usr/local/airflow/conf"].size == 1
     # The recipe decides the mode of a folder that wheels need as well.
     assert members["usr/local/etc/alpha"].mode == 0o700
+
+
+def test_folders_that_a_layer_below_declares_are_repeated_as_they_are_there(bench: Bench) -> None:
+    base = FilesLayer(name="base", title="Base", files=(InstalledFile(path="/usr/local/etc", mode=0o770, uid=7),))
+    members = bench.members(bench.realise(base, LOWER)["lower"])
+    assert (members["usr/local/etc"].mode, members["usr/local/etc"].uid) == (0o770, 7)
+    assert (members["usr/local"].mode, members["usr/local"].uid) == (0o755, 0)
 
 
 def test_each_layer_has_its_own_wheels(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rtbuild.formats.tar_entry import CHARACTER, DIRECTORY, HARDLINK, Entry
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
 from rtbuild.oci.layout import Layout
 from rtbuild.recipe.model import Removal
-from tests.fakes.layers import compressed, contents, file, folder, link, raw_layer, symlink, whiteout
+from tests.fakes.layers import Member, compressed, contents, file, folder, link, opaque, raw_layer, symlink, whiteout
 from tests.fakes.memory_writer import MemoryWriter
 
 _EPOCH = 1000
@@ -35,6 +36,11 @@ def _canonical(*layers: bytes, **options: object) -> bytes:
 
 def _paths(*layers: bytes, **options: object) -> list[str]:
     return list(contents(_canonical(*layers, **options)))
+
+
+def _on(below: bytes, *layers: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    """The members of the layer that `layers` make on an image with the layer `below`."""
+    return contents(_canonical(*layers, below=[io.BytesIO(below)]))
 
 
 def _plain(layout: Layout, digest: LayerDigest) -> bytes:
@@ -72,7 +78,7 @@ def test_keeps_everything_else() -> None:
     entries = [
         Entry(path="device", type=CHARACTER, device=(1, 3), mode=0o666, gid=5),
         Entry(path="ping", mode=0o4755, uid=12, gid=34, xattrs={"security.capability": b"\1\0\0\2\xff\0"}),
-        Entry(path="tmp", type=DIRECTORY, mode=0o1777),
+        Entry(path="tmp", type=DIRECTORY, mode=0o1777, mtime=_EPOCH),
     ]
     raw = b"".join(member_header(entry) for entry in entries) + bytes(1024)
     assert _canonical(raw) == raw
@@ -98,19 +104,69 @@ def test_hard_links_repeat_the_attributes() -> None:
     assert [info.pax_headers for info, _ in members.values()] == [{"SCHILY.xattr.security.capability": "\1"}] * 2
 
 
-def test_adds_missing_parents_only_at_the_bottom() -> None:
+def test_every_layer_has_an_entry_for_each_folder_above_its_members() -> None:
     raw = raw_layer(file("a/b/c"))
-    assert [(path, info.mode, info.mtime) for path, (info, _) in contents(_canonical(raw)).items()][:2] == [
-        ("a", 0o755, 1000),
-        ("a/b", 0o755, 1000),
-    ]
-    assert _paths(raw, keep_whiteouts=True) == ["a/b/c"]
+    below = raw_layer(folder("a", mode=0o2775, uid=50000, mtime=5))
+    found = [(path, info.mode, info.uid, info.mtime) for path, (info, _) in contents(_canonical(raw)).items()]
+    assert found == [("a", 0o755, 0, 1000), ("a/b", 0o755, 0, 1000), ("a/b/c", 0o644, 0, 100)]
+    found = [(path, info.mode, info.uid, info.mtime) for path, (info, _) in _on(below, raw).items()]
+    assert found == [("a", 0o2775, 50000, 1000), ("a/b", 0o755, 0, 1000), ("a/b/c", 0o644, 0, 100)]
+
+
+def test_folders_have_one_time() -> None:
+    members = contents(_canonical(raw_layer(folder("old", mtime=3), folder("new", mtime=5000), file("old/f", mtime=3))))
+    assert {path: info.mtime for path, (info, _) in members.items()} == {"new": 1000, "old": 1000, "old/f": 3}
+
+
+def test_a_path_inside_a_link_of_the_layers_below_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="/a contains files, but is a symlink in the layers below"):
+        _on(raw_layer(symlink("a", "b")), raw_layer(file("a/c")))
 
 
 def test_writes_whiteouts_as_empty_files() -> None:
-    members = contents(_canonical(raw_layer(folder("d"), whiteout("d/f")), keep_whiteouts=True))
-    info, content = members["d/.wh.f"]
+    info, content = _on(raw_layer(folder("d"), file("d/f")), raw_layer(folder("d"), whiteout("d/f")))["d/.wh.f"]
     assert (info.isreg(), info.mode, info.uid, info.mtime, content) == (True, 0, 0, 1000, b"")
+
+
+def test_what_changes_nothing_on_the_layers_below_is_dropped() -> None:
+    below = raw_layer(folder("d"), file("d/f", b"1"), file("d/g", b"1"), symlink("d/s", "f"), folder("e"))
+    touched = raw_layer(folder("d", mtime=9), folder("e", mtime=9), whiteout("e/made-and-removed"), opaque("e"))
+    assert _on(below, touched) == {}
+    again = raw_layer(folder("d"), file("d/f", b"1"), file("d/g", b"2"), symlink("d/s", "f"), file("d/new"))
+    assert list(_on(below, again)) == ["d", "d/g", "d/new"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        file("f", b"2"),
+        file("f", b"1", mode=0o600),
+        file("f", b"1", uid=7),
+        file("f", b"1", mtime=900),
+        symlink("f", "g"),
+    ],
+)
+def test_what_differs_from_the_layers_below_stays(changed: Member) -> None:
+    assert list(_on(raw_layer(file("f", b"1")), raw_layer(changed))) == ["f"]
+
+
+def test_times_after_the_epoch_do_not_differ() -> None:
+    assert _on(raw_layer(file("f", b"1", mtime=1000)), raw_layer(file("f", b"1", mtime=2000))) == {}
+
+
+def test_what_an_opaque_folder_has_again_stays() -> None:
+    below = raw_layer(folder("d"), file("d/f", b"1"), file("d/g", b"1"))
+    upper = raw_layer(folder("d"), opaque("d"), file("d/f", b"1"))
+    assert list(_on(below, upper)) == ["d", "d/.wh..wh..opq", "d/f"]
+
+
+def test_one_step_and_two_give_one_layer() -> None:
+    # The builder lists folders with the times of its steps, and whiteouts of what only the first step made.
+    below = raw_layer(folder("etc"), file("etc/a", b"1"), file("etc/old"), folder("var"))
+    one = raw_layer(folder("etc", mtime=10), file("etc/a", b"2", mtime=5), whiteout("etc/old"))
+    first = raw_layer(folder("etc", mtime=10), file("etc/a", b"2", mtime=5), file("etc/tmp"), folder("var", mtime=10))
+    second = raw_layer(folder("etc", mtime=20), whiteout("etc/tmp"), whiteout("etc/old"))
+    assert _canonical(one, below=[io.BytesIO(below)]) == _canonical(first, second, below=[io.BytesIO(below)])
 
 
 def test_transforms_rewrite_content() -> None:
@@ -243,6 +299,6 @@ def test_the_number_of_workers_does_not_change_the_bytes(layout: Layout) -> None
     digests = set()
     for workers in (1, 2, 5):
         with LayerWriter(layout, workers=workers) as writer:
-            digests.add(canonical_layer([raw], writer, epoch=1))
+            digests.add(canonical_layer([raw], writer, epoch=1).blob)
         raw.seek(0)
     assert len(digests) == 1

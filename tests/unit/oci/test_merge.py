@@ -63,9 +63,10 @@ def remove(*patterns: str) -> list[Removal]:
     return [Removal(pattern=pattern, reason="test") for pattern in patterns]
 
 
-def canonical(*layers: bytes, keep_whiteouts: bool = False) -> bytes:
+def canonical(*layers: bytes, below: Sequence[bytes] | None = None) -> bytes:
     writer = MemoryWriter()
-    canonical_layer([io.BytesIO(layer) for layer in layers], writer, epoch=1000, keep_whiteouts=keep_whiteouts)
+    parent = None if below is None else [io.BytesIO(layer) for layer in below]
+    canonical_layer([io.BytesIO(layer) for layer in layers], writer, epoch=1000, below=parent)
     return writer.tar
 
 
@@ -75,6 +76,9 @@ LOWER = raw_layer(
     file("a", b"1"), link("b", "a"), file("c", b"3"), folder("d"), file("d/old", b"5"), link("e", "a"), file("f", b"6")
 )
 UPPER = raw_layer(file("a", b"2"), whiteout("c"), folder("d"), opaque("d"), file("d/new", b"4"), folder("f"))
+
+
+PARENT = raw_layer(file("c"), folder("d"), file("d/old"), folder("f"), file("f/old"))
 
 
 def described(tar: bytes) -> dict[str, str]:
@@ -108,7 +112,7 @@ def test_the_table_in_the_documentation_is_right() -> None:
         described(LOWER),
         described(UPPER),
         described(canonical(LOWER, UPPER)),
-        described(canonical(LOWER, UPPER, keep_whiteouts=True)),
+        described(canonical(LOWER, UPPER, below=[PARENT])),
     ]
 
 
@@ -125,9 +129,9 @@ def test_the_root_folder_is_not_a_member() -> None:
     assert bottom(merge(target.getvalue())) == ["f"]
 
 
-def test_adds_missing_parents() -> None:
+def test_adds_missing_folders() -> None:
     merged = merge(raw_layer(file("a/b/c"), folder("d", mode=0o700), file("d/e")))
-    merged.add_missing_parents(1000)
+    merged.add_folders(1000)
     assert bottom(merged) == ["a", "a/b", "a/b/c", "d", "d/e"]
     assert merged.members["a/b"].entry == Entry(path="a/b", type=DIRECTORY, mode=0o755, mtime=1000)
     assert merged.members["d"].entry.mode == 0o700
@@ -350,8 +354,10 @@ def test_the_merge_shows_what_the_layers_show(steps: list[list[tuple[str, str]]]
         states.append(tree)
     layers = [layer_between(before, after) for before, after in pairwise(states)]
     assert unpacked({}, canonical(*layers)) == states[-1]
-    assert unpacked(states[1], canonical(*layers[1:], keep_whiteouts=True)) == states[-1]
+    assert unpacked(states[1], canonical(*layers[1:], below=layers[:1])) == states[-1]
     # Merging in two steps has the same result as merging in one.
     half = len(layers) // 2
-    lower = canonical(*layers[:half], keep_whiteouts=True)
-    assert unpacked({}, canonical(lower, *layers[half:])) == states[-1]
+    lower = canonical(*layers[:half])
+    upper = canonical(*layers[half:], below=[lower])
+    assert unpacked(unpacked({}, lower), upper) == states[-1]
+    assert canonical(lower, upper) == canonical(*layers)

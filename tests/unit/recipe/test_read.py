@@ -254,6 +254,22 @@ RELEASE_TROUBLE = [
 ]
 
 
+def test_a_debian_layer_lies_on_the_one_just_below_it(tmp_path: Path) -> None:
+    release = workspaces.RELEASE.replace('"base-os", "python"', '"base-os", "python", "tools"')
+    root = write_workspace(tmp_path, release=release)
+    tools = root / "recipes/layers/tools.toml"
+    tools.write_text('kind = "debian"\ntitle = "Tools"\nparent = "base-os"\npackages = ["jq"]\n')
+    error = refusal(root)
+    assert error.brief == (
+        "recipes/releases/8.0.0.toml: layers[2]: the parent of tools is base-os, but python lies between them"
+    )
+    assert error.hint == 'set parent = "python" in recipes/layers/tools.toml, the Debian layer just below it'
+    tools.write_text(tools.read_text().replace("base-os", "python"))
+    layers = read_release(root, "8.0.0").debian_layers
+    assert [layer.name for layer in layers] == ["base-os", "python", "tools"]
+    assert layers[2].suites == layers[0].suites
+
+
 @pytest.mark.parametrize(("old", "new", "problem", "hint"), RELEASE_TROUBLE)
 def test_trouble_in_a_release(tmp_path: Path, old: str, new: str, problem: str, hint: str | None) -> None:
     assert old in workspaces.RELEASE

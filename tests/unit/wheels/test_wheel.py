@@ -48,6 +48,17 @@ def test_paths_outside_of_the_target_are_refused(tmp_path: Path, path: str) -> N
     assert "demo.whl" in caught.value.brief
 
 
+def test_files_are_installed_where_links_of_the_target_lead(tmp_path: Path) -> None:
+    """Debian's /usr/local/man is a symbolic link: a layer with a folder of that name would replace it."""
+    files = {"demo-1.0.data/data/man/man1/x.1": "x", "demo-1.0.data/data/manual/y": "y"}
+    with open_wheel(make_wheel(tmp_path / "demo.whl", files), SCHEME) as wheel:
+        assert {path for path in wheel.parts if path.startswith("/usr/local/")} >= {
+            "/usr/local/share/man/man1/x.1",
+            "/usr/local/manual/y",
+        }
+        assert not any(path.startswith("/usr/local/man/") for path in wheel.parts)
+
+
 @pytest.mark.parametrize("path", ["demo-1.0.data/scripts/../../../evil", "demo-1.0.data/../x"])
 def test_data_outside_of_the_target_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(BuildError):
