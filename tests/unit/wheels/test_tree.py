@@ -254,9 +254,13 @@ def test_the_key_is_the_hash_of_the_same_text_as_ever() -> None:
         "headers": "/usr/local/include/python3.9",
         "interpreter": "/usr/bin/python3",
         "python": "3.9",
+        "links": [
+            ["/usr/local/man", "/usr/local/share/man"],
+            ["/usr/local/lib/python3.9/site-packages", "/usr/local/lib/python3.9/dist-packages"],
+        ],
     }
     text = {
-        "schema": 1,
+        "schema": 2,
         "wheel": sha256_bytes(b"w"),
         "uploaded": 1,
         "python": "3.9.2-1",
