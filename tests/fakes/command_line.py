@@ -11,6 +11,7 @@ from click.testing import Result
 from rtbuild.derivations.plan import Plan
 from rtbuild.digest import DiffId, digest_of, sha256_bytes
 from rtbuild.formats.frames import COMPRESSORS
+from rtbuild.oci.folders import LayerFolders
 from rtbuild.platform import PLATFORMS
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
@@ -51,3 +52,4 @@ def realise(store: Store, plan: Plan, name: str) -> None:
             inputs=layer.derivation.inputs,
         )
     )
+    store.add_folders(DiffId(digest), LayerFolders(folders={}, links={}))

@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbuild.formats.frames import open_uncompressed
-from rtbuild.formats.tar import read_members
-from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFolders:
@@ -26,6 +22,11 @@ def read_folders(blob: Path) -> LayerFolders:
         IntegrityError: if the layer is malformed.
         OSError: if it cannot be read.
     """
+    # Here, because most builds find the folders of every layer in the store.
+    from rtbuild.formats.frames import open_uncompressed
+    from rtbuild.formats.tar import read_members
+    from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK
+
     folders: dict[str, tuple[int, int, int]] = {}
     links: dict[str, str] = {}
     with open_uncompressed(blob) as file:
