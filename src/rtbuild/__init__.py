@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rtbuild.lockfile.model import LayerResult as LayerResult
     from rtbuild.lockfile.model import Lock as Lock
     from rtbuild.lockfile.model import LockedPatch as LockedPatch
+    from rtbuild.lockfile.model import LockedSuite as LockedSuite
     from rtbuild.lockfile.model import PythonArtifact as PythonArtifact
     from rtbuild.lockfile.read import read_lock as read_lock
     from rtbuild.lockfile.why import AppliedPatch as AppliedPatch

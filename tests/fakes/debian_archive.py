@@ -42,6 +42,10 @@ BUILT = 1_600_000_000
 """The default time in the ar headers of the packages made here."""
 
 
+PUBLISHED = datetime(2024, 1, 1, tzinfo=UTC)
+"""The default date of a suite published here."""
+
+
 class SigningKey:
     """An OpenPGP key that signs InRelease files. `certificate` is its public part."""
 
@@ -139,7 +143,7 @@ class DebianArchive:
         says_suite: str | None = None,
         component: str = "main",
         architecture: str = "amd64",
-        date: datetime | None = None,
+        date: datetime = PUBLISHED,
         valid_until: datetime | None = None,
         by_hash: bool = True,
         compressions: Sequence[str] = ("", ".gz", ".xz"),
@@ -167,7 +171,7 @@ class DebianArchive:
             "Origin": "Test",
             "Suite": says_suite or suite,
             "Codename": codename or suite,
-            "Date": format_datetime(date or datetime.now(UTC), usegmt=True).replace("GMT", "UTC"),
+            "Date": format_datetime(date, usegmt=True).replace("GMT", "UTC"),
             "Valid-Until": format_datetime(valid_until, usegmt=True).replace("GMT", "UTC") if valid_until else "",
             "Acquire-By-Hash": "yes" if by_hash else "",
             "Architectures": architecture,

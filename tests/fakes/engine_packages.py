@@ -11,6 +11,7 @@ from pathlib import Path
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.lockfile.model import DebArtifact, EngineLock
 from rtbuild.platform import Platform, host_platform
+from tests.fakes import locks
 
 PROGRAMS = (
     "usr/sbin/dockerd",
@@ -74,5 +75,6 @@ def engine_packages(
         built=0,
         layer="",
     )
-    lock = EngineLock(engine="default", platform=platform or host_platform(), inputs=(), debs=(deb,))
+    suite = locks.suite("test")
+    lock = EngineLock(engine="default", platform=platform or host_platform(), inputs=(), debs=(deb,), suites=(suite,))
     return lock, {deb.sha256: path}

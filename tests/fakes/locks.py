@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
-from rtbuild.lockfile.model import DebArtifact, ImageResult, LayerResult, Lock, PythonArtifact
+from rtbuild.lockfile.model import DebArtifact, ImageResult, LayerResult, Lock, LockedSuite, PythonArtifact
 from rtbuild.platform import PLATFORMS
 
 
@@ -25,6 +25,13 @@ def deb(name: str, version: str = "1.0-1", *, layer: str = "base-os", depends: t
         built=1_600_000_000,
         layer=layer,
         depends=depends,
+    )
+
+
+def suite(name: str = "bullseye", *, archive: str = "debian") -> LockedSuite:
+    """Return the recorded state of a suite, which has no Valid-Until."""
+    return LockedSuite(
+        archive=archive, suite=name, date=datetime(2023, 4, 29, 9, 8, 7, tzinfo=UTC), sha256=Sha256("d" * 64)
     )
 
 
@@ -61,6 +68,7 @@ def lock(**changed: object) -> Lock:
             wheel("pip", layer="airflow"),
         ),
         "build_pythons": (),
+        "suites": (suite(),),
         "layers": (
             LayerResult(name="base-os", key=Key("1" * 64), diff_id=DiffId(Digest("sha256:" + "2" * 64)), size=5),
         ),

@@ -12,6 +12,7 @@ from rtbuild.platform import host_platform
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
+from tests.fakes import locks
 from tests.fakes.engine_packages import engine_packages
 from tests.fakes.workspaces import ENGINE, put, write_workspace
 
@@ -46,7 +47,7 @@ def make_machine(folder: Path) -> Machine:
     (package,) = (replace(deb, suite="trixie", layer="engine", built=1) for deb in lock.debs)
     write_engine_lock(
         workspace.engine_lock_path("default", host_platform()),
-        replace(lock, inputs=workspace.engine("default").inputs, debs=(package,)),
+        replace(lock, inputs=workspace.engine("default").inputs, debs=(package,), suites=(locks.suite("trixie"),)),
     )
     mirror = folder / "mirror"
     place = mirror / MOMENT / package.path

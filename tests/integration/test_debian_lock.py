@@ -101,13 +101,13 @@ def environment(sources: MirrorSources, settings: Settings) -> LockEnvironment:
 
 
 def choice(suites: tuple[Suite, ...], roots: str, environment: LockEnvironment) -> dict[str, str]:
-    debs = resolve_debian([layer(suites, roots)], AMD64, environment)
+    debs = resolve_debian([layer(suites, roots)], AMD64, environment).debs
     return {deb.name: deb.version for deb in debs}
 
 
 def test_the_release_has_what_apt_would_install(tmp_path: Path, sources: MirrorSources, settings: Settings) -> None:
     layers = read_release(ROOT, "8.0.0").debian_layers
-    ours = resolve_debian(layers, AMD64, environment(sources, settings))
+    ours = resolve_debian(layers, AMD64, environment(sources, settings)).debs
     apt = Apt(tmp_path, layers[0].suites, sources)
     for number, debian_layer in enumerate(layers):
         expected = apt.choice([*(["?essential"] if number == 0 else []), *debian_layer.packages])

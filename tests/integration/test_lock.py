@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from rtbuild.errors import IntegrityError
 from rtbuild.lockfile.model import Lock
-from rtbuild.lockfile.read import read_lock
+from rtbuild.lockfile.read import read_lock, write_lock
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.names import normalized
 from rtbuild.settings import load_settings
@@ -88,6 +91,25 @@ def test_a_lock_from_scratch_is_the_same(workspace: Workspace, store: Path, cold
     before = path.read_bytes()
     assert not lock_now(workspace, store, refresh=True).changed
     assert path.read_bytes() == before
+
+
+def test_the_state_of_each_suite_and_the_source_of_each_package_is_locked(workspace: Workspace, cold: Lock) -> None:
+    locked = {(suite.archive, suite.suite) for suite in cold.suites}
+    assert locked == {(suite.archive, suite.suite) for suite in workspace.release("8.0").suites}
+    assert all(suite.date > datetime(2024, 1, 1, tzinfo=UTC) for suite in cold.suites)
+    sources = {deb.name: deb.source_package[0] for deb in cold.debs}
+    assert (sources["libc6"], sources["libpython3.9-minimal"], sources["git"]) == ("glibc", "python3.9", "git")
+
+
+def test_an_older_archive_than_the_locks_is_refused(workspace: Workspace, store: Path, cold: Lock) -> None:
+    path = workspace.lock_path("8.0.0", AMD64)
+    write_lock(path, replace(cold, suites=tuple(replace(suite, date=datetime.now(UTC)) for suite in cold.suites)))
+    try:
+        with pytest.raises(IntegrityError) as caught:
+            lock_now(workspace, store, refresh=True)
+        assert "--allow-older-archive" in str(caught.value.hint)
+    finally:
+        write_lock(path, cold)
 
 
 def test_the_python_side_is_that_of_the_lock_in_this_repository(cold: Lock) -> None:

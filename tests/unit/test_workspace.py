@@ -88,7 +88,7 @@ def test_a_lock_that_was_copied_to_another_release(tmp_path: Path) -> None:
 
 def test_a_lock_that_was_copied_to_another_engine(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
-    lock = EngineLock(engine="default", platform=AMD64, inputs=(), debs=(locks.deb("runc"),))
+    lock = EngineLock(engine="default", platform=AMD64, inputs=(), debs=(locks.deb("runc"),), suites=(locks.suite(),))
     write_engine_lock(workspace.engine_lock_path("testing", AMD64), lock)
     with pytest.raises(LockError, match="is the lock of default for linux/amd64") as caught:
         workspace.read_engine_lock("testing", AMD64)
@@ -103,7 +103,8 @@ def test_the_roots_are_what_locks_of_releases_and_engines_refer_to(tmp_path: Pat
     write_lock(workspace.lock_path("8.0.0", AMD64), lock)
     package = replace(locks.deb("runc"), sha256=Sha256("d" * 64))
     engine = EngineLock(engine="default", platform=ARM64, inputs=(("recipes/engines/default.toml", package.sha256),))
-    write_engine_lock(workspace.engine_lock_path("default", ARM64), replace(engine, debs=(package,)))
+    engine = replace(engine, debs=(package,), suites=(locks.suite(),))
+    write_engine_lock(workspace.engine_lock_path("default", ARM64), engine)
     roots = workspace.roots()
     assert roots.artifacts == {package.sha256, *(artifact.sha256 for artifact in lock.remote)}
     assert lock.image is not None

@@ -10,6 +10,7 @@ from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.cli.options import platform_option
+from rtbuild.cli.suites import allow_older_archive_option, suite_documents, suite_lines
 from rtbuild.platform import host_platform
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ def require_known(invocation: Invocation, status: EngineStatus) -> None:
 @engine.command(short_help="Choose its packages and write its lockfile.")
 @name_option
 @platform_option
+@allow_older_archive_option
 @click.option("--check", is_flag=True, help="Write nothing, offline; exit with 1 if the lock is stale.")
 @shared_options
 @click.pass_obj
-def lock(invocation: Invocation, name: str, platform: Platform | None, check: bool) -> None:
+def lock(invocation: Invocation, name: str, platform: Platform | None, allow_older_archive: bool, check: bool) -> None:
     """Choose the newest packages that the engine's recipe allows, and write its lockfile.
 
     \b
@@ -121,13 +123,25 @@ def lock(invocation: Invocation, name: str, platform: Platform | None, check: bo
         invocation.answer(document, f"{workspace.relative(path)}: the lock is up to date")
         return
     with invocation.progress() as progress:
-        result = lock_engine(workspace, name, platform=target, settings=invocation.settings(), progress=progress)
+        result = lock_engine(
+            workspace,
+            name,
+            platform=target,
+            settings=invocation.settings(),
+            allow_older_archive=allow_older_archive,
+            progress=progress,
+        )
     packages = {deb.name: deb.version for deb in result.lock.debs}
     listed = [f"  {package} {version}" for package, version in packages.items()]
-    invocation.answer(
-        {"engine": name, "platform": str(target), "path": str(result.path), "packages": packages},
-        "\n".join([f"{workspace.relative(result.path)}: written", *listed]),
-    )
+    document = {
+        "engine": name,
+        "platform": str(target),
+        "path": str(result.path),
+        "packages": packages,
+        "suites": suite_documents(result.lock.suites),
+    }
+    heading = f"{workspace.relative(result.path)}: written"
+    invocation.answer(document, "\n".join([heading, *suite_lines(result.lock.suites), *listed]))
 
 
 def status_text(status: EngineStatus) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.cli.options import PackageUpgrade, ReleaseName, platforms_option
+from rtbuild.cli.suites import allow_older_archive_option, suite_documents, suite_lines
 from rtbuild.errors import StaleLockError
 
 if TYPE_CHECKING:
@@ -35,20 +36,23 @@ Target = tuple[str, "Platform"]
     help="Upgrade this package, and what that forces; repeatable.",
 )
 @click.option("--refresh", is_flag=True, help="Ignore the existing lock and choose everything from scratch.")
+@allow_older_archive_option
 @click.option("--check", is_flag=True, help="Write nothing, offline; exit with 1 if the lock is stale.")
 @shared_options
 @click.pass_obj
-def lock(
+def lock(  # noqa: PLR0913 (one parameter for each option)
     invocation: Invocation,
     release: str | None,
     platforms: tuple[Platform, ...],
     upgrades: tuple[tuple[str, str | None], ...],
     refresh: bool,
+    allow_older_archive: bool,
     check: bool,
 ) -> None:
     """Choose every artifact of RELEASE (or of all releases) and write the lockfile.
 
-    Versions in an existing lock stay, unless a recipe or --upgrade-package moves them.
+    Versions in an existing lock stay, unless a recipe or --upgrade-package moves them. The lock records the state of
+    each Debian suite that it was made with; an older state is refused later, whoever signed it.
 
     \b
     Examples:
@@ -65,7 +69,8 @@ def lock(
     if check:
         check_locks(invocation, workspace, targets)
     else:
-        write_locks(invocation, workspace, targets, dict(upgrades), refresh)
+        options = {"upgrade": dict(upgrades), "refresh": refresh, "allow_older_archive": allow_older_archive}
+        write_locks(invocation, workspace, targets, options)
 
 
 def lock_targets(workspace: Workspace, release: str | None, platforms: Sequence[Platform]) -> list[Target]:
@@ -103,10 +108,9 @@ def write_locks(
     invocation: Invocation,
     workspace: Workspace,
     targets: Sequence[Target],
-    upgrade: dict[str, str | None],
-    refresh: bool,
+    options: Mapping[str, Any],
 ) -> None:
-    """Resolve and write each lock, and answer with what moved."""
+    """Resolve and write each lock with the `options` of the verb, and answer with what moved."""
     from rtbuild.cli.memory import share_arenas
     from rtbuild.verbs.lock import lock as lock_release
 
@@ -114,15 +118,7 @@ def write_locks(
     settings = invocation.settings()
     with invocation.progress() as progress:
         results = [
-            lock_release(
-                workspace,
-                version,
-                platform=platform,
-                settings=settings,
-                upgrade=upgrade,
-                refresh=refresh,
-                progress=progress,
-            )
+            lock_release(workspace, version, platform=platform, settings=settings, progress=progress, **options)
             for version, platform in targets
         ]
     documents = [
@@ -132,6 +128,7 @@ def write_locks(
             "path": str(result.path),
             "debs": len(result.lock.debs),
             "pythons": len(result.lock.pythons),
+            "suites": suite_documents(result.lock.suites),
             "changed": result.changed,
             "moved": as_document(result.moved),
         }
@@ -141,8 +138,9 @@ def write_locks(
 
 
 def lock_text(workspace: Workspace, result: LockResult) -> str:
-    """Return what a lock holds and what moved."""
+    """Return what a lock holds, the state of the suites that it was made with, and what moved."""
     counts = f"{len(result.lock.debs)} Debian and {len(result.lock.pythons)} Python packages"
     state = "written" if result.changed else "unchanged"
     moves = [] if result.is_new else [f"  {move}" for move in result.moved]
-    return "\n".join([f"{workspace.relative(result.path)}: {counts}, {state}", *moves])
+    heading = f"{workspace.relative(result.path)}: {counts}, {state}"
+    return "\n".join([heading, *suite_lines(result.lock.suites), *moves])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+_SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")
+
 
 def parse_stanza(text: str) -> dict[str, str]:
     """Return the fields of one stanza by lower-case name; field names are case-insensitive.
@@ -27,3 +32,20 @@ def parse_stanza(text: str) -> dict[str, str]:
         name = name.lower()
         fields[name] = value.strip()
     return fields
+
+
+def source_package(fields: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name and version of the source package of a binary package, whose stanza has these `fields`.
+
+    Both are those of the binary package unless the field Source says otherwise (Debian Policy 5.6.1).
+
+    Raises:
+        ValueError: if the field is malformed.
+    """
+    name, version = fields.get("package", ""), fields.get("version", "")
+    if "source" not in fields:
+        return name, version
+    match = _SOURCE.fullmatch(fields["source"])
+    if match is None:
+        raise ValueError(f"its Source {fields['source']!r} is not a name with an optional version")
+    return match[1], match[2] or version

@@ -10,7 +10,7 @@ from rtbuild.digest import Sha256
 from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.derived import DEBIAN_QUESTION, PYTHON_QUESTION, newest_input
 from rtbuild.lockfile.local import stale_local
-from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.lockfile.model import FORMAT_WITHOUT_ORIGINS, EngineLock, Lock
 from rtbuild.lockfile.patched import stale_patches
 from rtbuild.lockfile.python import target_python_version
 from rtbuild.recipe.model import EngineRecipe, Release
@@ -23,6 +23,16 @@ InputDigests = tuple[tuple[str, Sha256], ...]
 def stale_parts(release: Release, lock: Lock) -> tuple[str, ...]:
     """Return what in `lock` does not fit `release`, one line each; empty if the lock fits."""
     return (*_changed_inputs(release.inputs, lock.inputs), *_missing(release, lock), *_differing(release, lock))
+
+
+def outdated_format(lock: Lock | EngineLock) -> tuple[str, ...]:
+    """Return what `lock` cannot say because its format is an old one, as one line; empty if it is the current one.
+
+    Such a lock can still be built.
+    """
+    if lock.version > FORMAT_WITHOUT_ORIGINS:
+        return ()
+    return (f"its format is version {lock.version}, which records neither the suites' dates nor source packages",)
 
 
 def stale_engine_parts(recipe: EngineRecipe, lock: EngineLock) -> tuple[str, ...]:

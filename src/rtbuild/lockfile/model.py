@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rtbuild.digest import DiffId, Digest, Key, Sha256
 from rtbuild.platform import Platform
 
-FORMAT_VERSION = 1
-"""The version of the lock format that this rtbuild reads and writes."""
+FORMAT_VERSION = 2
+"""The version of the lock format that this rtbuild writes. It reads this one and those before."""
+
+FORMAT_WITHOUT_ORIGINS = 1
+"""The version of the lock format that records neither suites nor source packages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,31 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockedSuite:
+    """The state of a Debian suite that packages were chosen from.
+
+    Attributes:
+        archive: The archive's name (`debian`).
+        suite: The suite (`bullseye`).
+        snapshot: The moment of the dated archive that served it (`20230501T000000Z`); None for an ordinary mirror.
+        date: When the archive made its InRelease.
+        valid_until: The moment after which its InRelease is too old to trust; None if the archive names none.
+        sha256: The digest of its InRelease, whose signature was verified.
+    """
+
+    archive: str
+    suite: str
+    snapshot: str | None = None
+    date: datetime
+    valid_until: datetime | None = None
+    sha256: Sha256
+
+    def overdue(self, now: datetime) -> timedelta | None:
+        """Return how long ago the suite was to be trusted for the last time; None if it still is, or has no limit."""
+        return now - self.valid_until if self.valid_until is not None and self.valid_until < now else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebArtifact(Artifact):
     """A locked Debian package.
 
@@ -43,6 +71,8 @@ class DebArtifact(Artifact):
         layer: The recipe layer that installs it.
         essential: Whether it is marked `Essential: yes`.
         depends: The locked packages that its Pre-Depends and Depends were satisfied by.
+        source: The source package that it was built from; empty if that has the same name (Debian Policy 5.6.1).
+        source_version: The version of the source package; empty if it is the same.
     """
 
     name: str
@@ -54,6 +84,13 @@ class DebArtifact(Artifact):
     layer: str
     essential: bool = False
     depends: tuple[str, ...] = ()
+    source: str = ""
+    source_version: str = ""
+
+    @property
+    def source_package(self) -> tuple[str, str]:
+        """The name and version of the source package that it was built from, if the lock has format 2 or newer."""
+        return self.source or self.name, self.source_version or self.version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +187,7 @@ class Lock:
         layers: What building each layer must give, bottom first; empty if no build was recorded.
         image: The release's image; None if no build was recorded.
         image_base: The image without ONBUILD triggers; None if the release has none.
+        suites: The state of each Debian suite that `debs` were chosen from; empty in a lock of format 1.
         version: The version of the lock format.
     """
 
@@ -165,6 +203,7 @@ class Lock:
     layers: tuple[LayerResult, ...] = ()
     image: ImageResult | None = None
     image_base: ImageResult | None = None
+    suites: tuple[LockedSuite, ...] = ()
     version: int = FORMAT_VERSION
 
     @property
@@ -182,6 +221,7 @@ class EngineLock:
         platform: The platform it runs on.
         inputs: (name, digest) pairs of the recipe files.
         debs: The Debian packages that hold its programs.
+        suites: The state of each Debian suite that `debs` were chosen from; empty in a lock of format 1.
         version: The version of the lock format.
     """
 
@@ -189,4 +229,5 @@ class EngineLock:
     platform: Platform
     inputs: tuple[tuple[str, Sha256], ...]
     debs: tuple[DebArtifact, ...] = ()
+    suites: tuple[LockedSuite, ...] = ()
     version: int = FORMAT_VERSION

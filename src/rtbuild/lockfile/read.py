@@ -6,7 +6,7 @@ text. Reading checks everything that the text alone can show to be wrong, and re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from rtbuild.files import write_atomically
 from rtbuild.lockfile.folder import lock_name
 from rtbuild.lockfile.model import (
     FORMAT_VERSION,
+    FORMAT_WITHOUT_ORIGINS,
     DebArtifact,
     EngineLock,
     ImageResult,
     LayerResult,
     Lock,
     LockedPatch,
+    LockedSuite,
     PythonArtifact,
 )
 from rtbuild.lockfile.remedy import Remedy, lock_remedy
@@ -30,6 +32,7 @@ from rtbuild.recipe.names import debian_name, debian_version, normalized, pep440
 from rtbuild.recipe.patches import patched_version
 from rtbuild.recipe.table import Problems, Table, parse_toml
 
+_READABLE = range(FORMAT_WITHOUT_ORIGINS, FORMAT_VERSION + 1)
 _ANY_LOCK = lock_remedy()
 # What a bad field is read as. It never gets out, because the field's problem is raised.
 _ANY_PLATFORM = next(iter(PLATFORMS.values()))
@@ -43,7 +46,8 @@ def read_lock(path: Path, *, remedy: Remedy = _ANY_LOCK) -> Lock:
     Raises:
         LockError: if the lock is missing or malformed; it lists every problem.
     """
-    table, problems = _open(path, remedy)
+    version, table, problems = _open(path, remedy)
+    suites = _suites(table, version)
     has_python = table.known("python_version")
     lock = Lock(
         release=table.string("release"),
@@ -52,12 +56,14 @@ def read_lock(path: Path, *, remedy: Remedy = _ANY_LOCK) -> Lock:
         as_of=table.moment("as_of"),
         source_date_epoch=table.integer("source_date_epoch", minimum=1),
         inputs=_inputs(table),
-        debs=_debs(table),
+        debs=_debs(table, suites, version),
         pythons=_pythons(table, "python", required=has_python),
         build_pythons=_pythons(table, "python-build", required=False),
         layers=_layers(table.table("layers")),
         image=_image(table, "image"),
         image_base=_image(table, "image-base"),
+        suites=suites,
+        version=version,
     )
     if lock.pythons and not has_python:
         table.wrong("python_version", "is missing, but Python packages are locked")
@@ -79,12 +85,15 @@ def read_engine_lock(path: Path, *, remedy: Remedy = _ANY_LOCK) -> EngineLock:
     Raises:
         LockError: if the lock is missing or malformed; it lists every problem.
     """
-    table, problems = _open(path, remedy)
+    version, table, problems = _open(path, remedy)
+    suites = _suites(table, version)
     lock = EngineLock(
         engine=table.string("engine"),
         platform=table.parsed("platform", platform_named, _ANY_PLATFORM),
         inputs=_inputs(table),
-        debs=_debs(table),
+        debs=_debs(table, suites, version),
+        suites=suites,
+        version=version,
     )
     table.finish()
     problems.raise_if_any()
@@ -129,19 +138,19 @@ def record_results(
     return lock
 
 
-def _open(path: Path, remedy: Remedy) -> tuple[Table, Problems]:
+def _open(path: Path, remedy: Remedy) -> tuple[int, Table, Problems]:
     name = lock_name(path)
     # A lockfile that is not TOML is most often one with the conflict markers of a merge.
     content = parse_toml(path, name, LockError, missing=remedy.missing, malformed=remedy.malformed)
     problems = Problems(name, LockError, hint=remedy.malformed, by_hand=False)
     table = Table(content, problems)
     version = table.integer("version")
-    if version != FORMAT_VERSION and table.has("version"):
+    if version not in _READABLE and table.has("version"):
         hint = f"this rtbuild reads version {FORMAT_VERSION}; use a newer one" if version > FORMAT_VERSION else None
         table.wrong("version", f"unknown version {version}", hint=hint)
     # Nothing else can be said about another version.
     problems.raise_if_any()
-    return table, problems
+    return version, table, problems
 
 
 def _inputs(table: Table) -> tuple[tuple[str, Sha256], ...]:
@@ -149,9 +158,29 @@ def _inputs(table: Table) -> tuple[tuple[str, Sha256], ...]:
     return tuple((name, inputs.parsed(name, parse_sha256, _NO_SHA256)) for name, _ in inputs.string_items())
 
 
-def _debs(table: Table) -> tuple[DebArtifact, ...]:
+def _suites(table: Table, version: int) -> tuple[LockedSuite, ...]:
+    suites: list[LockedSuite] = []
+    for entry in table.tables("suite") if version > FORMAT_WITHOUT_ORIGINS else ():
+        suite = LockedSuite(
+            archive=entry.string("archive"),
+            suite=entry.string("suite"),
+            snapshot=entry.optional("snapshot"),
+            date=entry.moment("date"),
+            valid_until=entry.moment("valid_until") if entry.known("valid_until") else None,
+            sha256=entry.parsed("sha256", parse_sha256, _NO_SHA256),
+        )
+        entry.finish()
+        place = (suite.archive, suite.suite, suite.snapshot)
+        if any((other.archive, other.suite, other.snapshot) == place for other in suites):
+            entry.wrong("suite", f"{suite.archive} {suite.suite} is recorded twice", hint="keep one of them")
+        suites.append(suite)
+    return tuple(suites)
+
+
+def _debs(table: Table, suites: Sequence[LockedSuite], version: int) -> tuple[DebArtifact, ...]:
     debs = []
     entries = []
+    recorded = {(suite.archive, suite.suite) for suite in suites}
     for entry in table.tables("deb", required=True):
         path, filename = _path(entry)
         debs.append(
@@ -169,12 +198,21 @@ def _debs(table: Table) -> tuple[DebArtifact, ...]:
                 layer=entry.string("layer", ""),
                 essential=entry.boolean("essential", False),
                 depends=entry.strings("depends", ()),
+                source=_origin(entry, "source", debian_name, version),
+                source_version=_origin(entry, "source_version", debian_version, version),
             )
         )
         entry.finish()
+        if version > FORMAT_WITHOUT_ORIGINS and (debs[-1].archive, debs[-1].suite) not in recorded:
+            entry.wrong("suite", f"{debs[-1].archive} {debs[-1].suite} has no [[suite]]")
         entries.append(entry)
     _check_names(entries, [("", deb.name, deb.depends) for deb in debs], "depends")
     return tuple(debs)
+
+
+def _origin(entry: Table, field: str, parse: Callable[[str], str], version: int) -> str:
+    known = version > FORMAT_WITHOUT_ORIGINS and entry.known(field)
+    return entry.parsed(field, parse, "") if known else ""
 
 
 def _pythons(table: Table, field: str, *, required: bool) -> tuple[PythonArtifact, ...]:

@@ -7,9 +7,10 @@ from datetime import UTC
 from typing import Any
 
 import tomlkit
+from tomlkit import TOMLDocument
 from tomlkit.items import AoT, Array, Table
 
-from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, PythonArtifact
+from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, LockedSuite, PythonArtifact
 
 
 def render_lock(lock: Lock) -> str:
@@ -32,6 +33,7 @@ def render_lock(lock: Lock) -> str:
         for layer in lock.layers:
             layers[layer.name] = _table({"key": layer.key, "diff_id": layer.diff_id, "size": layer.size})
         document["layers"] = layers
+    _add_suites(document, lock.suites)
     document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda deb: deb.name)))
     for name, artifacts in (("python", lock.pythons), ("python-build", lock.build_pythons)):
         if artifacts:
@@ -48,14 +50,35 @@ def render_engine_lock(lock: EngineLock) -> str:
     document["engine"] = lock.engine
     document["platform"] = str(lock.platform)
     document["inputs"] = _table(dict(sorted(lock.inputs)))
+    _add_suites(document, lock.suites)
     document["deb"] = _tables(map(_deb_fields, sorted(lock.debs, key=lambda deb: deb.name)))
     return tomlkit.dumps(document)
+
+
+def _add_suites(document: TOMLDocument, suites: Iterable[LockedSuite]) -> None:
+    ordered = sorted(suites, key=lambda suite: (suite.archive, suite.suite, suite.snapshot or ""))
+    if ordered:
+        document["suite"] = _tables(map(_suite_fields, ordered))
+
+
+def _suite_fields(suite: LockedSuite) -> dict[str, Any]:
+    fields = {
+        "archive": suite.archive,
+        "suite": suite.suite,
+        "snapshot": suite.snapshot,
+        "date": suite.date.astimezone(UTC),
+        "valid_until": suite.valid_until and suite.valid_until.astimezone(UTC),
+        "sha256": suite.sha256,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": deb.name,
         "version": deb.version,
+        "source": deb.source,
+        "source_version": deb.source_version,
         "architecture": deb.architecture,
         "archive": deb.archive,
         "suite": deb.suite,
@@ -69,7 +92,7 @@ def _deb_fields(deb: DebArtifact) -> dict[str, Any]:
         "depends": deb.depends,
     }
     # Defaults are not written: most packages are not essential.
-    for name in ("layer", "essential", "depends"):
+    for name in ("source", "source_version", "layer", "essential", "depends"):
         if not fields[name]:
             del fields[name]
     return _without_filename(fields)

@@ -12,6 +12,7 @@ from rtbuild.progress import Progress, Silent
 from rtbuild.resolve.python.process import PipProcess
 
 if TYPE_CHECKING:
+    from rtbuild.lockfile.model import LockedSuite
     from rtbuild.resolve.debian.keyring import Keyring
 
 
@@ -27,5 +28,7 @@ class LockEnvironment:
     progress: Progress = field(default_factory=Silent)
     keyring: Keyring | None = None
     """Keys that Debian suites must be signed with; None for the archive keys that rtbuild ships."""
+    trusted: tuple[LockedSuite, ...] = ()
+    """The states of Debian suites that were trusted before; an older one is refused."""
     now: datetime | None = None
-    """The time that Valid-Until fields are compared with; None for the clock's."""
+    """The time that the dates of suites are compared with; None for the clock's."""

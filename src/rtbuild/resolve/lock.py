@@ -19,13 +19,20 @@ from rtbuild.lockfile.derived import (
     target_glibc,
 )
 from rtbuild.lockfile.local import renew_local
-from rtbuild.lockfile.model import DebArtifact, EngineLock, Lock, PythonArtifact
+from rtbuild.lockfile.model import (
+    FORMAT_VERSION,
+    FORMAT_WITHOUT_ORIGINS,
+    DebArtifact,
+    EngineLock,
+    Lock,
+    PythonArtifact,
+)
 from rtbuild.lockfile.patched import as_patched, as_published
 from rtbuild.lockfile.python import target_python_version
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.names import normalized
-from rtbuild.resolve.debian.resolve import resolve_debian, resolve_engine
+from rtbuild.resolve.debian.resolve import DebianResolution, resolve_debian, resolve_engine
 from rtbuild.resolve.environment import LockEnvironment
 from rtbuild.resolve.python.resolve import PythonResolution, resolve_python, resolver_identity
 from rtbuild.resolve.python.target import target_for
@@ -59,17 +66,19 @@ def resolve_lock(
     debian_names, python_names = _divide(upgrade or {}, locked, release)
 
     asked_of_debian = debian_question(release, platform)
-    if locked and not debian_names and _asked(locked, DEBIAN_QUESTION) == asked_of_debian:
-        debs = locked.debs
+    # A lock of format 1 does not say what it was chosen from: find its packages in the indexes again.
+    complete = locked is not None and locked.version > FORMAT_WITHOUT_ORIGINS
+    if locked and complete and not debian_names and _asked(locked, DEBIAN_QUESTION) == asked_of_debian:
+        resolved = DebianResolution(debs=locked.debs, suites=locked.suites)
     else:
-        debs = resolve_debian(
+        resolved = resolve_debian(
             release.debian_layers,
             platform,
             environment,
             locked=locked.debs if locked else (),
             upgrade=debian_names,
         )
-    debs = _sorted_debs(debs)
+    debs = _sorted_debs(resolved.debs)
 
     questions = [(DEBIAN_QUESTION, asked_of_debian)]
     if release.python_layers:
@@ -103,6 +112,7 @@ def resolve_lock(
         debs=debs,
         pythons=pythons,
         build_pythons=_sorted_pythons(resolution.build_pythons),
+        suites=resolved.suites,
     )
     return _with_results(lock, locked)
 
@@ -116,8 +126,14 @@ def resolve_engine_lock(recipe: EngineRecipe, platform: Platform, environment: L
         MirrorError: if no mirror serves an index or a file.
         IntegrityError: if the mirrors serve other bytes than were signed.
     """
-    debs = _sorted_debs(resolve_engine(recipe, platform, environment))
-    return EngineLock(engine=recipe.name, platform=platform, inputs=tuple(sorted(recipe.inputs)), debs=debs)
+    resolved = resolve_engine(recipe, platform, environment)
+    return EngineLock(
+        engine=recipe.name,
+        platform=platform,
+        inputs=tuple(sorted(recipe.inputs)),
+        debs=_sorted_debs(resolved.debs),
+        suites=resolved.suites,
+    )
 
 
 def _divide(
@@ -165,8 +181,14 @@ def _sorted_pythons(pythons: tuple[PythonArtifact, ...]) -> tuple[PythonArtifact
 
 
 def _with_results(lock: Lock, locked: Lock | None) -> Lock:
-    """Keep the results that a build recorded if the lock is otherwise unchanged."""
+    """Keep the results that a build recorded if nothing that a build takes has changed."""
     if locked is None:
         return lock
     kept = replace(lock, layers=locked.layers, image=locked.image, image_base=locked.image_base)
-    return kept if kept == locked else lock
+    return kept if _without_origins(kept) == _without_origins(locked) else lock
+
+
+def _without_origins(lock: Lock) -> Lock:
+    """Return the part of a lock that builds depend on: not the state of the suites, which moves every day."""
+    debs = tuple(replace(deb, source="", source_version="") for deb in lock.debs)
+    return replace(lock, debs=debs, suites=(), version=FORMAT_VERSION)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError
 from rtbuild.lockfile.changes import PackageChange, compare_locks
-from rtbuild.lockfile.check import stale_parts
-from rtbuild.lockfile.model import EngineLock, Lock
+from rtbuild.lockfile.check import outdated_format, stale_parts
+from rtbuild.lockfile.model import EngineLock, Lock, LockedSuite
 from rtbuild.lockfile.read import write_engine_lock, write_lock
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
@@ -70,6 +70,7 @@ def lock(  # noqa: PLR0913
     settings: Settings | None = None,
     upgrade: Mapping[str, str | None] | None = None,
     refresh: bool = False,
+    allow_older_archive: bool = False,
     progress: Progress | None = None,
 ) -> LockResult:
     """Choose every artifact of `release` (`8.0` or `8.0.0`) and write the lockfile.
@@ -82,6 +83,7 @@ def lock(  # noqa: PLR0913
         settings: Where to find mirrors and the store; by default the settings of the workspace's `rtbuild.toml`.
         upgrade: The version to move each named package to, or None for the newest that fits.
         refresh: Ignore the existing lock and choose everything from scratch.
+        allow_older_archive: Accept Debian suites in an older state than the one that the existing lock was made with.
 
     Raises:
         RecipeError: if the release is unknown, a recipe is malformed, or the release does not support the platform.
@@ -89,7 +91,8 @@ def lock(  # noqa: PLR0913
         LockError: if the existing lock is malformed; pass `refresh` to ignore it.
         ResolutionError: if no set of packages satisfies the recipes.
         MirrorError: if no mirror serves an index or a file.
-        IntegrityError: if the mirrors serve other bytes than were signed or promised.
+        IntegrityError: if the mirrors serve other bytes than were signed or promised, or a suite in an older state than
+            the existing lock was made with.
         StoreError: if the store is not readable or writable.
     """
     from rtbuild.resolve.lock import resolve_lock
@@ -98,7 +101,8 @@ def lock(  # noqa: PLR0913
     recipe = workspace.release(release)
     recipe.require_platform(target)
     before = _existing(workspace, recipe.version, target, lenient=refresh)
-    with _lock_environment(workspace, settings, progress) as environment:
+    trusted = before.suites if before and not allow_older_archive else ()
+    with _lock_environment(workspace, settings, progress, trusted) as environment:
         locked = None if refresh else before
         chosen = resolve_lock(recipe, target, environment, locked=locked, upgrade=upgrade)
     path = workspace.lock_path(recipe.version, target)
@@ -128,7 +132,8 @@ def check_lock(workspace: Workspace, release: str, *, platform: Platform | None 
     recipe.require_platform(target)
     if not workspace.lock_path(recipe.version, target).exists():
         return (f"there is no lock of {recipe.version} for {target}",)
-    return stale_parts(recipe, workspace.read_lock(recipe.version, target))
+    lock = workspace.read_lock(recipe.version, target)
+    return (*outdated_format(lock), *stale_parts(recipe, lock))
 
 
 def lock_engine(
@@ -137,26 +142,32 @@ def lock_engine(
     *,
     platform: Platform | None = None,
     settings: Settings | None = None,
+    allow_older_archive: bool = False,
     progress: Progress | None = None,
 ) -> EngineLockResult:
     """Choose the newest packages that the recipe of the private engine `name` allows, and write its lockfile.
 
-    `platform` and `settings` default as in `lock`.
+    `platform`, `settings` and `allow_older_archive` are as in `lock`.
 
     Raises:
         RecipeError: if the engine is unknown or its recipe is malformed.
         ResolutionError: if a suite does not have a package.
         MirrorError: if no mirror serves an index or a file.
-        IntegrityError: if the mirrors serve other bytes than were signed.
+        IntegrityError: if the mirrors serve other bytes than were signed, or a suite in an older state than the
+            existing lock was made with.
         StoreError: if the store is not readable or writable.
     """
     from rtbuild.resolve.lock import resolve_engine_lock
 
     target = platform or host_platform()
     recipe = workspace.engine(name)
-    with _lock_environment(workspace, settings, progress) as environment:
-        chosen = resolve_engine_lock(recipe, target, environment)
     path = workspace.engine_lock_path(recipe.name, target)
+    trusted: tuple[LockedSuite, ...] = ()
+    if path.exists() and not allow_older_archive:
+        with suppress(LockError):  # an engine's lock is always made from scratch, whatever is in its place
+            trusted = workspace.read_engine_lock(name, target).suites
+    with _lock_environment(workspace, settings, progress, trusted) as environment:
+        chosen = resolve_engine_lock(recipe, target, environment)
     write_engine_lock(path, chosen)
     return EngineLockResult(engine=recipe.name, platform=target, path=path, lock=chosen)
 
@@ -176,7 +187,10 @@ def _existing(workspace: Workspace, version: str, platform: Platform, *, lenient
 
 @contextmanager
 def _lock_environment(
-    workspace: Workspace, settings: Settings | None, progress: Progress | None
+    workspace: Workspace,
+    settings: Settings | None,
+    progress: Progress | None,
+    trusted: tuple[LockedSuite, ...],
 ) -> Iterator[LockEnvironment]:
     """Open the store's caches, connections to the machine's mirrors, and a process for pip."""
     from rtbuild.mirror.find import find_mirrors
@@ -190,4 +204,4 @@ def _lock_environment(
     store = Store.open(settings.store, progress)
     with closing(open_web(settings)) as web, PipProcess() as pip:
         sources = MirrorSources(find_mirrors(settings), store.cache(CACHE), web=web, progress=progress)
-        yield LockEnvironment(sources=sources, pip=pip, cache=store.cache("pip"), progress=progress)
+        yield LockEnvironment(sources=sources, pip=pip, cache=store.cache("pip"), progress=progress, trusted=trusted)

@@ -31,7 +31,8 @@ def test_the_lock_of_an_engine_is_checked(run: Run, workspace: Workspace) -> Non
     arguments = ("engine", "lock", "--check", "--platform", "linux/amd64")
     assert "rtbuild engine lock --name default --platform linux/amd64" in run(*arguments).stderr
     deb = replace(locks.deb("runc"), layer="engine")
-    lock = EngineLock(engine="default", platform=AMD64, inputs=workspace.engine("default").inputs, debs=(deb,))
+    inputs = workspace.engine("default").inputs
+    lock = EngineLock(engine="default", platform=AMD64, inputs=inputs, debs=(deb,), suites=(locks.suite(),))
     write_engine_lock(path, lock)
     assert run(*arguments).stdout == "runtime.lock/engines/default/linux-amd64.toml: the lock is up to date\n"
     recipe = workspace.root / "recipes/engines/default.toml"

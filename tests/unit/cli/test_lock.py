@@ -51,7 +51,10 @@ def test_a_lock_that_fits_is_not_written(run: Run, workspace: Workspace) -> None
     write_fitting_lock(workspace)
     result = run("lock", "8.0", *HERE, "-q")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "runtime.lock/8.0.0/linux-amd64.toml: 5 Debian and 5 Python packages, unchanged\n"
+    assert result.stdout.splitlines() == [
+        "runtime.lock/8.0.0/linux-amd64.toml: 5 Debian and 5 Python packages, unchanged",
+        "  debian bullseye: InRelease of 2023-04-29 09:08 UTC",
+    ]
 
 
 def test_what_moved_is_listed(run: Run, workspace: Workspace) -> None:
@@ -68,6 +71,17 @@ def test_what_moved_is_listed(run: Run, workspace: Workspace) -> None:
         "path": str(workspace.lock_path("8.0.0", AMD64)),
         "debs": 5,
         "pythons": 5,
+        "suites": [
+            {
+                "archive": "debian",
+                "suite": "bullseye",
+                "snapshot": None,
+                "date": "2023-04-29T09:08:07+00:00",
+                "valid_until": None,
+                "sha256": "d" * 64,
+                "expired": False,
+            }
+        ],
         "changed": True,
     }
     assert moved["name"] == "apache-airflow-providers-http"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbuild.formats.deb822 import parse_stanza
+from rtbuild.formats.deb822 import parse_stanza, source_package
 
 
 def test_returns_fields_by_lower_case_name() -> None:
@@ -39,3 +39,23 @@ def test_ignores_comments_and_empty_lines() -> None:
 def test_rejects_other_lines(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_stanza(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        (None, ("libgcc-s1", "10.2-6+b1")),
+        ("gcc-10", ("gcc-10", "10.2-6+b1")),
+        ("gcc-10 (10.2-6)", ("gcc-10", "10.2-6")),
+        ("gcc-10  (1:10.2-6)", ("gcc-10", "1:10.2-6")),
+    ],
+)
+def test_the_source_of_a_binary_package(written: str | None, source: tuple[str, str]) -> None:
+    fields = {"package": "libgcc-s1", "version": "10.2-6+b1"} | ({"source": written} if written else {})
+    assert source_package(fields) == source
+
+
+@pytest.mark.parametrize("written", ["", "a b", "a (1", "a ()", "(1)x y"])
+def test_a_malformed_source(written: str) -> None:
+    with pytest.raises(ValueError, match="is not a name with an optional version"):
+        source_package({"package": "a", "version": "1", "source": written})

@@ -64,6 +64,8 @@ def test_a_matching_lock_passes(shelf: Shelf) -> None:
         ("architecture", "all", "amd64"),
         ("essential", True, False),
         ("built", 1_600_000_001, 1_600_000_000),
+        ("source", "alpha", ""),
+        ("source_version", "2", ""),
     ],
 )
 def test_an_entry_that_does_not_match(shelf: Shelf, field: str, locked: object, actual: object) -> None:
@@ -72,6 +74,30 @@ def test_an_entry_that_does_not_match(shelf: Shelf, field: str, locked: object, 
         shelf.check(shelf.edited(1, **{field: locked}))
     assert caught.value.brief == f"{FILE}: deb[1].{field}: is {locked!r}, but {filename} says {actual!r}"
     assert "rtbuild lock 8.0.0 --platform linux/amd64 --refresh" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "locked", "version"),
+    [("gamma (1.0)", "gamma", ""), ("gamma (3.0-1)", "gamma", "3.0-1"), ("beta (0.9)", "", "0.9"), ("beta", "", "")],
+)
+def test_the_source_package(tmp_path: Path, written: str, locked: str, version: str) -> None:
+    shelf = Shelf(tmp_path, FakeDeb(name="beta", version="1.0", architecture="amd64", fields={"Source": written}))
+    shelf.check(shelf.edited(0, source=locked, source_version=version))
+    wrong = shelf.edited(0, source="delta", source_version="7")
+    with pytest.raises(LockError) as caught:
+        shelf.check(wrong)
+    assert f"deb[0].source: is 'delta', but beta_1.0_amd64.deb says {locked!r}" in str(caught.value.details)
+    assert f"deb[0].source_version: is '7', but beta_1.0_amd64.deb says {version!r}" in str(caught.value.details)
+    if locked or version:
+        with pytest.raises(LockError):
+            shelf.check()
+    shelf.check(replace(shelf.lock, suites=(), version=1))
+
+
+def test_a_malformed_source_field(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, FakeDeb(name="beta", architecture="amd64", fields={"Source": "a b c"}))
+    with pytest.raises(LockError, match="its Source 'a b c' is not a name with an optional version"):
+        shelf.check()
 
 
 def test_every_entry_is_reported(shelf: Shelf) -> None:

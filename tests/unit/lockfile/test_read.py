@@ -56,9 +56,42 @@ def test_an_engine_lock(tmp_path: Path) -> None:
         platform=PLATFORMS["linux/amd64"],
         inputs=(("recipes/engines/default.toml", Sha256("c" * 64)),),
         debs=(locks.deb("containerd", layer=""), locks.deb("runc", layer="")),
+        suites=(locks.suite(),),
     )
     write_engine_lock(path, lock)
     assert read_engine_lock(path) == lock
+
+
+def test_a_lock_of_format_1_is_read_and_stays_one(path: Path) -> None:
+    old = locks.lock(suites=(), version=1)
+    write_lock(path, old)
+    assert "\nversion = 1\n" in path.read_text()
+    assert read_lock(path) == old
+    record_results(path, old.layers, old.image, None)
+    assert read_lock(path).version == 1
+
+
+def test_format_1_has_no_suites_and_no_sources(path: Path) -> None:
+    lock = locks.lock(debs=(replace(locks.deb("libc6"), source="glibc"),))
+    error = refusal(path, lambda text: text.replace("version = 2\n", "version = 1\n", 1), lock)
+    lines = str(error.details).splitlines()
+    assert [line.partition(" (")[0] for line in lines] == [
+        f"{NAME}: deb[0].source: unknown field",
+        f"{NAME}: suite: unknown field",
+    ]
+
+
+def test_every_package_comes_from_a_recorded_suite(path: Path) -> None:
+    error = refusal(path, lambda text: text.replace('suite = "bullseye"', 'suite = "sid"', 1))
+    assert str(error.details).splitlines() == [
+        f"{NAME}: deb[{number}].suite: debian bullseye has no [[suite]]" for number in range(2)
+    ]
+
+
+def test_a_suite_that_is_recorded_twice(path: Path) -> None:
+    write_lock(path, locks.lock(suites=(locks.suite(), locks.suite())))
+    with pytest.raises(LockError, match=r"suite\[1\]\.suite: debian bullseye is recorded twice"):
+        read_lock(path)
 
 
 def test_results_are_recorded_in_place_of_older_ones(path: Path) -> None:
@@ -92,8 +125,19 @@ def any_lock(draw: st.DrawFn) -> Lock:
             sha256=Sha256(draw(HEX)),
             built=draw(st.integers(1, 2**33)),
             essential=draw(st.booleans()),
+            source=draw(st.sampled_from(["", "gcc-10"])),
+            source_version=draw(st.just("") | DEBIAN_VERSIONS),
         )
         for name in names
+    ]
+    suites = [
+        replace(
+            locks.suite(name),
+            snapshot=draw(st.sampled_from([None, "20230501T000000Z"])),
+            date=draw(MOMENTS),
+            valid_until=draw(st.none() | MOMENTS),
+        )
+        for name in ("bullseye", "bullseye-updates")
     ]
     pythons = [
         replace(
@@ -114,6 +158,7 @@ def any_lock(draw: st.DrawFn) -> Lock:
         debs=tuple(debs),
         pythons=tuple(pythons),
         build_pythons=builds,
+        suites=tuple(suites),
         image_base=draw(st.sampled_from([None, locks.lock().image])),
     )
 
@@ -191,7 +236,7 @@ def test_an_sdist_without_its_build_packages(path: Path) -> None:
 
 
 def test_the_image_without_its_layers(path: Path) -> None:
-    error = refusal(path, lambda text: text[: text.index("[layers")] + text[text.index("[[deb]]") :])
+    error = refusal(path, lambda text: text[: text.index("[layers")] + text[text.index("[[suite]]") :])
     assert error.brief == f"{NAME}: layers: is missing, but results of the image are recorded"
 
 
@@ -202,10 +247,10 @@ def test_the_layers_without_their_image(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "hint"),
-    [(2, "this rtbuild reads version 1; use a newer one"), (0, "restore the lockfile from version control")],
+    [(3, "this rtbuild reads version 2; use a newer one"), (0, "restore the lockfile from version control")],
 )
 def test_another_format_version_is_refused_before_anything_else(path: Path, version: int, hint: str) -> None:
-    error = refusal(path, lambda text: text.replace("version = 1", f"version = {version}").replace("[[deb]]", "[[d]]"))
+    error = refusal(path, lambda text: text.replace("version = 2", f"version = {version}").replace("[[deb]]", "[[d]]"))
     assert error.brief == f"{NAME}: version: unknown version {version}"
     assert error.hint is not None
     assert error.hint.startswith(hint)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import sha256_file
 from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.lockfile.check import stale_parts
 from rtbuild.lockfile.model import Lock
@@ -24,7 +25,7 @@ from rtbuild.resolve.lock import resolve_engine_lock, resolve_lock
 from rtbuild.resolve.python.process import PipProcess
 from rtbuild.workspace import Workspace
 from tests.fakes import locks
-from tests.fakes.debian_archive import BUILT, DebianArchive, FakeDeb, MirrorServer
+from tests.fakes.debian_archive import BUILT, PUBLISHED, DebianArchive, FakeDeb, MirrorServer
 from tests.fakes.package_index import PackageIndex, make_sdist, make_wheel
 from tests.fakes.packages import FOLDER, LAYER, MODULE, PYPROJECT, write_package
 from tests.fakes.patches import PATCH, RECORD, write_patch
@@ -226,6 +227,40 @@ def test_recorded_results_are_kept_with_unchanged_inputs(locked: World, first: L
     assert after.debs == first.debs
 
 
+def test_a_lock_of_format_1_gets_what_it_lacks(locked: World, first: Lock) -> None:
+    """Nothing moves, and what a build recorded stays."""
+    results = {"layers": locks.lock().layers, "image": locks.lock().image, "image_base": locks.lock().image}
+    old = replace(first, **results, suites=(), version=1)  # type: ignore[arg-type]
+    write_lock(locked.workspace.lock_path("8.0.0", AMD64), old)
+    locked.archive.publish("bullseye", [*DEBS, FakeDeb(name="tini", version="0.20-1", architecture="amd64")])
+    after = locked.resolve()
+    assert locked.index.requested == []
+    assert after == replace(first, **results, suites=after.suites)  # type: ignore[arg-type]
+    assert after.version == 2
+
+
+def test_the_state_of_each_suite_is_locked(locked: World, first: Lock) -> None:
+    (suite,) = first.suites
+    in_release = locked.archive.root / "dists/bullseye/InRelease"
+    assert (suite.archive, suite.suite, suite.date) == ("debian", "bullseye", PUBLISHED)
+    later = PUBLISHED + timedelta(days=1)
+    locked.archive.publish("bullseye", DEBS, date=later)
+    assert locked.resolve().suites == (suite,)
+    assert locked.resolve(upgrade={"tini": None}).suites == (
+        replace(suite, date=later, sha256=sha256_file(in_release)),
+    )
+
+
+def test_the_source_of_each_package_is_locked(world: World) -> None:
+    rebuilt = FakeDeb(name="tini", version="0.19-1+b3", architecture="amd64", fields={"Source": "tini-static (0.19-1)"})
+    world.archive.publish("bullseye", [*(deb for deb in DEBS if deb.name != "tini"), rebuilt])
+    lock = world.resolve()
+    sources = {deb.name: (deb.source, deb.source_version) for deb in lock.debs}
+    assert sources["tini"] == ("tini-static", "0.19-1")
+    assert sources["apt"] == ("", "")
+    assert {deb.name: deb.source_package for deb in lock.debs}["apt"] == ("apt", "1.0")
+
+
 def test_build_requirements_of_an_sdist_are_locked(world: World) -> None:
     world.index.publish(make_sdist("astro-sdk-python", "1.5.4"))
     world.index.publish(make_wheel("setuptools", "67.7.2"))
@@ -252,6 +287,7 @@ def test_an_engine_lock_names_each_package_of_its_recipe(world: World) -> None:
         ("docker.io", "26.1-1", "trixie"),
         ("runc", "1.1-1", "bookworm"),
     ]
+    assert [(suite.suite, suite.date) for suite in lock.suites] == [("bookworm", PUBLISHED), ("trixie", PUBLISHED)]
     write_engine_lock(world.workspace.engine_lock_path("default", AMD64), lock)
     assert world.workspace.read_engine_lock("default", AMD64) == lock
 

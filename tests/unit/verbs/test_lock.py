@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from rtbuild.errors import LockError, RecipeError, UsageError
+from rtbuild.errors import IntegrityError, LockError, RecipeError, UsageError
 from rtbuild.lockfile.model import Lock
 from rtbuild.lockfile.read import write_lock
+from rtbuild.mirror.find import find_mirrors
 from rtbuild.platform import PLATFORMS
+from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.settings import Settings, load_settings
-from rtbuild.verbs.lock import check_lock, lock
+from rtbuild.verbs.lock import check_lock, lock, lock_engine
 from rtbuild.workspace import Workspace
+from tests.fakes.debian_archive import PUBLISHED, DebianArchive, FakeDeb
 from tests.fakes.fitting_lock import write_fitting_lock
 from tests.fakes.patches import write_patch
 from tests.fakes.workspaces import put, write_workspace
@@ -100,6 +105,61 @@ def test_a_malformed_lock_says_how_to_go_on(world: World) -> None:
         lock(world.workspace, "8.0", platform=AMD64, settings=world.settings)
     assert caught.value.hint == "restore it from version control, or ignore it with: rtbuild lock 8.0.0 --refresh"
     assert world.path.read_text() == "<<<<<<< ours\n"
+
+
+@pytest.fixture
+def archive(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DebianArchive:
+    """The mirror of the world, trusted instead of Debian; nobody can sign with the keys that rtbuild ships."""
+    archive = DebianArchive(tmp_path / "debian")
+    keyring = Keyring.from_bytes(archive.key.certificate, name="the key of the test")
+    monkeypatch.setattr("rtbuild.resolve.debian.resolve.debian_keyring", lambda: keyring)
+    # A machine without apt, whose mirrors would be asked as well.
+    monkeypatch.setitem(cast(dict[str, object], find_mirrors.__kwdefaults__), "root", tmp_path)
+    debs = [FakeDeb(name=deb.name, version=deb.version, architecture="amd64") for deb in world.lock.debs]
+    archive.publish("bullseye", debs, date=datetime(2023, 4, 28, tzinfo=UTC))
+    return archive
+
+
+def test_an_older_archive_than_the_locks_is_refused(world: World, archive: DebianArchive) -> None:
+    settings = replace(world.settings, debian_mirrors=(str(archive.root),))
+    before = world.path.read_bytes()
+    for options in ({"upgrade": {"tini": None}}, {"refresh": True}):
+        with pytest.raises(IntegrityError) as caught:
+            lock(world.workspace, "8.0", platform=AMD64, settings=settings, **options)
+        assert "it is from 2023-04-28 00:00 UTC, but the lock was made with one from 2023-04-29 09:08 UTC" in str(
+            caught.value.details
+        )
+        assert "--allow-older-archive" in str(caught.value.hint)
+        assert world.path.read_bytes() == before
+    result = lock(
+        world.workspace,
+        "8.0",
+        platform=AMD64,
+        settings=settings,
+        upgrade={"tini": None},
+        allow_older_archive=True,
+    )
+    assert result.lock.suites[0].date == datetime(2023, 4, 28, tzinfo=UTC)
+
+
+def test_an_older_archive_than_the_engine_locks_is_refused(world: World, archive: DebianArchive) -> None:
+    settings = replace(world.settings, debian_mirrors=(str(archive.root),))
+    for suite, name in (("trixie", "docker.io"), ("bookworm", "runc")):
+        archive.publish(suite, [FakeDeb(name=name, architecture="amd64")])
+    first = lock_engine(world.workspace, "default", platform=AMD64, settings=settings)
+    archive.publish("trixie", [FakeDeb(name="docker.io", architecture="amd64")], date=PUBLISHED - timedelta(days=1))
+    with pytest.raises(IntegrityError, match="dists/trixie/InRelease"):
+        lock_engine(world.workspace, "default", platform=AMD64, settings=settings)
+    assert world.workspace.read_engine_lock("default", AMD64) == first.lock
+    result = lock_engine(world.workspace, "default", platform=AMD64, settings=settings, allow_older_archive=True)
+    assert [suite.date for suite in result.lock.suites] == [PUBLISHED, PUBLISHED - timedelta(days=1)]
+
+
+def test_check_of_a_lock_in_an_old_format(world: World) -> None:
+    write_lock(world.path, replace(world.lock, suites=(), version=1))
+    assert check_lock(world.workspace, "8.0", platform=AMD64) == (
+        "its format is version 1, which records neither the suites' dates nor source packages",
+    )
 
 
 def test_check_of_a_fresh_lock(world: World) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rtbuild.digest import Sha256, parse_sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError, ResolutionError
-from rtbuild.formats.deb822 import parse_stanza
+from rtbuild.formats.deb822 import parse_stanza, source_package
 from rtbuild.formats.debian_relations import Alternatives, Relation, parse_relations
 from rtbuild.mirror.sources import Sources
 from rtbuild.platform import Platform
@@ -68,6 +68,10 @@ class DebianPackage:
     conflicts: tuple[Relation, ...] = field(default=(), repr=False)
     """Conflicts and Breaks."""
     provides: tuple[Relation, ...] = field(default=(), repr=False)
+    source: str = ""
+    """The source package, if it has another name."""
+    source_version: str = ""
+    """The version of the source package, if it is another one."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -248,6 +252,7 @@ def package_of(fields: dict[str, str], suite: Suite) -> DebianPackage:
         raise ValueError(f"its Filename {path!r} points outside the archive")
     if not fields["size"].isdecimal():
         raise ValueError(f"its Size {fields['size']!r} is not a number of bytes")
+    source, source_version = source_package(fields)
     return DebianPackage(
         name=fields["package"],
         version=fields["version"],
@@ -267,6 +272,8 @@ def package_of(fields: dict[str, str], suite: Suite) -> DebianPackage:
             for relation in alternatives
         ),
         provides=tuple(group[0] for group in parse_relations(fields.get("provides", ""))),
+        source="" if source == fields["package"] else source,
+        source_version="" if source_version == fields["version"] else source_version,
     )
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rtbuild.errors import IntegrityError, MirrorError, RecipeError, ResolutionError, UsageError
 from rtbuild.formats.deb import HEAD, build_time
 from rtbuild.formats.debian_relations import Relation
 from rtbuild.formats.debian_versions import version_key
-from rtbuild.lockfile.model import DebArtifact
+from rtbuild.lockfile.model import DebArtifact, LockedSuite
 from rtbuild.mirror.sources import Wanted
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import DebianLayer, EngineRecipe, Suite
 from rtbuild.resolve.debian.keyring import debian_keyring
 from rtbuild.resolve.debian.locked import locked_packages
 from rtbuild.resolve.debian.packages_file import DebianPackage, PackagesIndex, read_index
-from rtbuild.resolve.debian.release_file import read_release_file
+from rtbuild.resolve.debian.release_file import ReleaseFile, read_release_file
 from rtbuild.resolve.debian.resolver import Dependency, choose
 from rtbuild.resolve.debian.universe import Universe
 from rtbuild.resolve.environment import LockEnvironment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianResolution:
+    """The chosen packages, and the state of each suite that they were chosen from."""
+
+    debs: tuple[DebArtifact, ...]
+    suites: tuple[LockedSuite, ...]
 
 
 def resolve_debian(
@@ -28,7 +37,7 @@ def resolve_debian(
     *,
     locked: Sequence[DebArtifact] = (),
     upgrade: Collection[str] | None = None,
-) -> tuple[DebArtifact, ...]:
+) -> DebianResolution:
     """Resolve the packages of `layers` (bottom first): each is in the first layer that needs it, sorted by name.
 
     A layer has the packages that its recipe names (`name`, or `name=version` as apt spells it) and what they depend on;
@@ -69,14 +78,15 @@ def resolve_debian(
         universes.append((layer, universe, chosen))
         progress.end(f"resolve {layer.name}", f"{len(chosen)} packages")
     built = _find_files([package for _, _, chosen in universes for package in chosen.values()], environment)
-    return tuple(
+    debs = tuple(
         _artifact(package, layer.name, built[package.path], _dependencies(package, universe, installed))
         for layer, universe, chosen in universes
         for _, package in sorted(chosen.items())
     )
+    return DebianResolution(debs=debs, suites=archive.states())
 
 
-def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEnvironment) -> tuple[DebArtifact, ...]:
+def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEnvironment) -> DebianResolution:
     """Resolve a private engine: the newest version of each package in the suite that the recipe gives it, by name.
 
     Dependencies are not followed.
@@ -102,7 +112,8 @@ def resolve_engine(recipe: EngineRecipe, platform: Platform, environment: LockEn
             raise _unknown(name, universe, f"engine {recipe.name}")
         packages.append(package)
     built = _find_files(packages, environment)
-    return tuple(_artifact(package, "engine", built[package.path], ()) for package in packages)
+    debs = tuple(_artifact(package, "engine", built[package.path], ()) for package in packages)
+    return DebianResolution(debs=debs, suites=archive.states())
 
 
 class _Archive:
@@ -112,6 +123,7 @@ class _Archive:
         self._platform = platform
         self._environment = environment
         self._keyring = environment.keyring or debian_keyring()
+        self._releases: dict[Suite, ReleaseFile] = {}
         self._indexes: dict[Suite, list[PackagesIndex]] = {}
 
     def universe(
@@ -135,15 +147,34 @@ class _Archive:
             sources, progress = self._environment.sources, self._environment.progress
             task = f"index {suite.suite}"
             progress.begin(task)
-            release = read_release_file(
-                suite, sources, keyring=self._keyring, progress=progress, now=self._environment.now
-            )
+            release = self._release(suite)
             self._indexes[suite] = [
                 read_index(release, component, self._platform, sources, progress=progress)
                 for component in suite.components
             ]
             progress.end(task, f"{sum(len(index.names) for index in self._indexes[suite])} packages")
         return self._indexes[suite]
+
+    def states(self) -> tuple[LockedSuite, ...]:
+        """Return the state of each suite that was read, sorted."""
+        read = (release.state for release in self._releases.values())
+        states = {(state.archive, state.suite, state.snapshot or ""): state for state in read}
+        return tuple(states[place] for place in sorted(states))
+
+    def _release(self, suite: Suite) -> ReleaseFile:
+        """Return the InRelease of a suite, the same one whatever components a layer wants of it."""
+        place = replace(suite, components=(), architectures=())
+        if place not in self._releases:
+            environment = self._environment
+            self._releases[place] = read_release_file(
+                suite,
+                environment.sources,
+                keyring=self._keyring,
+                progress=environment.progress,
+                trusted=environment.trusted,
+                now=environment.now,
+            )
+        return replace(self._releases[place], suite=suite)
 
 
 def _hold(pinned: Mapping[str, str], universe: Universe, layer: str) -> None:
@@ -236,6 +267,8 @@ def _artifact(package: DebianPackage, layer: str, built: int, depends: tuple[str
         layer=layer,
         essential=package.essential,
         depends=depends,
+        source=package.source,
+        source_version=package.source_version,
     )
 
 

@@ -48,7 +48,7 @@ class World:
         return self.resolve_layers([layer("base", *roots, suites=suites)], **options)
 
     def resolve_layers(self, layers: Sequence[DebianLayer], **options: Any) -> tuple[DebArtifact, ...]:
-        return resolve_debian(layers, AMD64, self.environment(), **options)
+        return resolve_debian(layers, AMD64, self.environment(), **options).debs
 
     def environment(self) -> LockEnvironment:
         return LockEnvironment(

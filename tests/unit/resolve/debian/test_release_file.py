@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import Sha256, sha256_file
 from rtbuild.errors import IntegrityError, MirrorError
+from rtbuild.lockfile.model import LockedSuite
 from rtbuild.recipe.model import Suite
 from rtbuild.resolve.debian.release_file import ReleaseFile, read_release_file
 from tests.fakes.debian_archive import DebianArchive, FakeDeb, FolderSources, SigningKey
@@ -17,8 +20,10 @@ from tests.unit.resolve.debian.conftest import STABLE, World
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 
-def read(world: World, suite: Suite = STABLE) -> ReleaseFile:
-    return read_release_file(suite, world.sources, keyring=world.keyring, progress=world.progress, now=NOW)
+def read(world: World, suite: Suite = STABLE, *, trusted: Sequence[LockedSuite] = ()) -> ReleaseFile:
+    return read_release_file(
+        suite, world.sources, keyring=world.keyring, progress=world.progress, trusted=trusted, now=NOW
+    )
 
 
 def in_release(world: World) -> Path:
@@ -115,6 +120,62 @@ def test_a_snapshot_must_have_been_valid_at_its_time(world: World) -> None:
     assert read(world, dataclasses.replace(STABLE, snapshot="20230501T000000Z")).suite.snapshot
     with pytest.raises(IntegrityError):
         read(world, dataclasses.replace(STABLE, snapshot="20240501T000000Z"))
+
+
+def test_the_state_that_a_lock_records(world: World) -> None:
+    until = NOW + timedelta(days=7)
+    world.archive.publish("stable", [], date=NOW, valid_until=until)
+    assert read(world).state == LockedSuite(
+        archive="debian", suite="stable", date=NOW, valid_until=until, sha256=sha256_file(in_release(world))
+    )
+
+
+def test_an_older_state_than_the_locks_is_rejected(world: World) -> None:
+    world.archive.publish("stable", [], date=NOW)
+    trusted = read(world).state
+    assert read(world, trusted=[trusted]).date == NOW
+    world.archive.publish("stable", [], date=NOW - timedelta(seconds=1))
+    with pytest.raises(IntegrityError) as caught:
+        read(world, trusted=[trusted])
+    assert caught.value.details == (
+        "debian: it is from 2024-05-31 23:59 UTC, but the lock was made with one from 2024-06-01 00:00 UTC"
+    )
+    assert "--allow-older-archive" in str(caught.value.hint)
+    assert read(world).date < NOW
+    others = [dataclasses.replace(trusted, suite="sid"), dataclasses.replace(trusted, archive="debian-security")]
+    assert read(world, trusted=others).date < NOW
+
+
+def test_a_mirror_that_lags_behind_is_passed_over(world: World, tmp_path: Path) -> None:
+    good = DebianArchive(tmp_path / "good", key=world.archive.key)
+    good.publish("stable", [], date=NOW)
+    world.archive.publish("stable", [], date=NOW - timedelta(days=1))
+    world.sources = FolderSources({"debian": [world.archive.root, good.root]})
+    trusted = LockedSuite(archive="debian", suite="stable", date=NOW, sha256=Sha256("0" * 64))
+    assert read(world, trusted=[trusted]).mirror == "good"
+    assert world.progress.notes[0].startswith("rejected: debian: dists/stable/InRelease: it is from 2024-05-31")
+
+
+def test_a_recipe_may_ask_for_an_earlier_snapshot(world: World) -> None:
+    world.archive.publish("stable", [], date=datetime(2023, 4, 30, tzinfo=UTC))
+    trusted = LockedSuite(archive="debian", suite="stable", date=NOW, sha256=Sha256("0" * 64))
+    earlier = dataclasses.replace(STABLE, snapshot="20230501T000000Z")
+    assert read(world, earlier, trusted=[trusted]).state.snapshot == "20230501T000000Z"
+    with pytest.raises(IntegrityError):
+        read(world, earlier, trusted=[dataclasses.replace(trusted, snapshot="20230501T000000Z")])
+    with pytest.raises(IntegrityError):
+        read(world, trusted=[dataclasses.replace(trusted, snapshot="20230501T000000Z")])
+
+
+def test_a_date_in_the_future_is_rejected(world: World) -> None:
+    world.archive.publish("stable", [], date=NOW + timedelta(minutes=5))
+    assert read(world).date > NOW
+    world.archive.publish("stable", [], date=NOW + timedelta(minutes=6))
+    for suite in (STABLE, dataclasses.replace(STABLE, check_valid_until=False)):
+        with pytest.raises(IntegrityError) as caught:
+            read(world, suite)
+        assert str(caught.value.details).startswith("debian: it is dated in the future: 2024-06-01 00:06 UTC")
+        assert "set the clock" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_suites_without_the_platform_are_left_out(world: World) -> None:
     updates = dataclasses.replace(UPDATES, architectures=("amd64",))
     arm64 = parse_platform("linux/arm64")
     base = layer("base", "a", suites=(STABLE, updates))
-    (deb,) = resolve_debian([base], arm64, world.environment())
+    (deb,) = resolve_debian([base], arm64, world.environment()).debs
     assert deb.version == "1"
     with pytest.raises(ResolutionError, match="base: none of its suites has packages for arm64"):
         resolve_debian([layer("base", "a", suites=(updates,))], arm64, world.environment())
@@ -109,7 +109,7 @@ def test_an_engine_has_the_named_packages_of_the_named_suites(world: World) -> N
     )
 
     def resolve(recipe: EngineRecipe) -> tuple[DebArtifact, ...]:
-        return resolve_engine(recipe, AMD64, world.environment())
+        return resolve_engine(recipe, AMD64, world.environment()).debs
 
     assert [(d.name, d.version, d.suite, d.layer, d.depends) for d in resolve(recipe)] == [
         ("docker", "2", "updates", "engine", ()),
