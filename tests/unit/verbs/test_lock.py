@@ -115,7 +115,11 @@ def archive(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> De
     monkeypatch.setattr("rtbuild.resolve.debian.resolve.debian_keyring", lambda: keyring)
     # A machine without apt, whose mirrors would be asked as well.
     monkeypatch.setitem(cast(dict[str, object], find_mirrors.__kwdefaults__), "root", tmp_path)
-    debs = [FakeDeb(name=deb.name, version=deb.version, architecture="amd64") for deb in world.lock.debs]
+    needs = {"python3.9": "libpython3.9-minimal", "apt": "libc6"}
+    debs = [
+        FakeDeb(name=deb.name, version=deb.version, architecture="amd64", depends=needs.get(deb.name, ""))
+        for deb in world.lock.debs
+    ]
     archive.publish("bullseye", debs, date=datetime(2023, 4, 28, tzinfo=UTC))
     return archive
 
