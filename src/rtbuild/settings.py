@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -44,6 +45,9 @@ class Settings:
     python_indexes: tuple[str, ...] = ()
     """URLs or folders of Python indexes, in order of preference. If empty, the index that pip is configured for is
     used."""
+    private_packages: tuple[str, ...] = ()
+    """Names of Python packages, or patterns of names (`acme-*`), that only the first of `python_indexes` is asked
+    for."""
     jobs: int = 1
     """How many processor-bound jobs to run at once."""
     connections: int = 16
@@ -63,7 +67,7 @@ class Settings:
     repository: str = "astro-runtime"
     """The name of built images, without a tag."""
     pip_environment: tuple[tuple[str, str], ...] = ()
-    """(name, value) pairs of the environment variables that decide which index pip uses."""
+    """(name, value) pairs of the environment variables that decide which index and which login pip uses."""
 
 
 def load_settings(environment: Mapping[str, str], start: Path, **overrides: object) -> Settings:
@@ -95,7 +99,15 @@ def load_settings(environment: Mapping[str, str], start: Path, **overrides: obje
     return Settings(**values)  # type: ignore[arg-type]
 
 
-_PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_CONFIG_FILE", "HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "VIRTUAL_ENV")
+_PIP_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "HOME",
+    "NETRC",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "VIRTUAL_ENV",
+)
 
 _FOREIGN = {"DOCKER_HOST": "docker_host", "DOCKER_CONTEXT": "docker_context", "BUILDX_BUILDER": "builder"}
 """Docker's own variables, which are used if rtbuild's are not set."""
@@ -196,24 +208,46 @@ def _repository(value: object, folder: Path) -> str:
     return value
 
 
-def _locations(value: object, folder: Path) -> tuple[str, ...]:
-    """URLs or folders: a list in TOML; in the environment a string that is split as a shell does."""
+def _words(value: object, what: str) -> list[str]:
+    """A list of strings: in the environment one string, which is split as a shell does."""
     if isinstance(value, str):
         try:
             value = shlex.split(value)
         except ValueError:
-            raise ValueError(f"has a quote that is not closed: {value!r}") from None
+            shown = "" if "@" in value else f": {value!r}"
+            raise ValueError(f"has a quote that is not closed{shown}") from None
     if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) and part.strip() for part in value):
-        raise ValueError("must be a list of URLs or folders")
-    return tuple(dict.fromkeys(_location(part.strip(), folder) for part in value))
+        raise ValueError(f"must be a list of {what}")
+    return [part.strip() for part in value]
+
+
+def _locations(value: object, folder: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_location(part, folder) for part in _words(value, "URLs or folders")))
+
+
+def _packages(value: object, folder: Path) -> tuple[str, ...]:
+    """Names or patterns of Python packages, normalized as PEP 503 does."""
+    patterns = _words(value, "package names")
+    for pattern in patterns:
+        if not re.fullmatch(r"[A-Za-z0-9*?._-]+", pattern):
+            raise ValueError(f"{pattern!r} is not a package name, nor a pattern of names such as 'acme-*'")
+    return tuple(dict.fromkeys(re.sub(r"[-_.]+", "-", pattern).lower() for pattern in patterns))
 
 
 def _location(location: str, folder: Path) -> str:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", location)
     if scheme is None:
         return str(_path(location, folder))
+    shown = "the address with a password" if "@" in location else repr(location)
     if not re.match(r"https?://[^/]|file:/", location):
-        raise ValueError(f"{location!r} is neither a folder nor an http, https or file URL")
+        raise ValueError(f"{shown} is neither a folder nor an http, https or file URL")
+    try:
+        parts = urlsplit(location)
+        valid = parts.scheme == "file" or (parts.hostname is not None and parts.port != 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{shown} is not a valid URL; special characters in a password have to be percent-encoded")
     return location
 
 
@@ -222,6 +256,7 @@ _KINDS: dict[str, Callable[[object, Path], object]] = {
     "engine_dir": _path,
     "debian_mirrors": _locations,
     "python_indexes": _locations,
+    "private_packages": _packages,
     "jobs": _count(1),
     "connections": _count(1),
     "timeout": _seconds,

@@ -10,6 +10,8 @@ It serves the Simple API as JSON (PEP 691, with the sizes and upload times of PE
 PEP 658), or as HTML (PEP 503) to clients that do not accept JSON. Files are below `/files/` on the same server, with
 ranges.
 
+With `index.login = "user:password"`, requests without that login get 401.
+
 Misbehaviour: `index.without_upload_times`, `.without_sizes`, `.without_hashes`, `.without_metadata`, `.html_only` and
 `.relative_urls` are switches; `index.fail(path, status=503, times=2)`, `index.delay(path, seconds)`,
 `index.replace(path, content)` (other bytes than promised) and `index.truncate(path, length)` affect requests whose path
@@ -196,6 +198,7 @@ class PackageIndex:
         self.without_metadata = False
         self.html_only = False
         self.relative_urls = False
+        self.login: str | None = None
         self.requested: list[str] = []
         self._projects: dict[str, list[_Published]] = {}
         self._troubles: list[_Trouble] = []
@@ -346,6 +349,10 @@ def _handler(index: PackageIndex) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             troubles = index._troubles_of(path)
+            login = f"Basic {base64.b64encode(index.login.encode()).decode()}" if index.login else None
+            if login is not None and self.headers.get("Authorization") != login:
+                self._send(401, HTML_TYPE, b"<h1>401</h1>")
+                return
             time.sleep(sum(trouble.seconds for trouble in troubles))
             status = next((trouble.status for trouble in troubles if trouble.status is not None), None)
             if status is not None:

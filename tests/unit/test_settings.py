@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,24 @@ def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_variables_of_ci_scripts_are_ignored(tmp_path: Path) -> None:
     assert load_settings({"RTBUILD_CI_CACHE": "/cache"}, tmp_path) == load_settings({}, tmp_path)
+
+
+def test_private_packages_are_normalized(tmp_path: Path) -> None:
+    settings = load_settings({"RTBUILD_PRIVATE_PACKAGES": "Acme_* secret.tool"}, tmp_path)
+    assert settings.private_packages == ("acme-*", "secret-tool")
+    with pytest.raises(UsageError, match="'a/b' is not a package name, nor a pattern of names"):
+        load_settings({"RTBUILD_PRIVATE_PACKAGES": "a/b"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://robot:hunter/2@127.0.0.1/", "ftp://robot:hunter2@127.0.0.1/", "'x@hunter2"]
+)
+def test_an_invalid_address_with_a_password_is_not_shown(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings({"RTBUILD_PYTHON_INDEXES": address}, tmp_path)
+    assert "hunter" not in caught.value.brief
+
+
+def test_a_pipe_as_settings_file_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rtbuild.toml")
+    assert load_settings({}, tmp_path).retries == 4

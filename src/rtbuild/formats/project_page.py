@@ -7,13 +7,16 @@ Its JSON form (PEP 691, with the sizes and upload times of PEP 700) is read and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
-from html.parser import HTMLParser
-from typing import TypedDict
-from urllib.parse import urljoin
+from html import unescape
+from typing import Final, TypedDict
+from urllib.parse import urljoin, urlsplit
 
 from rtbuild.digest import Sha256, parse_sha256
+from rtbuild.documents import parse_json
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 JSON_TYPES = frozenset({JSON_TYPE, "application/vnd.pypi.simple.latest+json", "application/json", ""})
@@ -31,11 +34,21 @@ ProjectFile = TypedDict(
         "yanked": bool | str,
         "core-metadata": bool | Mapping[str, str],
         "dist-info-metadata": bool | Mapping[str, str],
+        "refused": str,
     },
     total=False,
 )
 """One file of a project, with the types that the specification gives the fields. `dist-info-metadata` is the older name
-of `core-metadata` (PEP 714)."""
+of `core-metadata` (PEP 714); `refused` is set by `parse_project_page`: why the address of the file cannot be used."""
+
+REFUSED: Final = "refused"
+
+LARGEST_HTML = 32 << 20
+"""Bytes of an HTML page."""
+
+# Not html.parser, which takes quadratic time for some input. A tag is searched in 16 KiB at most.
+_ANCHOR = re.compile(rb"""<a[\s/]((?:[^<>"']|"[^"]{0,4096}"|'[^']{0,4096}'){1,16384})>""", re.IGNORECASE)
+_HREF = re.compile(rb"""(?:^|[\s/"'])href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 
 
 class ProjectPage(TypedDict):
@@ -50,16 +63,17 @@ def parse_project_page(content: bytes, location: str) -> ProjectPage:
     Raises:
         ValueError: if the content is not JSON or has no list of files.
     """
-    try:
-        page = json.loads(content)
-    except ValueError:
-        raise ValueError("is not JSON") from None
+    page = parse_json(content)
     files = page.get("files") if isinstance(page, dict) else None
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise ValueError("has no list of files")
     for file in files:
         if isinstance(file.get("url"), str):
-            file["url"] = urljoin(location, file["url"])
+            try:
+                file["url"] = _joined(location, file["url"])
+            except ValueError as error:
+                del file["url"]  # the other files of the page can be used
+                file[REFUSED] = str(error)
     return {"files": files}
 
 
@@ -68,11 +82,24 @@ def render_project_page(name: str, files: Iterable[ProjectFile]) -> str:
     return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": list(files)})
 
 
-def parse_links(content: str, location: str) -> list[str]:
-    """Return the addresses that the HTML form of a page links to, made absolute against `location`."""
-    links = _Links()
-    links.feed(content)
-    return [urljoin(location, link) for link in links.found]
+def parse_links(content: bytes, location: str) -> list[str]:
+    """Return the addresses that the HTML form of a page links to, made absolute against `location`.
+
+    Links that a page at `location` may not have, such as `file:` ones, are left out.
+
+    Raises:
+        ValueError: if the page is too large.
+    """
+    if len(content) > LARGEST_HTML:
+        raise ValueError(f"has {len(content)} bytes, more than the {LARGEST_HTML} that are read")
+    addresses = []
+    for tag in _ANCHOR.finditer(content):
+        link = _HREF.search(tag[1])
+        if link is not None:
+            text = (link[1] or link[2] or link[3] or b"").decode("utf-8", "replace")
+            with suppress(ValueError):
+                addresses.append(_joined(location, unescape(text).strip()))
+    return addresses
 
 
 def address(file: ProjectFile) -> str:
@@ -81,6 +108,8 @@ def address(file: ProjectFile) -> str:
     Raises:
         ValueError: if the index does not say.
     """
+    if "url" not in file and REFUSED in file:
+        raise ValueError(f"gives an address that cannot be used: {file[REFUSED]}")
     return str(_required(file, "url"))
 
 
@@ -152,11 +181,21 @@ def _required(file: ProjectFile, field: str) -> object:
     return value
 
 
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
+def _joined(location: str, link: str) -> str:
+    """Return the address that a page at `location` links to.
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
+    Raises:
+        ValueError: if it is malformed, or leads from the network to the disk or from https to http.
+    """
+    try:
+        address = urljoin(location, link)
+        page, target = urlsplit(location), urlsplit(address)
+        _ = target.port
+    except ValueError:
+        raise ValueError("it is malformed") from None
+    if page.scheme in ("http", "https"):
+        if target.scheme not in ("http", "https") or not target.hostname:
+            raise ValueError(f"a page on the network may not link to {target.scheme or 'a path'}: addresses")
+        if page.scheme == "https" and target.scheme == "http":
+            raise ValueError("a page that is read by https may not link to an http address")
+    return address

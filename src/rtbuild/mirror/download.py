@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.lockfile.model import Artifact
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror, Mirrors, find_mirrors
+from rtbuild.mirror.find import Mirrors, find_mirrors
 from rtbuild.mirror.http import FetchFailure, Web
 from rtbuild.mirror.locations import Locations
 from rtbuild.mirror.parallel import run_parallel
-from rtbuild.mirror.remote import CACHE, open_web
+from rtbuild.mirror.remote import CACHE, add_sites, open_web
+from rtbuild.mirror.site import Mirror
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
@@ -93,6 +94,7 @@ def fetch_from(
     received = 0
     if missing:
         web = open_web(settings)
+        add_sites(web, mirrors)
         try:
             locations = Locations(mirrors, AnswerCache(store.cache(CACHE), web), suites=suites)
             received = _Fetch(store, locations, web, progress).run(missing)

@@ -7,56 +7,24 @@ from __future__ import annotations
 
 import configparser
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pip._internal.models.index import PyPI
 
-from rtbuild.mirror.http import local_path, redacted
+from rtbuild.files import read_regular
+from rtbuild.mirror.apt import apt_mirrors
+from rtbuild.mirror.site import MOMENT, Mirror, trimmed
 from rtbuild.settings import Settings
+
+_LARGEST = 1 << 20
 
 SETTINGS = "settings"
 """The origin of a mirror that the settings name."""
-
-_MOMENT = re.compile(r"\d{8}T\d{6}Z\Z")
-_SAFE = "/~+:@!$&'()*,;=%"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
-    """A place that may have files.
-
-    Attributes:
-        address: An address or a folder, without a slash at the end.
-        origin: What names it: `SETTINGS`, a file such as `/etc/apt/sources.list`, or a variable.
-    """
-
-    address: str
-    origin: str
-
-    @property
-    def name(self) -> str:
-        """The address for messages: without a password."""
-        return redacted(self.address)
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder on this machine that it is; None for any other address."""
-        return local_path(self.address)
-
-    def at(self, moment: str) -> Mirror:
-        """Return the dated archive of `moment` (`20230501T000000Z`), which replaces a date in the address."""
-        head, _, tail = self.address.rpartition("/")
-        base = head if _MOMENT.match(tail) else self.address
-        return Mirror(address=f"{base}/{moment}", origin=self.origin)
-
-    def place(self, path: str) -> str:
-        """Return the location of `path` on this mirror."""
-        return f"{self.address}/{path if self.address.startswith('/') else quote(path, safe=_SAFE)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +35,15 @@ class Mirrors:
         debian: Mirrors of Debian archives.
         python: Package indexes.
         folders: Folders that may hold files of both kinds under their bare names.
+        unused: Sources of apt that rtbuild cannot read, each with a note.
+        private: Patterns of the Python packages that only the first index is asked for.
     """
 
     debian: tuple[Mirror, ...] = ()
     python: tuple[Mirror, ...] = ()
     folders: tuple[Mirror, ...] = ()
+    unused: tuple[Mirror, ...] = ()
+    private: tuple[str, ...] = ()
 
     @property
     def indexes(self) -> tuple[Mirror, ...]:
@@ -83,12 +55,23 @@ class Mirrors:
         chosen = tuple(mirror for mirror in self.python if mirror.origin == SETTINGS and mirror.folder is None)
         return chosen or tuple(mirror for mirror in self.python if mirror.origin != SETTINGS) or self.python
 
+    def indexes_for(self, name: str) -> tuple[Mirror, ...]:
+        """Return the package indexes that may be asked for the project `name`, a normalized name.
+
+        A private package is asked for at the first index of the settings only, and nowhere if they name none: who
+        reads the name at a public index can register it there.
+        """
+        if not any(fnmatchcase(name, pattern) for pattern in self.private):
+            return self.indexes
+        chosen = [mirror for mirror in self.python if mirror.origin == SETTINGS and mirror.folder is None]
+        return tuple(chosen[:1])
+
     def debian_for(self, archive: str) -> tuple[Mirror, ...]:
         """Return the Debian mirrors: the settings' in their order, then those whose address ends with `archive`."""
 
         def elsewhere(mirror: Mirror) -> bool:
             segments = [segment for segment in urlsplit(mirror.address).path.split("/") if segment]
-            if segments and _MOMENT.match(segments[-1]):
+            if segments and MOMENT.match(segments[-1]):
                 segments.pop()
             return not segments or segments[-1] != archive
 
@@ -107,27 +90,19 @@ def find_mirrors(settings: Settings, *, root: Path = Path("/"), prefix: Path | N
         root: The root folder of the system whose apt sources and pip configuration are read.
         prefix: The prefix of the Python whose pip configuration is read; that of the running Python by default.
     """
-    debian = [Mirror(address=_trimmed(address), origin=SETTINGS) for address in settings.debian_mirrors]
-    python = [Mirror(address=_trimmed(address), origin=SETTINGS) for address in settings.python_indexes]
+    debian = [Mirror(address=trimmed(address), origin=SETTINGS) for address in settings.debian_mirrors]
+    python = [Mirror(address=trimmed(address), origin=SETTINGS) for address in settings.python_indexes]
     folders = [mirror for mirror in (*debian, *python) if mirror.folder is not None]
-    debian += apt_mirrors(root)
+    from_apt, unused = apt_mirrors(root)
+    debian += from_apt
     python.append(pip_index(dict(settings.pip_environment), root=root, prefix=prefix or Path(sys.prefix)))
-    return Mirrors(debian=distinct(debian), python=distinct(python), folders=distinct(folders))
-
-
-def apt_mirrors(root: Path) -> list[Mirror]:
-    """Return the addresses in the apt sources of the system in `root` (sources.list(5), both forms)."""
-    folder = root / "etc" / "apt"
-    files = [folder / "sources.list", *_listed(folder / "sources.list.d", ".list")]
-    addresses = [(address, path) for path in files for address in _one_line(_text(path))]
-    files = _listed(folder / "sources.list.d", ".sources")
-    addresses += [(address, path) for path in files for address in _deb822(_text(path))]
-    mirrors = []
-    for address, path in addresses:
-        address = address.removeprefix("copy:") if address.startswith("copy:/") else address
-        if re.match(r"https?://|file:/|/", address):  # cdrom:, mirror:, mirror+file:, ssh: and the like are passed over
-            mirrors.append(Mirror(address=_trimmed(address), origin=f"/{path.relative_to(root)}"))
-    return mirrors
+    return Mirrors(
+        debian=distinct(debian),
+        python=distinct(python),
+        folders=distinct(folders),
+        unused=distinct(unused),
+        private=settings.private_packages,
+    )
 
 
 def pip_index(environment: Mapping[str, str], *, root: Path, prefix: Path) -> Mirror:
@@ -136,12 +111,12 @@ def pip_index(environment: Mapping[str, str], *, root: Path, prefix: Path) -> Mi
     Extra indexes and find-links folders are left out on purpose: with one index a name means one project.
     """
     if environment.get("PIP_INDEX_URL"):
-        return Mirror(address=_trimmed(environment["PIP_INDEX_URL"].split()[0]), origin="PIP_INDEX_URL")
+        return Mirror(address=trimmed(environment["PIP_INDEX_URL"].split()[0]), origin="PIP_INDEX_URL")
     for path in reversed(_pip_files(environment, root, prefix)):
         address = _pip_setting(path)
         if address:
-            return Mirror(address=_trimmed(address), origin=str(path))
-    return Mirror(address=_trimmed(PyPI.simple_url), origin="pip's default")
+            return Mirror(address=trimmed(address), origin=str(path))
+    return Mirror(address=trimmed(PyPI.simple_url), origin="pip's default")
 
 
 def distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
@@ -150,27 +125,6 @@ def distinct(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
     for mirror in mirrors:
         by_address.setdefault(mirror.address, mirror)
     return tuple(by_address.values())
-
-
-def _one_line(text: str) -> Iterator[str]:
-    """Yield the addresses in the one-line form."""
-    for line in text.splitlines():
-        line = line.partition("#")[0].strip()
-        match = re.match(r"deb\s+(?:\[[^\]]*\]\s*)?(\S+)\s+\S", line)
-        if match:
-            yield match[1]
-
-
-def _deb822(text: str) -> Iterator[str]:
-    """Yield the addresses in the deb822 form."""
-    for stanza in re.split(r"\n[ \t]*\n", "\n".join(line for line in text.splitlines() if not line.startswith("#"))):
-        fields = {
-            name.lower(): " ".join(value.split())
-            for name, value in re.findall(r"^([A-Za-z0-9-]+):(.*(?:\n[ \t]+.*)*)", stanza, re.MULTILINE)
-        }
-        enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off", "without", "disable")
-        if enabled and "deb" in fields.get("types", "").split():
-            yield from fields.get("uris", "").split()
 
 
 def _pip_files(environment: Mapping[str, str], root: Path, prefix: Path) -> list[Path]:
@@ -210,19 +164,8 @@ def _pip_setting(path: Path) -> str | None:
     return None
 
 
-def _listed(folder: Path, suffix: str) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix == suffix)
-    except OSError:
-        return []
-
-
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_regular(path, _LARGEST).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _trimmed(address: str) -> str:
-    return address.rstrip("/") or "/"

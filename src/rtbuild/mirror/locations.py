@@ -11,9 +11,10 @@ from packaging.utils import canonicalize_name
 
 from rtbuild.lockfile.model import Artifact, DebArtifact, PythonArtifact
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror, Mirrors, distinct
+from rtbuild.mirror.find import Mirrors, distinct
 from rtbuild.mirror.http import FetchFailure
 from rtbuild.mirror.simple_api import file_addresses
+from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite
 
 
@@ -42,7 +43,11 @@ class Locations:
             plain = self._mirrors.debian_for(artifact.archive)
             dated = [mirror.at(moment) for moment in self._moments(artifact) for mirror in plain]
             return distinct([*plain, *self._mirrors.folders, *dated])
-        return distinct([*self._mirrors.python, *self._mirrors.folders])
+        # Not pip's own index if the settings name one: the name of a private package must not be asked for there.
+        indexes = self._mirrors.python
+        if isinstance(artifact, PythonArtifact):
+            indexes = self._mirrors.indexes_for(canonicalize_name(artifact.name))
+        return distinct([*indexes, *self._mirrors.folders])
 
     def locations(self, mirror: Mirror, artifact: Artifact) -> Iterator[str]:
         """Yield the locations where `mirror` may have `artifact`.

@@ -12,10 +12,12 @@ from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.formats.project_page import ProjectPage
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror, Mirrors
+from rtbuild.mirror.find import Mirrors
 from rtbuild.mirror.http import FetchFailure, Web, redacted
+from rtbuild.mirror.logins import netrc_logins
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.simple_api import read_project
+from rtbuild.mirror.site import Mirror
 from rtbuild.mirror.sources import Answer, Wanted
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
@@ -27,7 +29,18 @@ CACHE = "answers"
 
 def open_web(settings: Settings) -> Web:
     """Return connections within the limits of the settings."""
-    return Web(timeout=settings.timeout, retries=settings.retries, connections=settings.connections)
+    return Web(
+        timeout=settings.timeout,
+        retries=settings.retries,
+        connections=settings.connections,
+        logins=netrc_logins(dict(settings.pip_environment)),
+    )
+
+
+def add_sites(web: Web, mirrors: Mirrors) -> None:
+    """Let `web` use the proxies and logins that `mirrors` come with."""
+    for mirror in (*mirrors.debian, *mirrors.python):
+        web.add_site(mirror.address, proxy=mirror.proxy)
 
 
 class MirrorSources:
@@ -41,6 +54,7 @@ class MirrorSources:
     ) -> None:
         self._mirrors = mirrors
         self._web = web or Web()
+        add_sites(self._web, mirrors)
         self._cache = AnswerCache(cache, self._web)
         self._progress = progress or Silent()
         self._told: set[str] = set()
@@ -87,11 +101,21 @@ class MirrorSources:
             MirrorError: if no index has a usable page.
         """
         problems = []
-        for mirror in self._mirrors.indexes:
+        indexes = self._mirrors.indexes_for(name)
+        for index, mirror in enumerate(indexes):
             try:
                 return read_project(mirror, name, self._cache)
             except FetchFailure as failure:
                 problems.append(f"{mirror.name}: {failure.brief}")
+                if not failure.missing and index + 1 < len(indexes):
+                    # Another index may have another package of that name (dependency confusion).
+                    problems.append("the other indexes were not asked, because only this one can say that it has none")
+                    break
+        if not indexes:
+            raise MirrorError(
+                f"{name} is a private package, and the settings name no package index",
+                hint="name the index that has it as the first of python_indexes in rtbuild.toml",
+            )
         raise MirrorError(
             f"no package index has a usable page for {name}",
             details="\n".join(problems),

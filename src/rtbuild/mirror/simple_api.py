@@ -9,8 +9,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 from rtbuild.formats.project_page import JSON_TYPE, JSON_TYPES, ProjectPage, parse_links, parse_project_page
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror
 from rtbuild.mirror.http import FetchFailure, Reply
+from rtbuild.mirror.site import Mirror
 
 _ACCEPT = f"{JSON_TYPE}, text/html;q=0.1"
 
@@ -34,7 +34,10 @@ def file_addresses(mirror: Mirror, name: str, cache: AnswerCache) -> dict[str, s
     if reply.content_type in JSON_TYPES:
         addresses = [file["url"] for file in _parse(reply)["files"] if isinstance(file.get("url"), str)]
     else:
-        addresses = parse_links(reply.content.decode("utf-8", "replace"), reply.location)
+        try:
+            addresses = parse_links(reply.content, reply.location)
+        except ValueError as error:
+            raise FetchFailure(f"its answer {error}") from None
     plain = [urldefrag(address).url for address in addresses]
     return {unquote(urlsplit(address).path).rpartition("/")[2]: address for address in plain}
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from rtbuild.errors import IntegrityError
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror, Mirrors, find_mirrors
-from rtbuild.mirror.http import FetchFailure, Web
+from rtbuild.mirror.find import Mirrors, find_mirrors
+from rtbuild.mirror.http import FetchFailure, redacted
 from rtbuild.mirror.parallel import run_parallel
+from rtbuild.mirror.remote import add_sites, open_web
 from rtbuild.mirror.simple_api import read_project
+from rtbuild.mirror.site import Mirror
 from rtbuild.mirror.sources import Answer, Sources
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
@@ -39,6 +41,9 @@ class MirrorReport:
     """The suites, or kinds of files, that it has."""
     problem: str | None = None
     """Why it cannot serve more; None if nothing is wrong."""
+    proxy: str | None = None
+    """The proxy that it is asked through, without a password, if it comes with one; `DIRECT` for none. None for the
+    proxy of the environment, if there is one."""
 
 
 def mirrors(
@@ -77,9 +82,8 @@ def probe_mirrors(
     An InRelease must be signed by a key in `keyring`.
     """
     progress = progress or Silent()
-    web = Web(
-        timeout=min(settings.timeout, _TIMEOUT), retries=min(settings.retries, 1), connections=settings.connections
-    )
+    web = open_web(replace(settings, timeout=min(settings.timeout, _TIMEOUT), retries=min(settings.retries, 1)))
+    add_sites(web, known)
     answers = AnswerCache(None, web)  # without a folder: the report says what can be served now
     candidates = [*known.debian, *known.python]
     reports: dict[int, MirrorReport] = {}
@@ -98,7 +102,8 @@ def probe_mirrors(
     finally:
         web.close()
     progress.end(task)
-    return tuple(reports[number] for number in range(len(candidates)))
+    unused = [_report("debian", mirror, [], []) for mirror in known.unused]
+    return (*(reports[number] for number in range(len(candidates))), *unused)
 
 
 def wanted_suites(workspace: Workspace, release: str | None = None) -> tuple[Suite, ...]:
@@ -179,5 +184,6 @@ def _report(kind: str, mirror: Mirror, serves: list[str], problems: list[str]) -
         address=mirror.name,
         origin=mirror.origin,
         serves=tuple(serves),
-        problem="; ".join(problems) or None,
+        problem="; ".join(filter(None, [*problems, mirror.note])) or None,
+        proxy=mirror.proxy and redacted(mirror.proxy),
     )

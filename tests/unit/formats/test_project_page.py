@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -53,7 +54,7 @@ def test_a_malformed_page(content: bytes, problem: str) -> None:
 
 
 def test_links_of_the_html_form() -> None:
-    page = '<a name="x"></a><a href="../../files/spam-1.0.tar.gz#sha256=0">spam</a><A HREF="eggs.whl">eggs</A>'
+    page = b'<a name="x"></a><a href="../../files/spam-1.0.tar.gz#sha256=0">spam</a><A HREF="eggs.whl">eggs</A>'
     assert parse_links(page, LOCATION) == [
         "http://127.0.0.1/files/spam-1.0.tar.gz#sha256=0",
         "http://127.0.0.1/simple/spam/eggs.whl",
@@ -111,3 +112,49 @@ def test_malformed_fields(read: Callable[[ProjectFile], object], fields: dict[st
     file: ProjectFile = json.loads(json.dumps(fields))
     with pytest.raises(ValueError, match=problem):
         read(file)
+
+
+def test_links_that_are_not_spelt_as_usual() -> None:
+    page = b"<a data-requires-python='>=3.7' href='one.whl'>x</a><a\n href=two.whl >x</a><a href='a&amp;b.whl'>x"
+    names = ["one.whl", "two.whl", "a&b.whl"]
+    assert parse_links(page, LOCATION) == [f"http://127.0.0.1/simple/spam/{name}" for name in names]
+
+
+@pytest.mark.parametrize("piece", [b"<a ", b"<a href=", b'<a href="', b"<a '", b"<!--", b"<a " + b"\n" * 99, b"\"'"])
+def test_malformed_pages_take_linear_time(piece: bytes) -> None:
+    page = piece * (2_000_000 // len(piece))
+    start = time.process_time()
+    parse_links(page, LOCATION)
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "reason"),
+    [
+        ("http://127.0.0.1/simple/spam/", "file:///etc/passwd", "may not link to file: addresses"),
+        ("https://127.0.0.1/simple/spam/", "/../file:/x", None),
+        ("https://127.0.0.1/simple/spam/", "http://127.0.0.1/x", "may not link to an http address"),
+        ("http://127.0.0.1/simple/spam/", "https://127.0.0.1/x", None),
+        ("http://127.0.0.1/simple/spam/", "http://[::1/x", "it is malformed"),
+        ("http://127.0.0.1/simple/spam/", "http://127.0.0.1:port/x", "it is malformed"),
+        ("http://127.0.0.1/simple/spam/", "javascript:alert(1)", "may not link to javascript: addresses"),
+        ("/srv/index/spam/index.json", "../../files/x", None),
+        ("/srv/index/spam/index.json", "file:///srv/x", None),
+    ],
+)
+def test_links_that_a_page_may_not_have(page: str, link: str, reason: str | None) -> None:
+    content = json.dumps({"files": [{"filename": "x", "url": link}, {"filename": "y", "url": "y"}]}).encode()
+    bad, good = parse_project_page(content, page)["files"]
+    assert project_page.address(good).endswith("/y")
+    html = f'<a href="{link}">x</a>'.encode()
+    if reason is None:
+        assert parse_links(html, page) == [project_page.address(bad)]
+    else:
+        assert parse_links(html, page) == []
+        with pytest.raises(ValueError, match=f"gives an address that cannot be used: .*{reason}"):
+            project_page.address(bad)
+
+
+def test_a_page_that_is_nested_deep_is_an_error() -> None:
+    with pytest.raises(ValueError, match="is nested more than 64 levels deep"):
+        parse_project_page(b'{"files": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", LOCATION)

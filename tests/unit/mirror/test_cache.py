@@ -56,7 +56,7 @@ def test_a_password_is_used_each_time_and_never_written(tmp_path: Path, web: Web
     with tagged_server(b"content", '"v1"', password="hunter2") as (url, statuses):
         private = url.replace("http://", "http://robot:hunter2@")
         for _ in range(2):
-            assert AnswerCache(tmp_path, web).get(private).location.startswith("http://robot:hunter2@")
+            assert AnswerCache(tmp_path, web).get(private).location.startswith("http://127.0.0.1")
     assert statuses == [200, 304]
     (path,) = cached(tmp_path)
     head = json.loads(path.read_bytes().partition(b"\n")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -24,10 +26,12 @@ from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError, StoreError
 from rtbuild.lockfile.model import Artifact, DebArtifact, PythonArtifact
 from rtbuild.mirror.download import FetchReport, fetch_artifacts, fetch_from
-from rtbuild.mirror.find import Mirror, Mirrors
+from rtbuild.mirror.find import Mirrors, find_mirrors
+from rtbuild.mirror.remote import MirrorSources, open_web
+from rtbuild.mirror.site import Mirror
 from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
-from rtbuild.settings import Settings
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from tests.fakes.debian_archive import Fault, MirrorServer, serve_folder
 from tests.fakes.disks import largest_file
@@ -466,9 +470,11 @@ FETCHER = """
 import sys
 from pathlib import Path
 from rtbuild.mirror.download import fetch_from
-from rtbuild.mirror.find import Mirror, Mirrors
+from rtbuild.mirror.find import Mirrors, find_mirrors
+from rtbuild.mirror.remote import MirrorSources, open_web
+from rtbuild.mirror.site import Mirror
 from rtbuild.lockfile.model import DebArtifact
-from rtbuild.settings import Settings
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 root, url, jobs, *items = sys.argv[1:]
 debs = []
@@ -545,9 +551,11 @@ MEASURED = """
 import resource, sys
 from pathlib import Path
 from rtbuild.mirror.download import fetch_from
-from rtbuild.mirror.find import Mirror, Mirrors
+from rtbuild.mirror.find import Mirrors, find_mirrors
+from rtbuild.mirror.remote import MirrorSources, open_web
+from rtbuild.mirror.site import Mirror
 from rtbuild.lockfile.model import Artifact
-from rtbuild.settings import Settings
+from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 folder, root, *items = map(Path, sys.argv[1:])
 mirrors = Mirrors(folders=(Mirror(address=str(folder), origin="test"),))
@@ -600,3 +608,41 @@ def test_threads_of_one_process_may_fetch_the_same(store: Store, servers: tuple[
         thread.join(60)
     assert all(store.verify_artifact(package) for package in debs)
     assert len(servers[0].requests) == 10
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("in_netrc", [True, False])
+@pytest.mark.parametrize("password", ["hunter2", "p@ss/w:rd"])
+def test_the_login_of_an_index_reaches_its_files_and_no_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, relative: bool, in_netrc: bool, password: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "rtbuild")
+    with PackageIndex() as index:
+        index.relative_urls = relative
+        index.login = f"robot:{password}"
+        spam = index.publish(make_wheel("spam", "1.0"))
+        address = index.url
+        if in_netrc:
+            (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login robot password {password}\n")
+        else:
+            address = address.replace("http://", f"http://robot:{quote(password, safe='')}@")
+        settings = load_settings({"HOME": str(tmp_path), "RTBUILD_RETRIES": "0"}, tmp_path, python_indexes=address)
+        mirrors = find_mirrors(settings, root=tmp_path, prefix=tmp_path)
+        sources = MirrorSources(mirrors, tmp_path / "answers", web=open_web(settings))
+        (file,) = sources.python_project("spam")["files"]
+        assert file["url"] == index.base + index.path_of(spam.filename)
+        assert sources.python_metadata(file["url"], None) == spam.metadata
+        assert sources.python_file(file["url"], spam.sha256) == spam.content
+        store = Store.open(tmp_path / "store")
+        locked = wheel(spam, index.path_of(spam.filename).lstrip("/"))
+        assert fetch_from(mirrors, [locked], store, settings).fetched == 1
+        index.login = "robot:changed"
+        absent = replace(locked, filename="spam-2.0-py3-none-any.whl", sha256=sha256_bytes(b"absent"))
+        with pytest.raises(MirrorError, match="no mirror serves the file") as caught:
+            fetch_from(mirrors, [absent], store, settings)
+    assert "401 Unauthorized" in (caught.value.details or "")
+    shown = f"{caught.value.brief}{caught.value.details}{caplog.text}{mirrors.python[0].name}"
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".netrc")
+    for secret in (password, quote(password, safe="")):
+        assert secret not in shown
+        assert secret.encode() not in kept

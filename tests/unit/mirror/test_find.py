@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pip._internal.models.index import PyPI
 
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors, apt_mirrors, find_mirrors, pip_index
+from rtbuild.mirror.apt import apt_mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors, find_mirrors, pip_index
+from rtbuild.mirror.site import Mirror
 from rtbuild.settings import load_settings
 
 
@@ -38,7 +40,8 @@ def test_apt_sources_of_both_forms(tmp_path: Path) -> None:
     )
     write(tmp_path / "etc/apt/sources.list.d/a.list", "deb http://127.0.0.1/listed stable main\n")
     write(tmp_path / "etc/apt/sources.list.d/a.list.save", "deb http://127.0.0.1/saved stable main\n")
-    found = apt_mirrors(tmp_path)
+    found, unused = apt_mirrors(tmp_path)
+    assert [mirror.note for mirror in unused] == ["not used: rtbuild cannot read cdrom: sources"]
     assert [(mirror.address, mirror.origin) for mirror in found] == [
         ("http://127.0.0.1/plain", "/etc/apt/sources.list"),
         ("https://127.0.0.1/options", "/etc/apt/sources.list"),
@@ -52,7 +55,7 @@ def test_apt_sources_of_both_forms(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_apt_has_no_mirrors(tmp_path: Path) -> None:
-    assert apt_mirrors(tmp_path) == []
+    assert apt_mirrors(tmp_path) == ([], [])
 
 
 def test_pips_own_default_is_the_last_answer(tmp_path: Path) -> None:
@@ -146,3 +149,14 @@ def test_a_mirror_at_a_moment(address: str, expected: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert Mirror(address="https://me:secret@127.0.0.1:8080/debian", origin="").name == "https://127.0.0.1:8080/debian"
+
+
+def test_private_packages_are_asked_for_at_the_first_index_only() -> None:
+    first, second = (Mirror(address=f"http://127.0.0.1/{name}", origin=SETTINGS) for name in ("first", "second"))
+    pip = Mirror(address="http://127.0.0.1/pip", origin="pip's default")
+    known = Mirrors(python=(first, second, pip), private=("acme-*", "secret"))
+    assert known.indexes_for("flask") == (first, second)
+    assert known.indexes_for("acme-tools") == known.indexes_for("secret") == (first,)
+    assert known.indexes_for("acme") == (first, second)
+    alone = Mirrors(python=(pip,), private=("acme-*",))
+    assert (alone.indexes_for("acme-tools"), alone.indexes_for("flask")) == ((), (pip,))

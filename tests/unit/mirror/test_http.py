@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import os
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import zstandard
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from rtbuild.errors import UsageError
 from rtbuild.mirror.http import FetchFailure, Web, local_path, redacted
 from tests.fakes.debian_archive import Fault, serve_folder
 from tests.fakes.serving import serve_with
@@ -210,3 +219,211 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
     return context
+
+
+# --- hostile servers -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve connections on 127.0.0.1 with `answer`, which gets them before anything was read."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def drip(start: bytes, piece: bytes) -> Callable[[socket.socket], None]:
+    """Return an answer that begins with `start`, and goes on with `piece` every 50 ms for ever."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(start)
+        while True:
+            connection.sendall(piece)
+            time.sleep(0.05)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("scheme", "start", "piece", "brief"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\nX: ", b"x", "took more than 0.6 s to answer"),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n", "took more than 0.6 s to answer"),
+        ("http", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0", "took more than 0.6 s to answer"),
+        ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"x", "too slow: "),
+        ("https", b"\x16\x03\x03\x40\x00", b"x", "the connection timed out"),
+    ],
+)
+def test_an_answer_that_drips_has_a_deadline(scheme: str, start: bytes, piece: bytes, brief: str) -> None:
+    web = Web(timeout=0.3, retries=0)
+    began = time.monotonic()
+    with raw_server(drip(start, piece)) as place:
+        failure = failure_of(web, f"{scheme}://{place}/")
+        assert failure.brief.startswith(brief)
+        assert failure.transient
+    assert time.monotonic() - began < 5
+    web.close()
+
+
+def test_a_download_that_is_slow_but_steady_has_no_deadline() -> None:
+    content = b"x" * 600
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n")
+        for _ in range(20):
+            connection.sendall(content)
+            time.sleep(0.05)
+
+    web = Web(timeout=0.3, retries=0)
+    with raw_server(answer) as place:
+        assert len(web.get(f"http://{place}/").content) == 12000
+    web.close()
+
+
+def test_compressed_answers_are_unpacked_within_limits(web: Web) -> None:
+    with serve_with(reply(headers={"Content-Encoding": "gzip"}, content=gzip.compress(CONTENT))) as url:
+        assert web.get(url).content == CONTENT
+    bomb = gzip.compress(bytes(1 << 20)) * 300
+    with serve_with(reply(headers={"Content-Encoding": "gzip"}, content=bomb)) as url:
+        assert failure_of(web, url).brief == "its compressed answer has more than 268435456 bytes when decompressed"
+    with serve_with(reply(headers={"Content-Encoding": "gzip"}, content=b"not gzip")) as url:
+        assert failure_of(web, url).brief.startswith("its compressed answer cannot be decompressed: ")
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "br", "deflate", "gzip, gzip"])
+def test_a_coding_that_was_not_asked_for_is_refused(web: Web, encoding: str) -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(64 << 20))
+    with serve_with(reply(headers={"Content-Encoding": encoding}, content=bomb)) as url:
+        expected = f"answers with Content-Encoding {encoding!r}, which was not asked for"
+        assert failure_of(web, url).brief == expected
+        with pytest.raises(FetchFailure, match="which was not asked for"), web.open(url):
+            pass
+
+
+def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    asked: list[str] = []
+
+    def plain(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        reply()(handler)
+
+    web = Web(timeout=5, retries=0)
+    with (
+        serve_with(plain) as target,
+        serve_with(reply(302, {"Location": target}, b""), context) as url,
+        serve_with(reply(302, {"Location": url}, b"")) as start,
+    ):
+        for address in (url, start):
+            assert failure_of(web, address).brief == "redirects from https to http, which is refused"
+            with pytest.raises(FetchFailure, match="redirects from https to http"), web.open(address):
+                pass
+    assert asked == []
+    web.close()
+
+
+@pytest.mark.parametrize("name", ["pipe", "zero"])
+def test_what_is_no_regular_file_is_refused(web: Web, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert failure_of(web, str(tmp_path / name)).brief == "cannot be read: not a regular file"
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "\xb2", "-1", "1_0"])
+def test_numbers_that_are_none_are_ignored_or_refused(web: Web, length: str) -> None:
+    with serve_with(reply(503, {"Retry-After": length}, b"")) as url:
+        assert failure_of(web, url).pause == 0
+    with serve_with(reply(206, {"Content-Range": f"bytes {length}-9/10"})) as url:
+        with pytest.raises(FetchFailure, match="without a valid Content-Range"), web.open(url, offset=5):
+            pass
+
+
+def test_a_part_that_is_longer_than_asked_for_is_refused(web: Web) -> None:
+    with serve_with(reply(206, {"Content-Range": "bytes 5-6/1000"}, b"x" * 900)) as url:
+        with pytest.raises(FetchFailure, match="sent more than the 2 bytes that were asked for"):
+            web.part(url, 5, 2)
+
+
+# --- logins ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_is_sent_to_its_own_host_and_port_only(web: Web) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append((handler.path, handler.headers.get("Authorization")))
+        if handler.path == "/away":
+            reply(302, {"Location": f"{other}/landed"}, b"")(handler)
+        else:
+            reply()(handler)
+
+    with serve_with(answer) as other, serve_with(answer) as url:
+        web.add_site(url.replace("http://", "http://robot:p%40ss%2Fw:rd@"))
+        reply_to_file = web.get(f"{url}/file")
+        web.get(f"{other}/file")
+        web.get(f"{url}/away")
+    login = f"Basic {base64.b64encode(b'robot:p@ss/w:rd').decode()}"
+    assert seen == [("/file", login), ("/file", None), ("/away", login), ("/landed", None)]
+    assert "@" not in reply_to_file.location
+
+
+def test_logins_by_host_are_those_of_netrc() -> None:
+    seen: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        reply()(handler)
+
+    web = Web(timeout=5, retries=0, logins={"127.0.0.1": ("robot", "hunter2"), "localhost": ("x", "y")})
+    with serve_with(answer) as url:
+        web.get(url)
+        web.get(url.replace("http://", "http://other:login@"))
+    tokens = [base64.b64encode(text).decode() for text in (b"robot:hunter2", b"other:login")]
+    assert seen == [f"Basic {token}" for token in tokens]
+    web.close()
+
+
+def test_a_proxy_of_a_site_is_used_for_it_alone(web: Web) -> None:
+    seen: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.path)
+        reply()(handler)
+
+    with serve_with(answer) as proxy, serve_with(reply(content=b"direct")) as url:
+        web.add_site("http://archive.invalid/debian", proxy=proxy)
+        assert web.get("http://archive.invalid/debian/x").content == b"content"
+        assert web.get(url).content == b"direct"
+    assert seen == ["http://archive.invalid/debian/x"]
+
+
+def test_a_proxy_that_cannot_be_used_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:1")
+    with pytest.raises(UsageError, match="a proxy of the environment cannot be used"):
+        Web()
+
+
+@pytest.mark.parametrize(
+    "location", ["http://robot:pa/ss@127.0.0.1/simple", "http://robot:pass@127.0.0.1/simple", "http://r:p@s@127.0.0.1/"]
+)
+def test_no_part_of_a_password_is_shown(location: str) -> None:
+    assert redacted(location).startswith("http://127.0.0.1/")
+    assert redacted("http://127.0.0.1/@scope/x@1?a=@") == "http://127.0.0.1/@scope/x@1?a=@"

@@ -9,9 +9,10 @@ import pytest
 
 from rtbuild.lockfile.model import Artifact
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors
 from rtbuild.mirror.http import FetchFailure, Web
 from rtbuild.mirror.locations import Locations
+from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite
 from tests.fakes import locks
 from tests.fakes.package_index import PackageIndex, make_wheel
@@ -45,6 +46,18 @@ def test_a_wheel_is_in_indexes_and_folders(cache: AnswerCache) -> None:
     folder = Mirror(address="/media/usb", origin=SETTINGS)
     locations = Locations(Mirrors(debian=(debian,), python=(index, folder), folders=(folder,)), cache)
     assert locations.mirrors_for(locks.wheel("spam", "1.0")) == (index, folder)
+
+
+def test_a_wheel_is_not_asked_for_at_pips_own_index_if_the_settings_name_one(cache: AnswerCache) -> None:
+    company = Mirror(address="http://127.0.0.1/company", origin=SETTINGS)
+    second = Mirror(address="http://127.0.0.1/second", origin=SETTINGS)
+    pip = Mirror(address="http://127.0.0.1/simple", origin="pip's default")
+    locations = Locations(Mirrors(python=(company, second, pip), private=("acme-*",)), cache)
+    assert locations.mirrors_for(locks.wheel("spam", "1.0")) == (company, second)
+    assert locations.mirrors_for(locks.wheel("acme-tools", "1.0")) == (company,)
+    alone = Locations(Mirrors(python=(pip,), private=("acme-*",)), cache)
+    assert alone.mirrors_for(locks.wheel("spam", "1.0")) == (pip,)
+    assert alone.mirrors_for(locks.wheel("acme-tools", "1.0")) == ()
 
 
 def test_a_folder_may_hold_a_deb_under_the_name_that_apt_gives_it(cache: AnswerCache) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import IntegrityError, MirrorError
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors
 from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
+from rtbuild.mirror.site import Mirror
 from rtbuild.mirror.sources import Wanted
 from rtbuild.progress import Silent
 from rtbuild.recipe.model import Suite
@@ -172,6 +173,34 @@ def test_a_project_missing_from_a_company_index_is_not_read_from_the_public_one(
         assert public.requested == []
 
 
+def test_an_index_that_does_not_answer_is_not_replaced_by_the_next(tmp_path: Path) -> None:
+    with PackageIndex() as company, PackageIndex() as public:
+        public.publish(make_wheel("internal", "0.0.0"))
+        company.fail("/internal", status=503)
+        with pytest.raises(MirrorError) as caught:
+            sources(tmp_path, python=(company.url, public.url)).python_project("internal")
+        assert public.requested == []
+    assert (caught.value.details or "").endswith(
+        "the other indexes were not asked, because only this one can say that it has none"
+    )
+
+
+def test_a_private_package_is_asked_for_at_the_first_index_only(tmp_path: Path) -> None:
+    with PackageIndex() as company, PackageIndex() as public:
+        public.publish(make_wheel("acme-tools", "0.0.0"))
+        public.publish(make_wheel("flask", "1.0"))
+        indexes = tuple(Mirror(address=index.url, origin=SETTINGS) for index in (company, public))
+        asked = MirrorSources(Mirrors(python=indexes, private=("acme-*",)), tmp_path / "cache")
+        with pytest.raises(MirrorError, match="no package index has a usable page for acme-tools"):
+            asked.python_project("acme-tools")
+        assert public.requested == []
+        assert asked.python_project("flask")["files"]
+        alone = Mirrors(python=(Mirror(address=public.url, origin="pip's default"),), private=("acme-*",))
+        with pytest.raises(MirrorError, match="acme-tools is a private package, and the settings name no"):
+            MirrorSources(alone, tmp_path / "cache").python_project("acme-tools")
+        assert public.requested == ["/simple/flask/"]
+
+
 def test_metadata_and_files_of_wheels(tmp_path: Path) -> None:
     with PackageIndex() as index:
         spam = index.publish(make_wheel("spam", "1.0"))
@@ -193,13 +222,13 @@ def test_metadata_and_files_of_wheels(tmp_path: Path) -> None:
             asked.python_file(f"{index.base}/files/absent.whl", "0" * 64)
 
 
-def test_the_password_of_an_index_goes_into_the_addresses_of_its_files(tmp_path: Path) -> None:
+def test_the_password_of_an_index_is_in_no_address_of_its_files(tmp_path: Path) -> None:
     page = json.dumps({"files": [{"filename": "spam-1.0.tar.gz", "url": "../files/spam-1.0.tar.gz"}]}).encode()
     with tagged_server(page, '"v1"', password="hunter2") as (url, statuses):
         private = url.replace("http://", "http://robot:hunter2@")
         for _ in range(2):
             (file,) = sources(tmp_path, python=(private,)).python_project("spam")["files"]
-            assert file["url"] == f"{private}/files/spam-1.0.tar.gz"
+            assert file["url"] == f"{url}/files/spam-1.0.tar.gz"
     assert statuses == [200, 304]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.find import Mirror
 from rtbuild.mirror.http import FetchFailure, Web
 from rtbuild.mirror.simple_api import file_addresses, read_project
+from rtbuild.mirror.site import Mirror
 from tests.fakes.package_index import PackageIndex, make_wheel
 
 

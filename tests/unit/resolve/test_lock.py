@@ -15,9 +15,10 @@ from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.lockfile.check import stale_parts
 from rtbuild.lockfile.model import Lock
 from rtbuild.lockfile.read import record_results, write_engine_lock, write_lock
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors
 from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
+from rtbuild.mirror.site import Mirror
 from rtbuild.platform import PLATFORMS
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.environment import LockEnvironment

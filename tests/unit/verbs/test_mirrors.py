@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import RecipeError
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors
+from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.settings import Settings
@@ -117,3 +118,19 @@ def test_the_verb_asks_the_mirrors_of_the_settings_and_trusts_only_debians_keys(
     assert (first.address, first.origin, first.serves) == (server.url, SETTINGS, ())
     assert "signature does not verify" in (first.problem or "")
     assert not any(report.serves for report in others)
+
+
+def test_reports_name_proxies_and_sources_that_are_not_used(settings: Settings) -> None:
+    through = Mirror(
+        address="http://archive.invalid/debian", origin="apt", proxy="http://me:pw@127.0.0.1:9", note="a note"
+    )
+    unused = Mirror(address="cdrom:[x]", origin="apt", note="not used: rtbuild cannot read cdrom: sources")
+    known = Mirrors(debian=(through,), unused=(unused,))
+    first, last = probe_mirrors(known, [STABLE], settings, keyring=Keyring((), name="none"))
+    assert first.proxy == "http://127.0.0.1:9"
+    assert (first.problem or "").endswith("; a note")
+    assert (last.address, last.serves, last.problem) == (
+        "cdrom:[x]",
+        (),
+        "not used: rtbuild cannot read cdrom: sources",
+    )

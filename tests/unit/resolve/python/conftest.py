@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rtbuild.lockfile.model import PythonArtifact
-from rtbuild.mirror.find import SETTINGS, Mirror, Mirrors
+from rtbuild.mirror.find import SETTINGS, Mirrors
 from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
+from rtbuild.mirror.site import Mirror
 from rtbuild.platform import PLATFORMS, Platform
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.resolve.environment import LockEnvironment
