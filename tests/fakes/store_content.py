@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rtbuild.digest import DiffId, Digest, Key, digest_of, sha256_bytes
 from rtbuild.lockfile.model import Artifact
@@ -44,6 +45,12 @@ def realisation(layer: str = "airflow", blob: bytes = b"layer") -> Realisation:
         compressor="zstd 1.5.7",
         inputs=(("package source", sha256_bytes(b"s")),),
     )
+
+
+def record_file(store: Store, realisation: Realisation) -> Path:
+    """Return the file with the record of `realisation`, the only one of its key."""
+    (path,) = (store.root / "realisations" / "by-key" / realisation.key).iterdir()
+    return path
 
 
 def put_artifact(store: Store, content: bytes) -> Artifact:

@@ -269,7 +269,7 @@ def test_a_damaged_tree_is_made_again(
 def test_a_damaged_record_of_a_layer(small: SmallRelease, room: Path) -> None:
     mine = small.copy(room)
     (key,) = (one.key for one in mine.lock.layers if one.name == "airflow")
-    (record,) = (mine.folder / "store" / "realisations").rglob(f"{key}.json")
+    (record,) = (mine.folder / "store" / "realisations").rglob(f"{key}/*.json")
     spoil(record, half)
     assert assert_builds(mine)["airflow"] == "built"
 

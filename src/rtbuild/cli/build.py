@@ -91,6 +91,16 @@ def build(  # noqa: PLR0913 (one parameter for each option)
         context.exit(NotReproducibleError.exit_code)
 
 
+def _compared_text(result: BuildResult) -> str:
+    """Return which digests were compared with those of the lock."""
+    if result.manifest_compared:
+        return "diff IDs, image ID and manifest digest"
+    return (
+        "diff IDs and image ID; the manifest digest cannot be compared, because the lock's was written by "
+        f"{result.recorded_compressor}"
+    )
+
+
 def build_text(result: BuildResult) -> str:
     """Return what a build gave, where it is, and how to run it."""
     rows = [
@@ -106,7 +116,7 @@ def build_text(result: BuildResult) -> str:
     if result.matches_lock is None:
         lines.append("the lock records no digests; record these with: --record")
     elif result.matches_lock:
-        lines.append("matches the lock")
+        lines.append(f"matches the lock: {_compared_text(result)}")
     lines += [f"images           {', '.join(result.images)}", f"OCI layout       {result.location}"]
     if result.run is not None:
         lines.append(f"run              {result.run}")

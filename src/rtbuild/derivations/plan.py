@@ -12,7 +12,7 @@ from rtbuild.lockfile.model import Lock
 from rtbuild.recipe.model import Layer, Release
 from rtbuild.store.realisation import Realisation
 
-State = Literal["cached", "build"]
+State = Literal["cached", "recompress", "build"]
 
 _SHOWN_CHANGES = 3
 
@@ -20,8 +20,8 @@ _SHOWN_CHANGES = 3
 class Records(Protocol):
     """The part of the store that planning reads."""
 
-    def realisation(self, key: Key) -> Realisation | None:
-        """Return the realisation recorded for `key`, if there is one."""
+    def realisation(self, key: Key, compressor: str | None = None) -> Realisation | None:
+        """Return the realisation of `key` by `compressor`, otherwise one by another, if there is one."""
 
     def has_layer(self, realisation: Realisation) -> bool:
         """Return whether the blob of the layer is in the store."""
@@ -36,11 +36,11 @@ class PlannedLayer:
 
     Attributes:
         name: The name of the layer.
-        state: `cached` or `build`.
+        state: `cached`, `recompress` (it is in the store, but another compressor wrote it) or `build`.
         reason: Why it has to be built, or that it is in the store.
         layer: The layer.
         derivation: Its derivation; None while the output of its parent is unknown.
-        realisation: Its record in the store, if the state is `cached`.
+        realisation: Its record in the store, unless the state is `build`.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Plan:
 def plan_release(release: Release, lock: Lock, records: Records, *, compressor: str | None = None) -> Plan:
     """Plan every layer of `release` from its lock and the records of the store.
 
-    With `compressor`, a layer that was compressed by another compressor counts as missing.
+    With `compressor`, a layer that only another compressor has written is planned to be recompressed.
 
     Raises:
         LockError: if the lock does not have the Python of the release.
@@ -88,26 +88,21 @@ def plan_release(release: Release, lock: Lock, records: Records, *, compressor: 
     planned = []
     for layer in release.layers:
         derivation = derive(release, lock, layer, outputs)
-        realisation = records.realisation(derivation.key) if derivation else None
+        realisation = records.realisation(derivation.key, compressor) if derivation else None
         if realisation and not records.has_layer(realisation):
             realisation = None
-        recompress = realisation is not None and compressor is not None and realisation.compressor != compressor
-        if derivation and realisation and not recompress:
-            outputs[layer.name] = realisation.diff_id
-            state: State = "cached"
-            reason = "in the store"
+        state: State
+        if realisation and compressor in (None, realisation.compressor):
+            state, reason = "cached", "in the store"
+        elif realisation:
+            state, reason = "recompress", f"in the store, but compressed with {realisation.compressor}"
         else:
-            state = "build"
-            reason = (
-                f"in the store, but compressed with {realisation.compressor}"
-                if realisation and recompress
-                else _why(release, lock, layer, derivation, records)
-            )
-            result = recorded.get(layer.name)
+            state, reason = "build", _why(release, lock, layer, derivation, records)
+        if realisation:
+            outputs[layer.name] = realisation.diff_id
+        elif derivation and (result := recorded.get(layer.name)) and result.key == derivation.key:
             # If the lock records the parent's output, the key of the layer above is known before the parent is built.
-            if derivation and result and result.key == derivation.key:
-                outputs[layer.name] = result.diff_id
-            realisation = None
+            outputs[layer.name] = result.diff_id
         planned.append(
             PlannedLayer(
                 name=layer.name, state=state, reason=reason, layer=layer, derivation=derivation, realisation=realisation

@@ -132,6 +132,10 @@ class FrameStream:
         """Take `content`; raises what `sink` raises."""
         self._cutter.write(content)
 
+    def end_frame(self) -> None:
+        """End the current frame: what follows goes into another one."""
+        self._cutter.flush()
+
     def flush(self) -> None:
         """End the current frame and wait until `sink` has every frame."""
         self._cutter.flush()
@@ -165,8 +169,12 @@ def reader_of(pieces: Iterator[bytes]) -> BinaryIO:
     return io.BufferedReader(_Pieces(pieces, None), _CHUNK)
 
 
-def decompress(file: _Readable, expected: Compression | None = None) -> Iterator[bytes]:
+def decompress(
+    file: _Readable, expected: Compression | None = None, *, at_frame_end: Callable[[], object] | None = None
+) -> Iterator[bytes]:
     """Yield the uncompressed content of `file` from its position on, in pieces.
+
+    `at_frame_end` is called after the last piece of each frame.
 
     Raises:
         IntegrityError: if compressed data is truncated or damaged, or not compressed as `expected`.
@@ -181,7 +189,7 @@ def decompress(file: _Readable, expected: Compression | None = None) -> Iterator
             yield piece
         return
     try:
-        yield from decompressed(_chunks(head, file), "zstd" if compression is ZSTD else "gzip")
+        yield from decompressed(_chunks(head, file), "zstd" if compression is ZSTD else "gzip", at_end=at_frame_end)
     except ValueError as error:
         text = str(error).removeprefix("cannot be decompressed: ")
         if text == "is truncated":

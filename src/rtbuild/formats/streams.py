@@ -54,13 +54,16 @@ def format_of(head: bytes) -> str | None:
     return next((name for magic, name in _MAGICS if head.startswith(magic)), None)
 
 
-def decompressed(pieces: Iterable[bytes], name: str, *, limit: int | None = None) -> Iterator[bytes]:
+def decompressed(
+    pieces: Iterable[bytes], name: str, *, limit: int | None = None, at_end: Callable[[], object] | None = None
+) -> Iterator[bytes]:
     """Yield the content of one or more compressed streams in a row, in pieces of at most 32 MiB.
 
     Args:
         pieces: The compressed bytes.
         name: A value of `SUFFIXES`.
         limit: The most bytes that the content may have.
+        at_end: Called after the last piece of each stream.
 
     Raises:
         ValueError: if the data is damaged or truncated, needs too much memory, or expands too far; the message
@@ -79,6 +82,8 @@ def decompressed(pieces: Iterable[bytes], name: str, *, limit: int | None = None
             fresh = False
             if not decoder.ended:
                 break
+            if at_end is not None:
+                at_end()
             rest = decoder.rest
             decoder = decoder_of()
             fresh = True

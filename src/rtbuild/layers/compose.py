@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rtbuild.digest import Digest
+from rtbuild.digest import Digest, digest_of, sha256_bytes
 from rtbuild.errors import IntegrityError
 from rtbuild.lockfile.model import ImageResult, Lock
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
@@ -59,6 +59,13 @@ def compose_images(
     return tuple(images)
 
 
+def manifest_of(release: Release, lock: Lock, realisations: Sequence[Realisation]) -> Digest:
+    """Return the manifest digest that the image of `release` has with these layers. Nothing is written."""
+    config = _config(release, lock, realisations)
+    described = Descriptor(media_type=CONFIG, digest=digest_of(sha256_bytes(config)), size=len(config))
+    return digest_of(sha256_bytes(manifest(described, _descriptors(realisations))))
+
+
 def list_in_store(
     store: Store, images: Sequence[Image], repository: str, platform: Platform, progress: Progress
 ) -> None:
@@ -87,15 +94,22 @@ def list_in_store(
 
 
 def _compose(release: Release, lock: Lock, realisations: Sequence[Realisation], tag: str, layout: Layout) -> Image:
-    content = image_config(
+    config = layout.put_blob(_config(release, lock, realisations), CONFIG)
+    document = layout.put_blob(manifest(config, _descriptors(realisations)), MANIFEST)
+    return Image(tag=tag, id=config.digest, manifest=document)
+
+
+def _config(release: Release, lock: Lock, realisations: Sequence[Realisation]) -> bytes:
+    return image_config(
         release.image,
         platform=lock.platform,
         epoch=lock.source_date_epoch,
         layers=[(realisation.layer, realisation.diff_id) for realisation in realisations],
     )
-    config = layout.put_blob(content, CONFIG)
-    layers = [
+
+
+def _descriptors(realisations: Sequence[Realisation]) -> list[Descriptor]:
+    return [
         Descriptor(media_type=realisation.media_type, digest=realisation.blob, size=realisation.blob_size)
         for realisation in realisations
     ]
-    return Image(tag=tag, id=config.digest, manifest=layout.put_blob(manifest(config, layers), MANIFEST))

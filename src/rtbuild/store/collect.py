@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rtbuild.files import write_atomically
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.oci.layout import Layout
 from rtbuild.store.files import entries, remove_tree
-from rtbuild.store.realisations import latest_realisation, read_realisation, recorded_keys
+from rtbuild.store.realisations import latest_key, read_record, record_files
 
 UNUSED_DAYS = 30
 """Logs and cached answers are removed if they were not used for this many days."""
@@ -83,15 +84,17 @@ def collect(root: Path, roots: Roots) -> GcReport:
     realisations, layout = root / "realisations", Layout(root / "layout")
     keys = set(roots.keys)
     for release, platform, layer in roots.layers:
-        if latest := latest_realisation(realisations, release, platform, layer):
-            keys.add(latest.key)
+        if latest := latest_key(realisations, release, platform, layer):
+            keys.add(latest)
     blobs: set[Digest] = set()
-    for key in recorded_keys(realisations):
-        realisation = read_realisation(realisations, key)
-        if realisation is not None and key in keys:
+    for path in record_files(realisations):
+        realisation = read_record(path)
+        if realisation is not None and realisation.key in keys:
             blobs.add(realisation.blob)
         elif realisation is not None:
-            sweep.remove("realisation", realisations / "by-key" / f"{key}.json")
+            sweep.remove("realisation", path)
+            with suppress(OSError):  # the folder of its key, unless another record is in it
+                path.parent.rmdir()
     blobs |= _reachable(layout, roots.manifests)
     for kind, folder in (("artifact", root / "artifacts"), ("partial", root / "partial")):
         for path in entries(folder):

@@ -18,7 +18,7 @@ from rtbuild.progress import Progress
 from rtbuild.store.artifacts import hash_artifact
 from rtbuild.store.collect import occupied
 from rtbuild.store.files import entries
-from rtbuild.store.realisations import read_realisation, recorded_keys
+from rtbuild.store.realisations import read_record, record_files
 from rtbuild.store.temporary import TEMPORARY
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
@@ -95,11 +95,9 @@ def sizes(root: Path) -> dict[str, int]:
 
 
 def _bad_realisations(root: Path, layout: Layout) -> Iterator[tuple[str, str]]:
-    folder = root / "realisations"
-    for key in recorded_keys(folder):
-        path = folder / "by-key" / f"{key}.json"
+    for path in record_files(root / "realisations"):
         name = str(path.relative_to(root))
-        realisation = read_realisation(folder, key)  # removes it if it is damaged
+        realisation = read_record(path)  # removes it if it is damaged
         if realisation is None:
             yield name, "not a realisation"
         elif not layout.blob_path(realisation.blob).is_file():

@@ -1,4 +1,11 @@
-"""The records of what derivations resulted in, one JSON file each, and which of them is the latest of its layer."""
+"""The records of what derivations resulted in, and which of them is the latest of its layer.
+
+    by-key/<key>/<compressor>.json         a realisation; `<compressor>` is a digest of the compressor's name
+    by-key/<key>.json                      a realisation of an earlier rtbuild, which had one for all compressors
+    latest/<release>/<platform>/<layer>    the key that was recorded last
+
+One layer has a record for each compressor, because each gives it another blob. Records of both spellings are read.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from rtbuild.digest import DiffId, Key, Sha256, parse_digest, parse_sha256
+from rtbuild.digest import DiffId, Key, Sha256, parse_digest, parse_sha256, sha256_bytes
 from rtbuild.files import write_atomically
 from rtbuild.store.files import store_errors
 from rtbuild.store.realisation import Realisation
@@ -17,58 +24,92 @@ _TEXTS = ("release", "platform", "layer", "media_type", "compressor")
 _SIZES = ("size", "blob_size")
 
 
-def read_realisation(folder: Path, key: Key) -> Realisation | None:
-    """Return the realisation of `key`, if there is one. A damaged file is removed.
+def read_realisation(folder: Path, key: Key, compressor: str) -> Realisation | None:
+    """Return the realisation of `key` by `compressor`, if there is one. Damaged files are removed.
+
+    Raises:
+        StoreError: if a file cannot be read, or removed.
+    """
+    for path in (_record(folder, key, compressor), _old_record(folder, key)):
+        realisation = _read(path, key)
+        if realisation is not None and realisation.compressor == compressor:
+            return realisation
+    return None
+
+
+def read_realisations(folder: Path, key: Key) -> tuple[Realisation, ...]:
+    """Return every realisation of `key`, one for each compressor. Damaged files are removed.
+
+    Raises:
+        StoreError: if a file cannot be read, or removed.
+    """
+    by_compressor = {
+        realisation.compressor: realisation
+        for path in (_old_record(folder, key), *sorted((folder / "by-key" / key).glob("*.json")))
+        if (realisation := _read(path, key)) is not None
+    }
+    return tuple(by_compressor.values())
+
+
+def read_record(path: Path) -> Realisation | None:
+    """Return the realisation in one of the files of `record_files`. A damaged file is removed.
 
     Raises:
         StoreError: if the file cannot be read, or removed.
     """
-    path = folder / "by-key" / f"{key}.json"
-    try:
-        with store_errors(f"read {path}"):
-            realisation = parse_realisation(path.read_bytes()) if path.is_file() else None
-        if realisation is None or realisation.key == key:
-            return realisation
-    except ValueError:
-        pass
-    with store_errors(f"remove the damaged file {path}"):
-        path.unlink(missing_ok=True)
-    return None
+    return _read(path, _key_of(path))
 
 
 def write_realisation(folder: Path, realisation: Realisation) -> None:
-    """Record `realisation`, as the latest of its layer.
+    """Record `realisation`, as the latest of its layer. Those of other compressors stay.
 
     Raises:
         StoreError: if the files cannot be written.
     """
     content = json.dumps(asdict(realisation), indent=1, sort_keys=True).encode()
-    path = folder / "by-key" / f"{realisation.key}.json"
+    path = _record(folder, realisation.key, realisation.compressor)
     latest = _latest(folder, realisation.release, realisation.platform, realisation.layer)
     with store_errors(f"write {path}"):
         write_atomically(path, content)
         write_atomically(latest, realisation.key.encode())
 
 
-def latest_realisation(folder: Path, release: str, platform: str, layer: str) -> Realisation | None:
-    """Return the realisation recorded last for one layer, if it is still there.
+def remove_realisation(folder: Path, realisation: Realisation) -> None:
+    """Remove the record of `realisation`, in either spelling.
 
     Raises:
-        StoreError: if a file cannot be read.
+        StoreError: if a file cannot be removed.
+    """
+    for path in (
+        _record(folder, realisation.key, realisation.compressor),
+        _old_record(folder, realisation.key),
+    ):
+        found = _read(path, realisation.key)
+        if found is not None and found.compressor == realisation.compressor:
+            with store_errors(f"remove {path}"):
+                path.unlink(missing_ok=True)
+
+
+def latest_key(folder: Path, release: str, platform: str, layer: str) -> Key | None:
+    """Return the key that was recorded last for one layer.
+
+    Raises:
+        StoreError: if the file cannot be read.
     """
     path = _latest(folder, release, platform, layer)
     with store_errors(f"read {path}"), suppress(FileNotFoundError, ValueError, UnicodeDecodeError):
-        return read_realisation(folder, Key(parse_sha256(path.read_text().strip())))
+        return Key(parse_sha256(path.read_text().strip()))
     return None
 
 
-def recorded_keys(folder: Path) -> list[Key]:
-    """Return the key of every realisation file, sorted."""
-    keys = []
-    for path in sorted((folder / "by-key").glob("*.json")):
+def record_files(folder: Path) -> list[Path]:
+    """Return the file of every realisation, sorted."""
+    paths = []
+    for path in sorted((*(folder / "by-key").glob("*.json"), *(folder / "by-key").glob("*/*.json"))):
         with suppress(ValueError):
-            keys.append(Key(parse_sha256(path.stem)))
-    return keys
+            _key_of(path)
+            paths.append(path)
+    return paths
 
 
 def parse_realisation(content: bytes) -> Realisation:
@@ -101,6 +142,32 @@ def _input(pair: object) -> tuple[str, Sha256]:
     if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
         raise ValueError("an input is not a name and a digest")
     return pair[0], parse_sha256(pair[1])
+
+
+def _read(path: Path, key: Key) -> Realisation | None:
+    try:
+        with store_errors(f"read {path}"), suppress(FileNotFoundError):
+            realisation = parse_realisation(path.read_bytes())
+            if realisation.key != key:
+                raise ValueError("the realisation of another key")
+            return realisation
+    except ValueError:
+        with store_errors(f"remove the damaged file {path}"):
+            path.unlink(missing_ok=True)
+    return None
+
+
+def _record(folder: Path, key: Key, compressor: str) -> Path:
+    return folder / "by-key" / key / f"{sha256_bytes(compressor.encode())[:16]}.json"
+
+
+def _old_record(folder: Path, key: Key) -> Path:
+    return folder / "by-key" / f"{key}.json"
+
+
+def _key_of(record: Path) -> Key:
+    folder = record.parent
+    return Key(parse_sha256(record.stem if folder.name == "by-key" else folder.name))
 
 
 def _latest(folder: Path, release: str, platform: str, layer: str) -> Path:

@@ -36,7 +36,13 @@ from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
 from rtbuild.store.files import entries, lock_file, store_errors
 from rtbuild.store.folders import keep_folders, load_folders
 from rtbuild.store.realisation import Realisation
-from rtbuild.store.realisations import latest_realisation, read_realisation, write_realisation
+from rtbuild.store.realisations import (
+    latest_key,
+    read_realisation,
+    read_realisations,
+    remove_realisation,
+    write_realisation,
+)
 from rtbuild.store.summaries import Summary, read_summary, write_summary
 from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
 
@@ -172,16 +178,33 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def realisation(self, key: Key) -> Realisation | None:
+    def realisation(self, key: Key, compressor: str | None = None) -> Realisation | None:
         """Return what the derivation `key` resulted in, if it was built here; see `has_layer` for its blob.
 
+        There is one record for each compressor: that of `compressor` is returned if its blob is there, otherwise one
+        whose blob is there, or any.
+
         Raises:
-            StoreError: if the record cannot be read.
+            StoreError: if a record cannot be read.
         """
-        return read_realisation(self.root / "realisations", key)
+        folder = self.root / "realisations"
+        if compressor is not None:
+            wanted = read_realisation(folder, key, compressor)
+            if wanted is not None and self.has_layer(wanted):
+                return wanted
+        records = read_realisations(folder, key)
+        return next((record for record in records if self.has_layer(record)), records[0] if records else None)
+
+    def forget(self, realisation: Realisation) -> None:
+        """Remove the record of `realisation`; its blob stays.
+
+        Raises:
+            StoreError: if it cannot be removed.
+        """
+        remove_realisation(self.root / "realisations", realisation)
 
     def record(self, realisation: Realisation) -> None:
-        """Record `realisation` as the latest of its layer.
+        """Record `realisation` as the latest of its layer, beside those of other compressors.
 
         Raises:
             StoreError: if it cannot be written.
@@ -194,7 +217,8 @@ class Store:
         Raises:
             StoreError: if the record cannot be read.
         """
-        return latest_realisation(self.root / "realisations", release, platform, layer)
+        key = latest_key(self.root / "realisations", release, platform, layer)
+        return self.realisation(key) if key is not None else None
 
     def folders(self, realisation: Realisation) -> LayerFolders:
         """Return the folders and symbolic links of a layer in the store.

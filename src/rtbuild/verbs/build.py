@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltLayer:
-    """One layer of an image. `size` is that of the uncompressed tar, in bytes."""
+    """One layer of an image. `size` is that of the uncompressed tar, in bytes.
+
+    The state `recompressed` means that the store had the layer, but only as another compressor had written it.
+    """
 
     name: str
     key: Key
     diff_id: DiffId
     size: int
-    state: Literal["built", "cached"]
+    state: Literal["built", "cached", "recompressed"]
 
     def result(self) -> LayerResult:
         """Return the layer as a lock records it."""
@@ -58,6 +61,8 @@ class BuildResult:
         image_base: The same image without its ONBUILD triggers; None if the release has none.
         matches_lock: Whether every digest is the lock's; None if the lock records no digests.
         mismatches: What differs from the lock, one line each.
+        recorded_compressor: The compressor of the lock's manifest digest, which counts only if it is `compressor`;
+            None if the lock records no digests.
         layers: The layers, bottom first.
         images: The names of the images, as the store's layout (or `output`) lists them.
         location: The folder of the OCI image layout that holds them.
@@ -75,12 +80,18 @@ class BuildResult:
     image_base: ImageResult | None
     matches_lock: bool | None
     mismatches: tuple[str, ...]
+    recorded_compressor: str | None
     layers: tuple[BuiltLayer, ...]
     images: tuple[str, ...]
     location: str
     loaded: bool = False
     run: str | None = None
     seconds: float = 0.0
+
+    @property
+    def manifest_compared(self) -> bool:
+        """Whether the manifest digest was compared with the lock's; the image ID is, if the lock records it."""
+        return self.recorded_compressor == self.compressor
 
     def image_result(self) -> ImageResult:
         """Return the image as a lock records it."""
@@ -287,6 +298,7 @@ def _result(
         image_base=image_base,
         matches_lock=matches,
         mismatches=mismatches,
+        recorded_compressor=lock.image.compressor if lock.image else None,
         layers=built,
         images=tuple(image.reference(repository) for image in images),
         location=str(environment.store.layout.root),
@@ -300,5 +312,5 @@ def _built_layer(layer: RealisedLayer) -> BuiltLayer:
         key=realisation.key,
         diff_id=realisation.diff_id,
         size=realisation.size,
-        state="built" if layer.built else "cached",
+        state="built" if layer.built else "recompressed" if layer.recompressed else "cached",
     )

@@ -34,6 +34,7 @@ RESULT = BuildResult(
     image_base=None,
     matches_lock=True,
     mismatches=(),
+    recorded_compressor="zstd",
     layers=(
         BuiltLayer(
             name="base-os",
@@ -60,11 +61,19 @@ def test_text() -> None:
         "airflow  555555555555  cached  1 B      666666666666",
         f"image ID         sha256:{'1' * 64}",
         f"manifest digest  sha256:{'2' * 64}",
-        "matches the lock",
+        "matches the lock: diff IDs, image ID and manifest digest",
         "images           astro-runtime:8.0.0, astro-runtime:8.0.0-base",
         "OCI layout       /store/layout",
         "load into Docker with: rtbuild build 8.0.0 --platform linux/amd64 --load",
     ]
+
+
+def test_text_says_which_digests_were_compared() -> None:
+    text = build_text(replace(RESULT, recorded_compressor="zlib 1.3"))
+    assert (
+        "\nmatches the lock: diff IDs and image ID; "
+        "the manifest digest cannot be compared, because the lock's was written by zlib 1.3\n"
+    ) in text
 
 
 def test_text_of_a_loaded_image_ends_with_the_command_that_runs_it() -> None:

@@ -15,7 +15,12 @@ from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.versions import EngineVersions
 from rtbuild.errors import BuildError, EngineError, LockError, StoreError
+from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.layers.build import RealisedLayer, needed_artifacts, realise_layers, run_lanes
+from rtbuild.layers.compose import compose_images
+from rtbuild.lockfile.model import LayerResult
+from rtbuild.oci import recompress
+from rtbuild.oci.layer import LayerWriter
 from rtbuild.platform import Platform
 from rtbuild.recipe.model import FilesLayer, InstalledFile, Layer
 from rtbuild.store.realisation import Realisation
@@ -150,9 +155,34 @@ class Bench:
         self.store.artifact_path(sha256).write_bytes(content)
         return sha256
 
-    def realise(self) -> tuple[RealisedLayer, ...]:
-        built_in = environment(self.store, cast(Engine, self.engine), progress=self.notes)
+    def realise(self, compression: str = "zstd") -> tuple[RealisedLayer, ...]:
+        built_in = environment(self.store, cast(Engine, self.engine), compression=compression, progress=self.notes)
         return realise_layers(RELEASE, self.lock, built_in, lock_name="the.lock")
+
+    def record(self, realised: tuple[RealisedLayer, ...]) -> None:
+        """Record in the lock what a build gave."""
+        records = [layer.realisation for layer in realised]
+        (image, *_) = compose_images(RELEASE, self.lock, records, self.store.layout)
+        results = [
+            LayerResult(name=record.layer, key=record.key, diff_id=record.diff_id, size=record.size)
+            for record in records
+        ]
+        self.lock = replace(self.lock, layers=tuple(results), image=image.result(records[0].compressor))
+
+    def forge(self, honest: Realisation, compression: str) -> Realisation:
+        """Let the store say that `compression` makes this layer another blob, which has something else in it."""
+        with LayerWriter(self.store.layout, compressor=COMPRESSORS[compression]()) as writer:
+            writer.add(*layers.file("usr/bin/backdoor", b"evil"))
+            evil = writer.finish()
+        forged = replace(
+            honest,
+            blob=evil.blob,
+            blob_size=evil.blob_size,
+            media_type=evil.media_type,
+            compressor=evil.compressor,
+        )
+        self.store.record(forged)
+        return forged
 
 
 @pytest.fixture
@@ -184,11 +214,89 @@ def test_damaged_layers_are_rebuilt(bench: Bench) -> None:
     assert "layer python in the store is damaged and will be rebuilt" in bench.notes.texts
 
 
+def test_layers_that_the_lock_covers_are_hashed_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their blobs are in a manifest whose digest the lock records, so nothing is decompressed."""
+    bench.record(bench.realise())
+
+    def unexpected(blob: Path) -> None:
+        pytest.fail(f"{blob} was decompressed")
+
+    monkeypatch.setattr(recompress, "diff_id_of", unexpected)
+    assert {built for _, built in states(bench.realise())} == {False}
+
+
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("compression", ["zstd", "gzip"])
+def test_a_record_that_names_another_layer_is_not_believed(
+    bench: Bench, compression: str, recorded: bool, position: int
+) -> None:
+    """The blob has the digest and size of the record, and the record the diff ID of the lock."""
+    first = bench.realise()
+    if recorded:
+        bench.record(first)
+    if compression == "gzip":
+        bench.realise("gzip")
+    honest = first[position].realisation
+    forged = bench.forge(honest, compression)
+    assert bench.store.realisation(honest.key, forged.compressor) == forged
+    again = bench.realise(compression)
+    assert again[position].realisation.diff_id == honest.diff_id
+    assert again[position].realisation.blob != forged.blob
+    assert [layer.realisation.diff_id for layer in again] == [layer.realisation.diff_id for layer in first]
+    text = f"layer {honest.layer} in the store is not the layer that its record names and will be rebuilt"
+    assert text in bench.notes.texts
+
+
+def test_a_damaged_frame_is_noticed_although_its_blob_has_the_right_digest(bench: Bench) -> None:
+    honest = bench.realise()[0].realisation
+    blob = bench.store.layout.put_blob(b"\x28\xb5\x2f\xfd, but no frame", honest.media_type)
+    bench.store.record(replace(honest, blob=blob.digest, blob_size=blob.size))
+    assert bench.realise()[0].built
+    assert "layer base-os in the store is damaged and will be rebuilt" in bench.notes.texts
+
+
+def test_another_compressor_needs_no_engine_and_gives_what_building_with_it_gives(bench: Bench, tmp_path: Path) -> None:
+    first = bench.realise()
+    bench.engine.platforms = ()
+    second = bench.realise("gzip")
+    assert {(layer.built, layer.recompressed) for layer in second} == {(False, True)}
+    assert [layer.realisation.diff_id for layer in second] == [layer.realisation.diff_id for layer in first]
+    (tmp_path / "other").mkdir()
+    built = Bench(tmp_path / "other").realise("gzip")
+    assert {(layer.built, layer.recompressed) for layer in built} == {(True, False)}
+    assert [layer.realisation for layer in second] == [layer.realisation for layer in built]
+
+
+def test_compressors_do_not_evict_each_other(bench: Bench) -> None:
+    first = bench.realise()
+    second = bench.realise("gzip")
+    for compression, expected in (("zstd", first), ("gzip", second)):
+        again = bench.realise(compression)
+        assert {(layer.built, layer.recompressed) for layer in again} == {(False, False)}
+        assert [layer.realisation for layer in again] == [layer.realisation for layer in expected]
+
+
+def test_a_damaged_layer_is_not_recompressed_but_rebuilt(bench: Bench) -> None:
+    blob = bench.realise()[1].realisation.blob
+    path = bench.store.layout.blob_path(blob)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    again = bench.realise("gzip")
+    assert [(layer.built, layer.recompressed) for layer in again] == [
+        (False, True),
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert "layer python in the store is damaged and will be rebuilt" in bench.notes.texts
+
+
 def test_files_are_built_before_the_engine_is_asked_for(bench: Bench) -> None:
     bench.engine.platforms = ()
     with pytest.raises(EngineError, match="cannot run programs for linux/amd64"):
         bench.realise()
-    (record,) = (bench.store.root / "realisations").rglob("*.json")
+    (record,) = (bench.store.root / "realisations").rglob("*/*.json")
     assert b"files" in record.read_bytes()
 
 

@@ -12,7 +12,7 @@ from rtbuild.oci.descriptor import MANIFEST
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.names import named
 from rtbuild.store.store import Store
-from tests.fakes.store_content import put_artifact, put_blob, realisation
+from tests.fakes.store_content import put_artifact, put_blob, realisation, record_file
 
 
 def test_verify_reports_and_removes_what_is_damaged(tmp_path: Path) -> None:
@@ -29,13 +29,14 @@ def test_verify_reports_and_removes_what_is_damaged(tmp_path: Path) -> None:
         if content is not None:
             (store.trees / f"{name * 32}.whl").write_bytes(content)
         (store.trees / f"{name * 32}.json").write_text(json.dumps({"sha256": sha256_bytes(b"wheel")}))
+    cut_record = record_file(store, cut)
     report = store.verify()
     assert dict(report.bad) == {
         f"artifacts/{bad.sha256}": f"its sha256 is {sha256_bytes(b'bad?')}",
         str(store.layout.blob_path(cut.blob).relative_to(tmp_path)): f"its sha256 is {sha256_bytes(b'cut')}",
         f"trees/{'bb' * 32}.whl": f"its sha256 is {sha256_bytes(b'whole')}",
         f"trees/{'cc' * 32}.json": "the file that it records is missing",
-        f"realisations/by-key/{cut.key}.json": "its layer airflow is not in the store",
+        str(cut_record.relative_to(tmp_path)): "its layer airflow is not in the store",
     }
     assert report.checked == 7
     assert store.has_artifact(good)
@@ -73,9 +74,9 @@ def test_verify_removes_a_damaged_realisation(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     record = realisation()
     store.record(record)
-    path = tmp_path / "realisations" / "by-key" / f"{record.key}.json"
+    path = record_file(store, record)
     path.write_text("{}")
-    assert store.verify().bad == ((f"realisations/by-key/{record.key}.json", "not a realisation"),)
+    assert store.verify().bad == ((str(path.relative_to(tmp_path)), "not a realisation"),)
     assert not path.exists()
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from rtbuild.store.collect import Roots
+from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from tests.fakes.store_content import realisation
+from tests.fakes.store_content import put_blob, realisation, record_file
 
 
 def test_a_realisation_is_kept_and_the_last_one_is_the_latest(tmp_path: Path) -> None:
@@ -29,7 +32,7 @@ def damaged(tmp_path: Path, change: Callable[[str], str]) -> bool:
     store = Store.open(tmp_path)
     record = realisation()
     store.record(record)
-    path = tmp_path / "realisations" / "by-key" / f"{record.key}.json"
+    path = record_file(store, record)
     path.write_text(change(path.read_text()))
     latest = store.latest("8.0.0", "linux/amd64", "airflow")
     return latest is None and store.realisation(record.key) is None and not path.exists()
@@ -64,6 +67,60 @@ def test_a_realisation_with_another_key_counts_as_missing(tmp_path: Path) -> Non
     store = Store.open(tmp_path)
     record, other = realisation(), realisation(blob=b"other")
     store.record(record)
-    path = tmp_path / "realisations" / "by-key" / f"{record.key}.json"
-    path.rename(path.with_name(f"{other.key}.json"))
+    path = record_file(store, record)
+    path.parent.rename(path.parent.with_name(other.key))
     assert store.realisation(other.key) is None
+
+
+def test_each_compressor_has_a_record_of_its_own(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    zstd = realisation()
+    gzip = replace(zstd, blob=put_blob(store, b"gzip"), blob_size=4, compressor="zlib 1.3")
+    store.record(zstd)
+    store.record(gzip)
+    assert store.realisation(zstd.key, gzip.compressor) == gzip
+    assert store.realisation(zstd.key) == gzip, "the one whose blob is in the store"
+    put_blob(store, b"layer")
+    assert store.realisation(zstd.key, zstd.compressor) == zstd
+    assert store.realisation(zstd.key, gzip.compressor) == gzip
+    store.forget(gzip)
+    assert store.realisation(zstd.key, gzip.compressor) == zstd
+    store.forget(zstd)
+    assert store.realisation(zstd.key) is None
+
+
+def old_record(store: Store, record: Realisation) -> Path:
+    """Write a record as rtbuild did when there was one for each key."""
+    path = store.root / "realisations" / "by-key" / f"{record.key}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(asdict(record)))
+    return path
+
+
+def test_records_of_earlier_versions_are_read_and_superseded(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    old = realisation()
+    path = old_record(store, old)
+    assert store.realisation(old.key) == old
+    assert store.realisation(old.key, old.compressor) == old
+    new = replace(old, size=11)
+    store.record(new)
+    assert store.realisation(old.key, old.compressor) == new
+    assert store.realisation(old.key) == new
+    put_blob(store, b"layer")
+    assert store.verify().bad == ()
+    store.forget(new)
+    assert store.realisation(old.key) is None
+    assert not path.exists()
+
+
+def test_garbage_collection_removes_the_records_of_every_version_and_compressor(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    dropped, kept = realisation(blob=b"dropped"), realisation("python", b"kept")
+    old_record(store, dropped)
+    store.record(replace(dropped, compressor="another"))
+    for compressor in ("one", "two"):
+        store.record(replace(kept, compressor=compressor))
+    report = store.gc(lambda: Roots(keys=frozenset({kept.key})))
+    assert dict(report.removed) == {"realisation": 2}
+    assert [path.name for path in (tmp_path / "realisations" / "by-key").iterdir()] == [kept.key]
