@@ -190,6 +190,7 @@ build(Endpoint(docker=folder / "docker"), folder / "context", builds=Builds(), s
 
 def test_the_next_run_removes_what_a_killed_build_leaves(folder: Path) -> None:
     docker(folder, f"echo $$ > {folder}/pid; echo begun >&2; exec sleep 600")
+    Store.open(folder / "store")
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(elsewhere)}
