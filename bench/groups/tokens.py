@@ -27,7 +27,7 @@ _PAGES = ("/home", "/dagrun/list/", "/api/v1/dags", "/robots.txt")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Medians in microseconds: whole requests with a `login` and with a `token`, what the security manager did of the
-    latter (`guard`), and what of that any login does too (`load`, of the session's user)."""
+    latter (`guard`), and what Airflow did of the former instead (`load`, of the session's user)."""
 
     login: float
     token: float

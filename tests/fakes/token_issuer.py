@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -138,6 +139,64 @@ def jwk_site(issuers: Sequence[Issuer] = (), *, port: int = 0) -> Iterator[JwkSi
     site.show(*issuers)
     with serving(server):
         yield site
+
+
+DRIPS: Mapping[str, tuple[bytes, bytes]] = {
+    "nothing": (b"", b""),
+    "status line": (b"HTTP/1.1 ", b"2"),
+    "header": (b"HTTP/1.1 200 OK\r\nServer: ", b"x"),
+    "body": (b"HTTP/1.0 200 OK\r\n\r\n", b" "),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "TLS": (b"\x16\x03\x03\x3f\xff", b"\x00"),
+}
+"""What a server that never finishes begins with, and what it then sends again and again."""
+
+
+class DrippingSite:
+    """A JWK server on loopback that never finishes to answer. `asked` counts connections, `closed` those that the
+    client has given up; with a `content` it answers as it should."""
+
+    def __init__(self, port: int, scheme: str) -> None:
+        self.url = f"{scheme}://127.0.0.1:{port}/keys"
+        self.asked = 0
+        self.closed = 0
+        self.content: bytes | None = None
+
+
+@contextmanager
+def dripping_site(kind: str) -> Iterator[DrippingSite]:
+    """A server that drips one of `DRIPS`, every 20 ms, until the block ends."""
+    begins, goes_on = DRIPS[kind]
+    over = threading.Event()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            site.asked += 1
+            if kind != "TLS":
+                self.request.recv(65536)
+            if site.content is not None:
+                self.request.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + site.content)
+                return
+            try:
+                self.request.sendall(begins)
+                self.request.settimeout(0.02)
+                while not over.is_set():
+                    self.request.sendall(goes_on)
+                    with suppress(TimeoutError):
+                        if kind != "TLS" and not self.request.recv(65536):
+                            break
+                        over.wait(0.02)
+            except OSError:
+                pass
+            site.closed += 1
+
+    server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    site = DrippingSite(server.server_address[1], "https" if kind == "TLS" else "http")
+    with serving(server):
+        try:
+            yield site
+        finally:
+            over.set()
 
 
 class SilentSite:

@@ -33,10 +33,18 @@ class Runtime:
     reference: str
     airflow: tuple[int, ...]
 
-    def run(self, command: Sequence[str], env: Mapping[str, str], tmpfs: Mapping[str, str] | None = None) -> RunOutcome:
+    def run(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        tmpfs: Mapping[str, str] | None = None,
+        mounts: Sequence[Mount] = (),
+    ) -> RunOutcome:
         """A command in the image that must succeed."""
+        mounted = [INSIDE, *mounts]
         said = self.engine.run(
-            self.reference, command, env=env, mounts=[INSIDE], tmpfs=tmpfs or {}, network="host", timeout=300
+            self.reference, command, env=env, mounts=mounted, tmpfs=tmpfs or {}, network="host", timeout=300
         )
         assert said.exit_code == 0, said.stderr.decode()
         return said

@@ -215,6 +215,77 @@ def test_a_redirect_stays_on_the_server(site: Webserver, issuer: Issuer) -> None
         assert httpx2.URL(site.url).join(answer.headers["location"]).host == "127.0.0.1"
 
 
+def test_permissions_are_those_of_the_requests_token(
+    runtime: Runtime, database: Server, keys: Keys, issuer: Issuer
+) -> None:
+    """Whatever a request with another token of the same user made of the record meanwhile."""
+    env = airflow_env(
+        database.url,
+        AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt",
+        AIRFLOW__ASTRONOMER__JWT_AUDIENCE=AUDIENCE,
+        **runtime.token_backend(),
+    )
+    tokens = {role.lower(): issuer.token("twofold", roles=[role]) for role in ("Viewer", "Admin")}
+    said = runtime.run(["python", "/inside/ask_permissions.py", json.dumps(tokens)], env, mounts=[keys.mount])
+    told = json.loads(said.text.splitlines()[-1])
+    for role, may_write in (("Viewer", False), ("Admin", True)):
+        assert told[role.lower()] == {
+            "roles": [role],
+            "roles of current_user": [role],
+            "permissions of roles": True,
+            "writes variables": may_write,
+            "perms": may_write,
+            "edits the DAG": may_write,
+            "readable DAGs": ["asked"],
+            "editable DAGs": ["asked"] if may_write else [],
+            "accessible DAGs": ["asked"],
+            "all DAGs": True,
+            "menu": ["DAG Runs", "Variables"] if may_write else ["DAG Runs"],
+            "authorized": may_write,
+        }
+
+
+def test_two_tokens_of_one_user_at_once(site: Webserver, database: Server, issuer: Issuer) -> None:
+    """16 clients, half of them with a Viewer's token and half with an Admin's, 2,000 requests: no wrong answer."""
+    clients, requests = 16, 2000
+    tokens = {role: issuer.token("both", roles=[role]) for role in ("Viewer", "Admin")}
+    assert site.get("/home", tokens["Viewer"]).status_code == 200
+
+    def wrong_answers(number: int) -> list[str]:
+        role = ("Viewer", "Admin")[number % 2]
+        admin = role == "Admin"
+        found = []
+        with httpx2.Client(base_url=site.url, headers=bearer(tokens[role]), timeout=120) as client:
+            for turn in range(requests // clients):
+                if turn % 25 == 0:
+                    what, answer = "page", client.get("/variable/list/")
+                    right = answer.status_code == 200 if admin else target(answer).startswith("/login/")
+                elif turn % 25 == 12:
+                    what, answer = "start page", client.get("/home")
+                    right = answer.status_code == 200 and ("/variable/list/" in answer.text) == admin
+                elif turn % 4 == 1:
+                    what = "written variable"
+                    answer = client.post("/api/v1/variables", json={"key": f"{role}-{number}-{turn}", "value": "1"})
+                    right = answer.status_code == (200 if admin else 403)
+                elif turn % 4 == 3:
+                    what, answer = "DAGs", client.get("/api/v1/dags")
+                    right = answer.status_code == 200
+                else:
+                    what, answer = "variables", client.get("/api/v1/variables?limit=1")
+                    right = answer.status_code == (200 if admin else 403)
+                if not right:
+                    found.append(f"{role}: {what}: {answer.status_code} {answer.headers.get('location', '')}")
+        return found
+
+    with ThreadPoolExecutor(clients) as pool:
+        wrong = [answer for answers in pool.map(wrong_answers, range(clients)) for answer in answers]
+    assert wrong == []
+    written = query(database, "delete from variable where key like 'Viewer-%' or key like 'Admin-%' returning key")
+    assert [key for key in written if not key.startswith("Admin-")] == ["DELETE " + str(len(written) - 1)]
+    assert len(written) > requests / 10
+    assert roles(database, "both") in (["Admin"], ["Viewer"]), "one of them, not a mixture"
+
+
 def test_one_users_token_on_another_ones_cookie(site: Webserver, issuer: Issuer) -> None:
     ada, bob = issuer.token("ada", roles=["Admin"]), issuer.token("bob", roles=["Viewer"])
     with site.browser() as browser:

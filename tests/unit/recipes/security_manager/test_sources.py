@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rtbuild_security_manager import sources
@@ -15,7 +17,7 @@ from rtbuild_security_manager.errors import KeysUnusable
 from rtbuild_security_manager.keys import VerificationKey
 from rtbuild_security_manager.sources import JwkServer, PemFile, ServerThenFile, fetch_document, key_source
 
-from tests.fakes.token_issuer import Issuer, jwk_site, silent_site
+from tests.fakes.token_issuer import DRIPS, Issuer, dripping_site, jwk_site
 
 
 class Clock:
@@ -46,6 +48,17 @@ def at_once(work: Callable[[], None]) -> None:
 
 def kids(keys: tuple[VerificationKey, ...]) -> list[str | None]:
     return [key.kid for key in keys]
+
+
+def until(condition: Callable[[], bool], title: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, title
+        time.sleep(0.01)
+
+
+def asking_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "jwk-server"]
 
 
 def age(path: Path, seconds: float = 60) -> None:
@@ -324,14 +337,73 @@ def test_a_server_that_does_not_exist(pem: Path, caplog: pytest.LogCaptureFixtur
     assert "password" not in caplog.text
 
 
-def test_the_timeout_is_waited_for_only_once(pem: Path) -> None:
-    with silent_site() as site:
+@pytest.mark.parametrize("kind", DRIPS)
+def test_one_deadline_for_the_whole_question(kind: str, pem: Path) -> None:
+    """A byte now and then keeps every single step within the timeout."""
+    with dripping_site(kind) as site:
         source = key_source(signing_cert=pem, jwk_url=site.url, timeout=0.3)
         begun = time.monotonic()
         assert len(source.current()) == 1, "the file's"
-        assert time.monotonic() - begun > 0.25
-        assert len(source.current()) == 1
-    assert len(site.waited) == 1
+        assert 0.25 < time.monotonic() - begun < 3
+        for _ in range(100):
+            assert len(source.current()) == 1
+        assert time.monotonic() - begun < 3, "it is waited for only once"
+        with pytest.raises(TimeoutError, match=r"not complete within 0\.2 s"):
+            fetch_document(site.url, 0.2)
+        until(lambda: site.closed == site.asked == 2, "the connections are closed")
+        until(lambda: not asking_threads(), "no thread goes on asking")
+
+
+@pytest.mark.parametrize("kind", DRIPS)
+def test_known_keys_are_used_while_the_server_drips(kind: str, rsa_issuer: Issuer) -> None:
+    clock = Clock()
+    with dripping_site(kind) as site, jwk_site([rsa_issuer]) as good:
+        urls = [good.url, site.url]
+        server = JwkServer(
+            "http://keys.example/", timeout=1, clock=clock, fetch=lambda _, timeout: fetch_document(urls[0], timeout)
+        )
+        assert kids(server.current()) == ["rsa-1"]
+        del urls[0]
+        clock.now += 240
+        begun = time.monotonic()
+        for _ in range(100):
+            assert kids(server.current()) == ["rsa-1"]
+        assert time.monotonic() - begun < 0.8, "no request waits"
+        until(lambda: site.closed == site.asked == 1, "it was asked once, and given up")
+        assert kids(server.current()) == ["rsa-1"]
+
+
+def test_a_name_that_is_not_resolved_in_time(rsa_issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can end a look-up; whoever waits goes on, and the thread does not ask once nobody waits."""
+    resolved = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        assert resolved.wait(60)
+        return look_up(*args, **kwargs)
+
+    with jwk_site([rsa_issuer]) as site:
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            fetch_document(site.url, 0.2)
+        assert time.monotonic() - begun < 3
+        resolved.set()
+        until(lambda: not asking_threads(), "the thread ends")
+        assert site.asked == 0
+
+
+def test_a_thread_that_cannot_be_started_is_a_failure_of_the_server(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with jwk_site() as site:
+        source = key_source(signing_cert=pem, jwk_url=site.url, timeout=5)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        try:
+            assert len(source.current()) == 1, "the file's"
+        finally:
+            monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
@@ -348,34 +420,6 @@ def test_redirects_are_not_followed(rsa_issuer: Issuer) -> None:
         site.status, site.headers = 302, {"Location": other.url}
         assert JwkServer(site.url, timeout=5).current() == ()
         assert (site.asked, other.asked) == (1, 0)
-
-
-def test_an_answer_that_never_ends(rsa_issuer: Issuer) -> None:
-    """A byte now and then keeps every single read within the timeout."""
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        done = threading.Event()
-
-        def drip() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-                while not done.wait(0.05):
-                    try:
-                        connection.sendall(b" ")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        try:
-            with pytest.raises(OSError, match="not complete"):
-                fetch_document(f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.3)
-        finally:
-            done.set()
-            thread.join()
 
 
 def test_a_large_answer_is_not_read_to_its_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func
@@ -13,6 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from rtbuild_security_manager.errors import Refused
 from rtbuild_security_manager.roles import roles_after
 from rtbuild_security_manager.tokens import Identity
+from rtbuild_security_manager.users import RoleInUse
 
 log = logging.getLogger(__name__)
 
@@ -28,25 +30,43 @@ class Accounts:
         self._user_model = user_model
         self._role_model = role_model
 
-    def bring_in_line(self, identity: Identity, user: Any | None, *, begins_session: bool) -> tuple[Any, bool]:
-        """The user of an identity, created at first sight, and whether its roles had to be changed.
+    def bring_in_line(
+        self, identity: Identity, user: Any | None, *, begins_session: bool
+    ) -> tuple[Any, tuple[RoleInUse, ...]]:
+        """Return the user of an identity, created at first sight, and the roles that count for this request.
 
-        `user` is that user where the caller has it, else None. Many requests may do this at once: the database's
-        unique constraints decide who was first, the others take what it left. Raises `Refused`, `SQLAlchemyError`."""
+        The roles are the token's and those that administrators gave, whatever the database says a moment later: a
+        request with another token of the same user may change what is recorded there at any time.
+
+        Many requests may do this at once: the database's unique constraints decide who created a user, the others take
+        what that left. A change of roles locks the user, because two that remove and add the same rows would disturb
+        each other.
+
+        Args:
+            user: What `find` returned for the identity.
+            begins_session: Whether this counts as a login.
+
+        Raises:
+            Refused: if the user was deactivated, or cannot be written.
+            SQLAlchemyError: if the database fails.
+        """
         for _attempt in range(_ATTEMPTS):
-            user = user or self._find(identity)
             try:
                 if user is None:
-                    return self._create(identity), True
+                    return self._create(identity)
                 return user, self._update(user, identity, begins_session=begins_session)
+            except Refused:
+                self._session.rollback()  # nothing half done stays in the session, for whoever commits it next
+                raise
             except (IntegrityError, StaleDataError):
                 # Another request was quicker: see what the database holds now
                 self._session.rollback()
                 self._session.expire_all()
-                user = None
+                user = self.find(identity)
         raise Refused("the user cannot be written: e-mail address or name belong to another one")
 
-    def _find(self, identity: Identity) -> Any | None:
+    def find(self, identity: Identity) -> Any | None:
+        """Return the user of an identity, None if there is none; raises `Refused` for a name that is too similar."""
         name = self._user_model.username
         found = self._session.query(self._user_model).filter(func.lower(name) == func.lower(identity.subject)).all()
         for user in found:
@@ -57,33 +77,56 @@ class Accounts:
             raise Refused("another user's name differs from the token's only in case")
         return None
 
-    def _create(self, identity: Identity) -> Any:
+    def rollback(self) -> None:
+        """Forget what was not written yet."""
+        self._session.rollback()
+
+    def _create(self, identity: Identity) -> tuple[Any, tuple[RoleInUse, ...]]:
         user = self._user_model()
         user.username = self._fitting("username", identity.subject)
         user.active = True
         user.login_count, user.fail_login_count, user.last_login = 1, 0, datetime.now()
         self._describe(user, identity)
         user.roles = self._roles(identity.roles)
+        in_use = self._in_use(user)
         self._session.add(user)
         self._session.commit()
         log.info("Created user %s at first sight", user.id)
-        return user
+        return user, in_use
 
-    def _update(self, user: Any, identity: Identity, *, begins_session: bool) -> bool:
+    def _update(self, user: Any, identity: Identity, *, begins_session: bool) -> tuple[RoleInUse, ...]:
+        changed = _names(user) != roles_after(_names(user), identity.roles)
+        if changed:
+            self._lock(user)
         if not user.is_active:
             raise Refused("the user was deactivated by an administrator")
         modified = self._describe(user, identity)
-        current = frozenset(role.name for role in user.roles)
+        current = _names(user)
         wanted = roles_after(current, identity.roles)
         if wanted != current:
             user.roles = [role for role in user.roles if role.name in wanted] + self._roles(wanted - current)
         if begins_session:
             user.login_count, user.last_login = (user.login_count or 0) + 1, datetime.now()
-        if modified or begins_session or wanted != current:
+        in_use = self._in_use(user)
+        if modified or begins_session or changed:
             self._session.commit()
         if wanted != current:
             log.info("Roles of user %s changed", user.id)
-        return wanted != current
+        return in_use
+
+    def _lock(self, user: Any) -> None:
+        """Read a user again, and keep other requests from changing them before this one has."""
+        user_id = user.id
+        self._session.rollback()  # a new transaction sees what others have written meanwhile
+        query = self._session.query(self._user_model).filter(self._user_model.id == user_id)
+        if query.populate_existing().with_for_update().one_or_none() is None:
+            raise StaleDataError("the user was deleted")
+        self._session.expire(user, ["roles"])
+
+    def _in_use(self, user: Any) -> tuple[RoleInUse, ...]:
+        """What counts of a user's roles, read before anything is written: a commit may make the session forget it."""
+        records = self._session.query(self._role_model)
+        return tuple(RoleInUse(role.id, role.name, partial(records.get, role.id)) for role in user.roles)
 
     def _describe(self, user: Any, identity: Identity) -> bool:
         """Write down what a token says of its user; True where that was not known yet."""
@@ -111,3 +154,7 @@ class Accounts:
     def _length(self, column: str) -> int | None:
         """How many characters a column holds: that grew from Airflow release to release."""
         return getattr(getattr(self._user_model, column).type, "length", None)
+
+
+def _names(user: Any) -> frozenset[str]:
+    return frozenset(role.name for role in user.roles)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.error import HTTPError
 
 from rtbuild_security_manager.errors import KeysUnusable
 from rtbuild_security_manager.keys import VerificationKey, keys_of_jwk, keys_of_pem
@@ -224,19 +228,114 @@ def key_source(*, signing_cert: Path | None, jwk_url: str | None, timeout: float
 
 
 def fetch_document(url: str, timeout: float) -> bytes:
-    """What a URL answers with, up to `LARGEST_DOCUMENT`; redirects are not followed. `timeout` is in seconds, for each
-    step and for the whole body. Raises `OSError`, `HTTPException`, `KeysUnusable`."""
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    deadline = time.monotonic() + timeout
-    content = bytearray()
-    with urllib.request.build_opener(_Unredirected).open(request, timeout=timeout) as answer:
-        while piece := answer.read1(1 << 16):
-            content += piece
+    """Return what a URL answers with; redirects are not followed.
+
+    Args:
+        timeout: Seconds for the whole question: the address, the connection, TLS, the headers and the body.
+
+    Raises:
+        OSError: if the server cannot be reached, or has not answered completely when the time is up.
+        HTTPException: if it does not speak HTTP.
+        KeysUnusable: if the answer is larger than `LARGEST_DOCUMENT`.
+    """
+    return _Question(url).answer(timeout)
+
+
+class _Question:
+    """One request to a URL, in a thread of its own.
+
+    The timeout of a socket covers a single step, so a server that sends a byte now and then, or one `100 Continue`
+    after the other, could take for ever. Whoever waits here gives up at the deadline, whatever step the thread is at,
+    and closes its connection, which ends the thread too."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._given_up = False
+        self._ended = threading.Event()
+        self._content = b""
+        self._failure: Exception | None = None
+
+    def answer(self, timeout: float) -> bytes:
+        """Ask and wait for the answer for `timeout` seconds at most."""
+        try:
+            _in_background(lambda: self._ask(timeout))
+        except RuntimeError as error:
+            raise OSError("there is no thread to ask in") from error
+        if not self._ended.wait(timeout):
+            self._give_up()
+            raise TimeoutError(f"its answer was not complete within {timeout:g} s")
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return self._content
+
+    def _ask(self, timeout: float) -> None:
+        try:
+            opener = urllib.request.build_opener(_Unredirected, _Http(self._connect), _Https(self._connect))
+            request = urllib.request.Request(self._url, headers={"Accept": "application/json"})
+            with opener.open(request, timeout=timeout) as answer:
+                content = answer.read(LARGEST_DOCUMENT + 1)
             if len(content) > LARGEST_DOCUMENT:
                 raise KeysUnusable(f"it answers with more than {LARGEST_DOCUMENT} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"its answer was not complete within {timeout:g} s")
-    return bytes(content)
+            self._content = content
+        except Exception as error:  # it belongs to whoever waits
+            self._failure = error
+            if isinstance(error, HTTPError):
+                error.close()
+        finally:
+            with self._lock:
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection = None
+            self._ended.set()
+
+    def _connect(self, *args: Any, **kwargs: Any) -> socket.socket:
+        """Open a connection as `socket.create_connection` does, unless nobody waits any more."""
+        connection = socket.create_connection(*args, **kwargs)
+        with self._lock:
+            if self._given_up:
+                connection.close()
+                raise TimeoutError("nobody waits for the answer")
+            # A handle of its own: TLS takes the socket over, and the thread may close it at any moment
+            self._connection = connection.dup()
+        return connection
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._connection is not None:
+                with suppress(OSError):  # it may be closed already
+                    self._connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Opens http connections by `connect`."""
+
+    def __init__(self, connect: Callable[..., socket.socket]) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def http_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(partial(_opened, HTTPConnection, self._connect), request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Opens https connections by `connect`."""
+
+    def __init__(self, connect: Callable[..., socket.socket]) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(partial(_opened, HTTPSConnection, self._connect), request)
+
+
+def _opened(kind: Callable[..., Any], connect: Callable[..., socket.socket], host: str, **options: Any) -> Any:
+    connection = kind(host, **options)
+    connection._create_connection = connect  # http.client has no public way to get at its socket before it is used
+    return connection
 
 
 class _Unredirected(urllib.request.HTTPRedirectHandler):
