@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from rtbuild_security_manager.errors import Refused
 from rtbuild_security_manager.roles import roles_after
@@ -58,10 +57,10 @@ class Accounts:
             except Refused:
                 self._session.rollback()  # nothing half done stays in the session, for whoever commits it next
                 raise
-            except (IntegrityError, StaleDataError):
+            except (IntegrityError, ObjectDeletedError, StaleDataError):
                 # Another request was quicker: see what the database holds now
                 self._session.rollback()
-                self._session.expire_all()
+                self._session.expunge_all()
                 user = self.find(identity)
         raise Refused("the user cannot be written: e-mail address or name belong to another one")
 
@@ -82,14 +81,15 @@ class Accounts:
         self._session.rollback()
 
     def _create(self, identity: Identity) -> tuple[Any, tuple[RoleInUse, ...]]:
+        roles = self._roles(identity.roles)
         user = self._user_model()
         user.username = self._fitting("username", identity.subject)
         user.active = True
         user.login_count, user.fail_login_count, user.last_login = 1, 0, datetime.now()
         self._describe(user, identity)
-        user.roles = self._roles(identity.roles)
-        in_use = self._in_use(user)
         self._session.add(user)
+        user.roles = roles
+        in_use = self._in_use(user)
         self._session.commit()
         log.info("Created user %s at first sight", user.id)
         return user, in_use
@@ -126,7 +126,9 @@ class Accounts:
     def _in_use(self, user: Any) -> tuple[RoleInUse, ...]:
         """What counts of a user's roles, read before anything is written: a commit may make the session forget it."""
         records = self._session.query(self._role_model)
-        return tuple(RoleInUse(role.id, role.name, partial(records.get, role.id)) for role in user.roles)
+        return tuple(
+            RoleInUse(role.id, role.name, records.filter(self._role_model.id == role.id).one) for role in user.roles
+        )
 
     def _describe(self, user: Any, identity: Identity) -> bool:
         """Write down what a token says of its user; True where that was not known yet."""
