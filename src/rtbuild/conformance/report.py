@@ -20,10 +20,12 @@ class CheckResult:
 class CheckReport:
     """The outcome of all checks, in the order of the documentation.
 
-    `runtime` and `airflow` are the versions in the image's labels, empty if it has no such label.
+    `has_airflow` says whether it is an image of Airflow; `runtime` and `airflow` are the versions in its labels, empty
+    if it has no such label.
     """
 
     image: str
+    has_airflow: bool
     runtime: str
     airflow: str
     passed: bool
@@ -34,7 +36,8 @@ class CheckReport:
 def describe_check(report: CheckReport) -> str:
     """Return the report as a table, with what was found below each check that failed."""
     width = max((len(result.name) for result in report.results), default=0)
-    lines = [f"{report.image}: runtime {report.runtime or 'unknown'}, Airflow {report.airflow or 'unknown'}"]
+    versions = f": runtime {report.runtime or 'unknown'}, Airflow {report.airflow or 'unknown'}"
+    lines = [f"{report.image}{versions if report.has_airflow else ''}"]
     for result in report.results:
         verdict = "passed" if result.passed else "FAILED"
         lines.append(f"{verdict}  {result.name:<{width}}  {result.promise} ({result.seconds:.1f} s)")

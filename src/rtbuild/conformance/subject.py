@@ -11,6 +11,7 @@ from typing import Any
 from rtbuild.engine.containers import RunOutcome
 from rtbuild.engine.engine import Engine
 from rtbuild.inside import read_script
+from rtbuild.recipe.model import ImageSettings
 
 AIRFLOW_HOME = "/usr/local/airflow"
 HOME = "/home/astro"
@@ -21,6 +22,7 @@ LIMIT = 300.0
 """Seconds after which a command counts as hanging, even on a busy machine."""
 
 _PROBE = "probe.py"
+_AIRFLOW_LABELS = ("io.astronomer.docker.airflow.version", "io.astronomer.docker.module")
 
 
 class CheckFailure(Exception):
@@ -29,19 +31,23 @@ class CheckFailure(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Something an image promises, and how to check it: `body` raises `CheckFailure`."""
+    """Something an image promises, and how to check it: `body` raises `CheckFailure`.
+
+    `applies` says whether an image promises it at all. It may look into the image, and raise what `body` may.
+    """
 
     name: str
     promise: str
     body: Callable[[Subject], None]
+    applies: Callable[[Subject], bool] = lambda subject: True
 
 
 @dataclass(slots=True, kw_only=True)
 class Subject:
     """An image in an engine, and its config as the engine reports it.
 
-    `runtime` and `airflow` are the versions it must have; None if only its own labels say so. Checks may use one
-    subject from many threads.
+    `runtime` and `airflow` are the versions it must have; None if only its own labels say so. `settings` are those of
+    its recipes, None if it was not built from a release. Checks may use one subject from many threads.
     """
 
     engine: Engine
@@ -49,9 +55,11 @@ class Subject:
     config: Mapping[str, Any]
     runtime: str | None = None
     airflow: str | None = None
+    settings: ImageSettings | None = None
     grace: float = 10.0
     """Seconds that Airflow has to stop."""
     _facts: dict[str, Any] | None = field(default=None, init=False)
+    _tools: frozenset[str] | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @property
@@ -63,6 +71,20 @@ class Subject:
     def env(self) -> Mapping[str, str]:
         """The image's environment."""
         return dict(variable.split("=", 1) for variable in self.config.get("Env") or ())
+
+    @property
+    def has_airflow(self) -> bool:
+        """Whether it must keep the promises of an image of Airflow: a release says so, or traces in the config."""
+        if self.settings is not None:
+            return self.airflow is not None
+        return "AIRFLOW_HOME" in self.env or any(label in self.labels for label in _AIRFLOW_LABELS)
+
+    def tools(self, look: Callable[[Subject], frozenset[str]]) -> frozenset[str]:
+        """Return what `look` finds in the image; it looks once."""
+        with self._lock:
+            if self._tools is None:
+                self._tools = look(self)
+            return self._tools
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -6,44 +6,72 @@ import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from rtbuild.conformance import behaviour, statics
+from rtbuild.conformance import behaviour, general, statics
 from rtbuild.conformance.report import CheckReport, CheckResult
 from rtbuild.conformance.subject import Check, CheckFailure, Subject
 from rtbuild.errors import RtbuildError, UsageError
 from rtbuild.progress import Progress
 
-CHECKS: tuple[Check, ...] = (*statics.STATIC_CHECKS, *behaviour.BEHAVIOUR_CHECKS)
-"""Every check, in the order of reports."""
+AIRFLOW_CHECKS: tuple[Check, ...] = (*statics.STATIC_CHECKS, *behaviour.BEHAVIOUR_CHECKS)
+"""The checks of images of Airflow, in the order of reports."""
+
+GENERAL_CHECKS = general.GENERAL_CHECKS
+"""The checks of other images, in the order of reports."""
 
 
-def select_checks(only: Collection[str] = ()) -> tuple[Check, ...]:
-    """Return the checks named in `only`, or all of them if it is empty, in the order of `CHECKS`.
+def require_known(only: Collection[str]) -> None:
+    """Check that each name in `only` is that of a check.
 
     Raises:
-        UsageError: if a name is not that of a check.
+        UsageError: if one is not.
     """
-    known = {check.name: check for check in CHECKS}
+    known = [check.name for check in (*AIRFLOW_CHECKS, *GENERAL_CHECKS)]
     for name in only:
         if name not in known:
             raise UsageError(f"unknown check {name!r}", hint=f"known checks: {', '.join(known)}")
-    return tuple(check for check in CHECKS if not only or check.name in only)
+
+
+def select_checks(only: Collection[str], *, airflow: bool) -> tuple[Check, ...]:
+    """Return the checks named in `only`, or all of them if it is empty, in the order of reports.
+
+    Args:
+        only: The names of checks.
+        airflow: Whether the image is one of Airflow, which has checks of its own.
+
+    Raises:
+        UsageError: if a name is not that of a check of such an image.
+    """
+    require_known(only)
+    checks = AIRFLOW_CHECKS if airflow else GENERAL_CHECKS
+    names = [check.name for check in checks]
+    for name in only:
+        if name not in names:
+            kind = "an image of Airflow" if airflow else "an image without Airflow"
+            raise UsageError(f"{name!r} is not a check of {kind}", hint=f"its checks: {', '.join(names)}")
+    return tuple(check for check in checks if not only or check.name in only)
 
 
 def run_checks(subject: Subject, checks: Sequence[Check], *, jobs: int, progress: Progress) -> CheckReport:
-    """Run `checks` on the image of `subject`, up to `jobs` at once; a check that fails is a result, not an error."""
+    """Run `checks` on the image of `subject`, up to `jobs` at once; a check that fails is a result, not an error.
+
+    A check that does not apply to the image has no result.
+    """
     begun = time.monotonic()
 
-    def run(check: Check) -> CheckResult:
+    def run(check: Check) -> CheckResult | None:
         progress.begin(f"check {check.name}")
         result = _run_check(check, subject)
-        progress.end(f"check {check.name}", "passed" if result.passed else "FAILED")
+        outcome = "does not apply" if result is None else "passed" if result.passed else "FAILED"
+        progress.end(f"check {check.name}", outcome)
         return result
 
     with ThreadPoolExecutor(max(1, jobs), thread_name_prefix="check") as pool:
-        results = tuple(pool.map(run, [check for check in checks if check.name not in behaviour.ALONE]))
-    results += tuple(run(check) for check in checks if check.name in behaviour.ALONE)
+        outcomes = list(pool.map(run, [check for check in checks if check.name not in behaviour.ALONE]))
+    outcomes += [run(check) for check in checks if check.name in behaviour.ALONE]
+    results = tuple(result for result in outcomes if result is not None)
     return CheckReport(
         image=subject.reference,
+        has_airflow=subject.has_airflow,
         runtime=subject.labels.get(statics.RUNTIME_LABEL, ""),
         airflow=subject.labels.get(statics.AIRFLOW_LABEL, ""),
         passed=all(result.passed for result in results),
@@ -52,10 +80,13 @@ def run_checks(subject: Subject, checks: Sequence[Check], *, jobs: int, progress
     )
 
 
-def _run_check(check: Check, subject: Subject) -> CheckResult:
+def _run_check(check: Check, subject: Subject) -> CheckResult | None:
+    """Run one check; return None if it does not apply to the image."""
     begun = time.monotonic()
     details = ""
     try:
+        if not check.applies(subject):
+            return None
         check.body(subject)
     except CheckFailure as failure:
         details = str(failure)

@@ -1,4 +1,4 @@
-"""The `check` verb: run the checks of the runtime image on a release, or on any image of an engine."""
+"""The `check` verb: check what a release, or any image of an engine, promises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rtbuild.conformance.report import CheckReport
 from rtbuild.conformance.subject import Subject
-from rtbuild.conformance.suite import run_checks, select_checks
+from rtbuild.conformance.suite import require_known, run_checks, select_checks
 from rtbuild.engine import select
 from rtbuild.errors import EngineError
 from rtbuild.platform import Platform
@@ -30,6 +30,7 @@ def check(  # noqa: PLR0913
 ) -> CheckReport:
     """Build the image of `release`, load it into the engine, and check it in containers.
 
+    An image of Airflow has the promises of a runtime image, any other those of its recipes and packages.
     Layers that the store has are not built again, and an image that the engine has is not loaded again. A check that
     fails is a result, not an error. Like every public verb, it takes its options as keywords.
 
@@ -43,14 +44,15 @@ def check(  # noqa: PLR0913
         progress: Listener for progress; none by default.
 
     Raises:
-        UsageError: if `only` names an unknown check.
+        UsageError: if `only` names an unknown check, or one that is not for such an image.
         RtbuildError: if the build fails; see `build`.
         EngineError: if there is no usable engine, or it cannot load or run the image.
     """
     progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
-    checks = select_checks(only)
+    require_known(only)
     locked = workspace.read(release, platform)
+    checks = select_checks(only, airflow=locked.release.airflow is not None)
     version, target = locked.release.version, locked.lock.platform
     environment = open_environment(workspace, settings, progress)
     result = build_locked(locked, environment)
@@ -71,6 +73,7 @@ def check(  # noqa: PLR0913
         config=image.config,
         runtime=version,
         airflow=locked.release.airflow,
+        settings=locked.release.image,
         grace=grace,
     )
     report = run_checks(subject, checks, jobs=settings.jobs, progress=progress)
@@ -85,10 +88,11 @@ def check_image(
     grace: float = 10,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Check an image that the engine has: a runtime image, or one built on top of it.
+    """Check an image that the engine has, such as one built on top of a release.
 
-    The versions in the image's labels must agree with what is in it. The engine is the one that `settings` name, the
-    machine's Docker, or a private engine that is running. A check that fails is a result, not an error.
+    Labels and variables tell whether it is an image of Airflow, whose versions must agree with what is in it.
+    The engine is the one that `settings` name, the machine's Docker, or a private engine that is running. A check that
+    fails is a result, not an error.
 
     Args:
         image: Its name or ID, as for `docker run`.
@@ -98,14 +102,15 @@ def check_image(
         progress: Listener for progress; none by default.
 
     Raises:
-        UsageError: if `only` names an unknown check.
+        UsageError: if `only` names an unknown check, or one that is not for such an image.
         EngineError: if there is no usable engine, or it does not have the image.
     """
     settings = settings or load_settings({}, Path.cwd())
-    checks = select_checks(only)
+    require_known(only)
     engine = select.find(settings)
     facts = engine.inspect(image)
     if facts is None:
         raise EngineError(f"{engine} has no image {image}", hint="load, pull or build it there first")
     subject = Subject(engine=engine, reference=image, config=facts.config, grace=grace)
+    checks = select_checks(only, airflow=subject.has_airflow)
     return run_checks(subject, checks, jobs=settings.jobs, progress=progress or Silent())

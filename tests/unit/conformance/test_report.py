@@ -9,7 +9,13 @@ from rtbuild.conformance.report import CheckReport, CheckResult, describe_check
 PASSED = CheckResult(name="user", promise="runs as astro", passed=True, details="", seconds=0.41)
 FAILED = CheckResult(name="silence", promise="says nothing", passed=False, details="it says\nhello", seconds=2)
 REPORT = CheckReport(
-    image="team/airflow:1", runtime="8.0.0", airflow="", passed=False, results=(PASSED, FAILED), seconds=3.2
+    image="team/airflow:1",
+    has_airflow=True,
+    runtime="8.0.0",
+    airflow="",
+    passed=False,
+    results=(PASSED, FAILED),
+    seconds=3.2,
 )
 
 
@@ -31,3 +37,8 @@ def test_a_report_without_failures_says_so() -> None:
         "passed  user  runs as astro (0.4 s)",
         "all 1 checks passed in 3 s",
     ]
+
+
+def test_an_image_without_airflow_has_no_versions_of_it() -> None:
+    report = replace(REPORT, image="team/flask:1", has_airflow=False, runtime="", passed=True, results=(PASSED,))
+    assert describe_check(report).splitlines()[0] == "team/flask:1"
