@@ -50,6 +50,9 @@ to = "script"
 
 [image]
 on_build = ["USER root"]
+
+[image.labels]
+"io.astronomer.docker.runtime.version" = "{version}"
 """
 
 

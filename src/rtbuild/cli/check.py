@@ -46,8 +46,8 @@ def check(  # noqa: PLR0913 (one parameter for each option)
 ) -> None:
     """Check in real containers what an image promises.
 
-    For an image of Airflow: user, folders, entrypoint, labels, pip, signals. For any other: that it is as its recipes
-    say, and that dpkg, apt, pip and Python find it in order.
+    For a runtime image: user, folders, entrypoint, labels, pip, signals. For any other: that it is as its recipes say,
+    and that dpkg, apt, pip and Python find it in order.
 
     RELEASE is built and loaded if necessary. With --image, any image in Docker is checked: use it on the images that
     you build from a release. If a check fails, what was found instead is printed and the exit code is 1.

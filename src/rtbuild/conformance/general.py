@@ -1,4 +1,4 @@
-"""Checks of images without Airflow: what any image of Debian and Python packages promises.
+"""Checks of images that are no runtime images: what any image of Debian and Python packages promises.
 
 What an image does not have (apt, Python, pip) is not checked. The scripts are run without the image's entrypoint.
 """

@@ -20,12 +20,12 @@ class CheckResult:
 class CheckReport:
     """The outcome of all checks, in the order of the documentation.
 
-    `has_airflow` says whether it is an image of Airflow; `runtime` and `airflow` are the versions in its labels, empty
+    `is_runtime` says whether it is a runtime image; `runtime` and `airflow` are the versions in its labels, empty
     if it has no such label.
     """
 
     image: str
-    has_airflow: bool
+    is_runtime: bool
     runtime: str
     airflow: str
     passed: bool
@@ -37,7 +37,7 @@ def describe_check(report: CheckReport) -> str:
     """Return the report as a table, with what was found below each check that failed."""
     width = max((len(result.name) for result in report.results), default=0)
     versions = f": runtime {report.runtime or 'unknown'}, Airflow {report.airflow or 'unknown'}"
-    lines = [f"{report.image}{versions if report.has_airflow else ''}"]
+    lines = [f"{report.image}{versions if report.is_runtime else ''}"]
     for result in report.results:
         verdict = "passed" if result.passed else "FAILED"
         lines.append(f"{verdict}  {result.name:<{width}}  {result.promise} ({result.seconds:.1f} s)")

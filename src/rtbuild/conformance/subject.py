@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,15 @@ LIMIT = 300.0
 """Seconds after which a command counts as hanging, even on a busy machine."""
 
 _PROBE = "probe.py"
-_AIRFLOW_LABELS = ("io.astronomer.docker.airflow.version", "io.astronomer.docker.module")
+
+
+_RUNTIME_LABELS = ("io.astronomer.docker.runtime.version", "io.astronomer.docker.airflow.version")
+_RUNTIME_VARIABLE = "ASTRONOMER_RUNTIME_VERSION"
+
+
+def is_runtime(labels: Container[str], variables: Container[str]) -> bool:
+    """Return whether an image with labels and variables of these names says that it is a runtime image."""
+    return _RUNTIME_VARIABLE in variables or any(label in labels for label in _RUNTIME_LABELS)
 
 
 class CheckFailure(Exception):
@@ -73,11 +81,9 @@ class Subject:
         return dict(variable.split("=", 1) for variable in self.config.get("Env") or ())
 
     @property
-    def has_airflow(self) -> bool:
-        """Whether it must keep the promises of an image of Airflow: a release says so, or traces in the config."""
-        if self.settings is not None:
-            return self.airflow is not None
-        return "AIRFLOW_HOME" in self.env or any(label in self.labels for label in _AIRFLOW_LABELS)
+    def is_runtime(self) -> bool:
+        """Whether it says of itself that it is a runtime image, which has promises of its own."""
+        return is_runtime(self.labels, self.env)
 
     def tools(self, look: Callable[[Subject], frozenset[str]]) -> frozenset[str]:
         """Return what `look` finds in the image; it looks once."""

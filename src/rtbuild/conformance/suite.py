@@ -12,8 +12,8 @@ from rtbuild.conformance.subject import Check, CheckFailure, Subject
 from rtbuild.errors import RtbuildError, UsageError
 from rtbuild.progress import Progress
 
-AIRFLOW_CHECKS: tuple[Check, ...] = (*statics.STATIC_CHECKS, *behaviour.BEHAVIOUR_CHECKS)
-"""The checks of images of Airflow, in the order of reports."""
+RUNTIME_CHECKS: tuple[Check, ...] = (*statics.STATIC_CHECKS, *behaviour.BEHAVIOUR_CHECKS)
+"""The checks of runtime images, in the order of reports."""
 
 GENERAL_CHECKS = general.GENERAL_CHECKS
 """The checks of other images, in the order of reports."""
@@ -25,28 +25,28 @@ def require_known(only: Collection[str]) -> None:
     Raises:
         UsageError: if one is not.
     """
-    known = [check.name for check in (*AIRFLOW_CHECKS, *GENERAL_CHECKS)]
+    known = [check.name for check in (*RUNTIME_CHECKS, *GENERAL_CHECKS)]
     for name in only:
         if name not in known:
             raise UsageError(f"unknown check {name!r}", hint=f"known checks: {', '.join(known)}")
 
 
-def select_checks(only: Collection[str], *, airflow: bool) -> tuple[Check, ...]:
+def select_checks(only: Collection[str], *, runtime: bool) -> tuple[Check, ...]:
     """Return the checks named in `only`, or all of them if it is empty, in the order of reports.
 
     Args:
         only: The names of checks.
-        airflow: Whether the image is one of Airflow, which has checks of its own.
+        runtime: Whether the image is a runtime image, which has checks of its own.
 
     Raises:
         UsageError: if a name is not that of a check of such an image.
     """
     require_known(only)
-    checks = AIRFLOW_CHECKS if airflow else GENERAL_CHECKS
+    checks = RUNTIME_CHECKS if runtime else GENERAL_CHECKS
     names = [check.name for check in checks]
     for name in only:
         if name not in names:
-            kind = "an image of Airflow" if airflow else "an image without Airflow"
+            kind = "a runtime image" if runtime else "an image that is no runtime image"
             raise UsageError(f"{name!r} is not a check of {kind}", hint=f"its checks: {', '.join(names)}")
     return tuple(check for check in checks if not only or check.name in only)
 
@@ -71,7 +71,7 @@ def run_checks(subject: Subject, checks: Sequence[Check], *, jobs: int, progress
     results = tuple(result for result in outcomes if result is not None)
     return CheckReport(
         image=subject.reference,
-        has_airflow=subject.has_airflow,
+        is_runtime=subject.is_runtime,
         runtime=subject.labels.get(statics.RUNTIME_LABEL, ""),
         airflow=subject.labels.get(statics.AIRFLOW_LABEL, ""),
         passed=all(result.passed for result in results),

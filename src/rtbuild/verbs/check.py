@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtbuild.conformance.report import CheckReport
-from rtbuild.conformance.subject import Subject
+from rtbuild.conformance.subject import Subject, is_runtime
 from rtbuild.conformance.suite import require_known, run_checks, select_checks
 from rtbuild.engine import select
 from rtbuild.errors import EngineError
@@ -30,7 +30,7 @@ def check(  # noqa: PLR0913
 ) -> CheckReport:
     """Build the image of `release`, load it into the engine, and check it in containers.
 
-    An image of Airflow has the promises of a runtime image, any other those of its recipes and packages.
+    A runtime image (its labels tell) has promises of its own, any other image those of its recipes and packages.
     Layers that the store has are not built again, and an image that the engine has is not loaded again. A check that
     fails is a result, not an error. Like every public verb, it takes its options as keywords.
 
@@ -52,7 +52,8 @@ def check(  # noqa: PLR0913
     settings = settings or load_settings({}, workspace.root)
     require_known(only)
     locked = workspace.read(release, platform)
-    checks = select_checks(only, airflow=locked.release.airflow is not None)
+    declared = locked.release.image
+    checks = select_checks(only, runtime=is_runtime(dict(declared.labels), dict(declared.env)))
     version, target = locked.release.version, locked.lock.platform
     environment = open_environment(workspace, settings, progress)
     result = build_locked(locked, environment)
@@ -73,7 +74,7 @@ def check(  # noqa: PLR0913
         config=image.config,
         runtime=version,
         airflow=locked.release.airflow,
-        settings=locked.release.image,
+        settings=declared,
         grace=grace,
     )
     report = run_checks(subject, checks, jobs=settings.jobs, progress=progress)
@@ -90,7 +91,7 @@ def check_image(
 ) -> CheckReport:
     """Check an image that the engine has, such as one built on top of a release.
 
-    Labels and variables tell whether it is an image of Airflow, whose versions must agree with what is in it.
+    Labels and variables tell whether it is a runtime image, whose versions must agree with what is in it.
     The engine is the one that `settings` name, the machine's Docker, or a private engine that is running. A check that
     fails is a result, not an error.
 
@@ -112,5 +113,5 @@ def check_image(
     if facts is None:
         raise EngineError(f"{engine} has no image {image}", hint="load, pull or build it there first")
     subject = Subject(engine=engine, reference=image, config=facts.config, grace=grace)
-    checks = select_checks(only, airflow=subject.has_airflow)
+    checks = select_checks(only, runtime=subject.is_runtime)
     return run_checks(subject, checks, jobs=settings.jobs, progress=progress or Silent())

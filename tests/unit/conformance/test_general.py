@@ -1,4 +1,4 @@
-"""What the checks of images without Airflow accept and refuse."""
+"""What the checks of images that are no runtime images accept and refuse."""
 
 from __future__ import annotations
 
@@ -92,16 +92,15 @@ def test_what_the_image_has_is_looked_for_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "options", "expected"),
+    ("config", "expected"),
     [
-        (CONFIG, {}, True),
-        (PLAIN, {}, False),
-        ({"Env": ["AIRFLOW_HOME=/opt/airflow"]}, {}, True),
-        ({"Labels": {"io.astronomer.docker.airflow.version": "2.6.0"}}, {}, True),
-        ({"Labels": {"io.astronomer.docker.distro": "debian"}}, {}, False),
-        (PLAIN, {"settings": SETTINGS, "airflow": "2.6.0"}, True),
-        (CONFIG, {"settings": SETTINGS}, False),
+        (CONFIG, True),
+        (PLAIN, False),
+        ({"Env": ["ASTRONOMER_RUNTIME_VERSION=8.0.0"]}, True),
+        ({"Labels": {"io.astronomer.docker.airflow.version": "2.6.0"}}, True),
+        ({"Labels": {"io.astronomer.docker.runtime.version": "8.0.0"}}, True),
+        ({"Labels": {"io.astronomer.docker.distro": "debian"}, "Env": ["AIRFLOW_HOME=/opt/airflow"]}, False),
     ],
 )
-def test_what_tells_an_image_of_airflow(config: dict[str, Any], options: dict[str, Any], expected: bool) -> None:
-    assert RuntimeImage(config=config).subject(**options).has_airflow is expected
+def test_what_tells_a_runtime_image(config: dict[str, Any], expected: bool) -> None:
+    assert RuntimeImage(config=config).subject().is_runtime is expected

@@ -10,7 +10,7 @@ PASSED = CheckResult(name="user", promise="runs as astro", passed=True, details=
 FAILED = CheckResult(name="silence", promise="says nothing", passed=False, details="it says\nhello", seconds=2)
 REPORT = CheckReport(
     image="team/airflow:1",
-    has_airflow=True,
+    is_runtime=True,
     runtime="8.0.0",
     airflow="",
     passed=False,
@@ -40,5 +40,5 @@ def test_a_report_without_failures_says_so() -> None:
 
 
 def test_an_image_without_airflow_has_no_versions_of_it() -> None:
-    report = replace(REPORT, image="team/flask:1", has_airflow=False, runtime="", passed=True, results=(PASSED,))
+    report = replace(REPORT, image="team/flask:1", is_runtime=False, runtime="", passed=True, results=(PASSED,))
     assert describe_check(report).splitlines()[0] == "team/flask:1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtbuild.conformance.suite import AIRFLOW_CHECKS, GENERAL_CHECKS, require_known, run_checks, select_checks
+from rtbuild.conformance.suite import GENERAL_CHECKS, RUNTIME_CHECKS, require_known, run_checks, select_checks
 from rtbuild.engine.containers import RunOutcome
 from rtbuild.errors import EngineError, UsageError
 from rtbuild.progress import Silent
@@ -18,7 +18,7 @@ def test_an_engine_that_fails_during_a_check_fails_the_check() -> None:
     def refuse(command: Sequence[str], options: dict[str, Any]) -> RunOutcome:
         raise EngineError("nothing runs here", details="at all")
 
-    checks = select_checks(["labels", "silence", "config"], airflow=True)
+    checks = select_checks(["labels", "silence", "config"], runtime=True)
     report = run_checks(RuntimeImage(answer=refuse).subject(), checks, jobs=2, progress=Silent())
     assert [(result.name, result.passed, result.details) for result in report.results] == [
         ("config", True, ""),
@@ -38,7 +38,7 @@ def test_checks_that_must_not_be_slowed_down_run_last_and_one_after_the_other() 
         def end(self, task: str, outcome: str = "done") -> None:
             running.append(f"{task}: {outcome}")
 
-    checks = select_checks(["stop-triggerer", "stop-scheduler", "user"], airflow=True)
+    checks = select_checks(["stop-triggerer", "stop-scheduler", "user"], runtime=True)
     report = run_checks(RuntimeImage().subject(), checks, jobs=8, progress=Told())
     assert report.passed
     assert running == [
@@ -52,8 +52,8 @@ def test_checks_that_must_not_be_slowed_down_run_last_and_one_after_the_other() 
 
 
 def test_all_checks_are_selected_by_default_and_an_unknown_name_is_an_error() -> None:
-    assert select_checks([], airflow=True) == AIRFLOW_CHECKS
-    assert select_checks([], airflow=False) == GENERAL_CHECKS
+    assert select_checks([], runtime=True) == RUNTIME_CHECKS
+    assert select_checks([], runtime=False) == GENERAL_CHECKS
     with pytest.raises(UsageError) as caught:
         require_known(["labells"])
     assert caught.value.brief == "unknown check 'labells'"
@@ -62,11 +62,12 @@ def test_all_checks_are_selected_by_default_and_an_unknown_name_is_an_error() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "airflow", "kind"), [("pip", True, "an image of Airflow"), ("pins", False, "an image without Airflow")]
+    ("name", "runtime", "kind"),
+    [("pip", True, "a runtime image"), ("pins", False, "an image that is no runtime image")],
 )
-def test_a_check_of_another_kind_of_image_is_an_error(name: str, airflow: bool, kind: str) -> None:
+def test_a_check_of_another_kind_of_image_is_an_error(name: str, runtime: bool, kind: str) -> None:
     with pytest.raises(UsageError) as caught:
-        select_checks([name], airflow=airflow)
+        select_checks([name], runtime=runtime)
     assert caught.value.brief == f"{name!r} is not a check of {kind}"
 
 
@@ -75,11 +76,11 @@ def test_a_check_that_does_not_apply_has_no_result() -> None:
         return outcome("dpkg\n") if "python3 -m pip --version" in command[-1] else None
 
     subject = RuntimeImage(answer=no_python, config={"User": "app"}).subject()
-    report = run_checks(subject, select_checks([], airflow=False), jobs=2, progress=Silent())
+    report = run_checks(subject, select_checks([], runtime=False), jobs=2, progress=Silent())
     assert [result.name for result in report.results] == ["account", "dpkg"]
-    assert (report.passed, report.has_airflow) == (True, False)
+    assert (report.passed, report.is_runtime) == (True, False)
 
 
 def test_every_check_has_its_own_name_and_description() -> None:
-    checks = (*AIRFLOW_CHECKS, *GENERAL_CHECKS)
+    checks = (*RUNTIME_CHECKS, *GENERAL_CHECKS)
     assert len({check.name for check in checks}) == len({check.promise for check in checks}) == len(checks)
