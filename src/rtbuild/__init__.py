@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from rtbuild.verbs.engine import stop_engine as stop_engine
     from rtbuild.verbs.export import export as export
     from rtbuild.verbs.fetch import fetch as fetch
+    from rtbuild.verbs.init import InitResult as InitResult
+    from rtbuild.verbs.init import init as init
     from rtbuild.verbs.list import ListedRelease as ListedRelease
     from rtbuild.verbs.list import list_releases as list_releases
     from rtbuild.verbs.load import load as load

@@ -47,6 +47,7 @@ def rtbuild() -> None:
 
 assert isinstance(rtbuild, Root)
 rtbuild.lazy = {
+    "init": "rtbuild.cli.init:init",
     "list": "rtbuild.cli.list:list_releases",
     "lock": "rtbuild.cli.lock:lock",
     "fetch": "rtbuild.cli.fetch:fetch",

@@ -151,6 +151,10 @@ def _write_context(layer: DebianLayer, derivation: Derivation, context: Path, en
     if layer.parent is None:
         essential = [deb.name for deb in debs if deb.essential]
         bootstrap = tool_debs(debs, [*essential, _AWK])
+        if (layer.users or layer.groups) and not any(deb.name == "passwd" for deb in debs):
+            # Debian 13 no longer brings it along.
+            hint = f"add passwd to the packages of recipes/layers/{layer.name}.toml, and lock again"
+            raise BuildError(f"layer {layer.name} has accounts, but no package that creates them", hint=hint)
         unpack_debs(
             [environment.store.artifact_path(deb.sha256) for deb in bootstrap],
             context / "root.tar",

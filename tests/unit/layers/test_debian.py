@@ -72,6 +72,8 @@ class Bench:
     def realise(
         self, layer: DebianLayer, debs: Sequence[DebArtifact], below: Sequence[Realisation] = ()
     ) -> LayerDigest:
+        if layer.users and not any(deb.name == "passwd" for deb in debs):
+            debs = [*debs, self.package("passwd")]
         release = four_layers.release(BASE, four_layers.PYTHON, TOOLS)
         outputs = {realisation.layer: realisation.diff_id for realisation in below}
         derivation = derive(release, locks.lock(debs=tuple(debs)), layer, outputs)
@@ -98,7 +100,7 @@ class Bench:
 
 def test_the_lowest_layer_starts_from_the_essential_packages(tmp_path: Path) -> None:
     bench = Bench(tmp_path, layers.raw_layer(layers.file("usr/bin/dpkg")))
-    names = ("apt", "base-files", "dpkg", "mawk")
+    names = ("apt", "base-files", "dpkg", "mawk", "passwd")
     debs = [bench.package(name, essential=name in ("base-files", "dpkg")) for name in names]
     bench.realise(BASE, debs)
     (context,) = bench.engine.contexts
@@ -225,3 +227,15 @@ def test_a_file_that_changed_since_its_recipe_was_read_is_an_error(tmp_path: Pat
     file = InstalledFile(path="/srv/script", source=source, sha256=Sha256("0" * 64))
     with pytest.raises(BuildError, match="script was changed during the build"):
         list(installed_entries([file], 0))
+
+
+def test_accounts_need_the_package_that_creates_them(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    debs = (bench.package("dpkg", essential=True),)
+    release = four_layers.release(BASE, four_layers.PYTHON)
+    derivation = derive(release, locks.lock(debs=debs), BASE, {})
+    assert derivation is not None
+    with pytest.raises(BuildError) as caught:
+        realise_debian(release, BASE, derivation, (), bench.environment)
+    assert caught.value.brief == "layer base-os has accounts, but no package that creates them"
+    assert caught.value.hint == "add passwd to the packages of recipes/layers/base-os.toml, and lock again"
