@@ -34,6 +34,7 @@ def rtbuild() -> None:
 
     \b
     A day's work:
+      rtbuild init             write a workspace of your own
       rtbuild list             list the releases
       rtbuild lock 8.0         choose every package, write the lockfile
       rtbuild plan 8.0         show which layers would be built, and why

@@ -7,6 +7,7 @@ from rtbuild.lockfile.model import Lock
 from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64, Run, answer, realise
+from tests.fakes.workspaces import put
 
 
 def planned(workspace: Workspace, store: Store) -> Plan:
@@ -27,3 +28,14 @@ def test_list(run: Run, lock: Lock, workspace: Workspace, store: Store) -> None:
 def test_list_without_locks(run: Run) -> None:
     (release,) = answer(run("--json", "list"))["releases"]
     assert (release["version"], release["locked"], release["built"]) == ("8.0.0", [], [])
+
+
+def test_list_of_a_release_without_airflow(run: Run, workspace: Workspace) -> None:
+    put(
+        workspace.root / "recipes" / "releases" / "8.0.0.toml",
+        'os = "Debian 13"\nas_of = 2026-11-01T00:00:00Z\nplatforms = ["linux/amd64"]\nlayers = ["base-os"]\n',
+    )
+    _, row = run("list").stdout.splitlines()
+    assert row.split() == ["8.0.0", "-", "-", "Debian", "13", "amd64", "-", "-", "-"]
+    (release,) = answer(run("list", "--json"))["releases"]
+    assert [release[name] for name in ("airflow", "python", "released", "support")] == [None] * 4
