@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtbuild.errors import LockError, RecipeError
-from rtbuild.lockfile.folder import LOCK_FOLDER
+from rtbuild.lockfile.folder import LOCK_FOLDER, release_lock
 from rtbuild.platform import PLATFORMS, Platform, host_platform
 from rtbuild.recipe.model import EngineRecipe, Release
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
@@ -103,7 +103,7 @@ class Workspace:
 
     def lock_path(self, version: str, platform: Platform) -> Path:
         """Return where the lock of a release for a platform is, whether it exists or not."""
-        return self.root / LOCK_FOLDER / version / f"{platform.slug}.toml"
+        return self.root / release_lock(version, platform)
 
     def engine_lock_path(self, name: str, platform: Platform) -> Path:
         """Return where the lock of a private engine for a platform is, whether it exists or not."""

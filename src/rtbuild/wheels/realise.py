@@ -23,6 +23,7 @@ from rtbuild.wheels.compile import SCRIPT, CompileWork, compile_tasks, compile_w
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.conflicts import Conflict, WheelFiles, dropped_paths, find_conflicts
 from rtbuild.wheels.environment import BuildEnvironment
+from rtbuild.wheels.identity import Claim, Claims, require_claims, wheel_claims
 from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import Scheme, debian_scheme
 from rtbuild.wheels.sdists import realise_wheels
@@ -63,13 +64,14 @@ class WheelTree:
 class _Package:
     """A package of the lock and its wheel.
 
-    `files` are the paths that it installs, without those that the recipe removes; `excluded` are the paths that its
-    tree leaves out.
+    `claims` are the names and versions that the wheel gives itself; `files` are the paths that it installs, without
+    those that the recipe removes; `excluded` are the paths that its tree leaves out.
     """
 
     artifact: PythonArtifact
     wheel: Path
     sha256: Sha256
+    claims: tuple[Claim, ...]
     files: frozenset[str]
     excluded: frozenset[str]
 
@@ -100,7 +102,8 @@ def realise_trees(
         BuildError: if a wheel cannot be installed, a patch does not apply, the recipes do not decide which of several
             files to keep, or a container fails.
         IntegrityError: if an artifact is damaged.
-        LockError: if the lock does not match the release, or `tools` has a different Python.
+        LockError: if the lock does not match the release, a wheel has another name or version than the lock says, or
+            `tools` has a different Python.
         StaleLockError: if a patch has changed since the lock was made.
         EngineError: if the engine fails.
         StoreError: if the store cannot be read or written.
@@ -172,7 +175,20 @@ def _open_packages(
             )
         return _read(artifact, wheel, digest, label, removals[artifact.layer], scheme)
 
-    return list(pool.map(read, lock.pythons))
+    packages = list(pool.map(read, lock.pythons))
+    require_claims(
+        lock,
+        [
+            Claims(
+                place=f"python[{position}]",
+                artifact=package.artifact,
+                version=package.artifact.version,
+                claims=package.claims,
+            )
+            for position, package in enumerate(packages)
+        ],
+    )
+    return packages
 
 
 def _read(
@@ -182,9 +198,10 @@ def _read(
         with open_wheel(wheel, scheme, label=label) as opened:
             removed = excluded_paths(opened, removals, scheme)
             files = frozenset(opened.parts) - removed
+            claims = wheel_claims(artifact, label, opened.dist_info_dir, opened.metadata())
     except FileNotFoundError:
         raise BuildError(f"{artifact.filename} is not in the store", hint="fetch the lock's artifacts first") from None
-    return _Package(artifact=artifact, wheel=wheel, sha256=digest, files=files, excluded=removed)
+    return _Package(artifact=artifact, wheel=wheel, sha256=digest, claims=claims, files=files, excluded=removed)
 
 
 def _conflicts(packages: Sequence[_Package], release: Release, scheme: Scheme) -> tuple[Conflict, ...]:

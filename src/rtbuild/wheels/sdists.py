@@ -10,7 +10,7 @@ import tarfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +26,7 @@ from rtbuild.recipe.model import Release
 from rtbuild.store.store import Store
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
+from rtbuild.wheels.identity import Claims, locked_wheel_claims, require_claims, sdist_claims
 from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
 
 SCRIPT = "build_wheels.py"
@@ -54,6 +55,7 @@ def realise_wheels(release: Release, lock: Lock, environment: BuildEnvironment) 
     Raises:
         BuildError: if an sdist cannot be built.
         IntegrityError: if an sdist cannot be read.
+        LockError: if an sdist, or a wheel that it is built with, has another name or version than the lock says.
         EngineError: if the engine fails.
         StoreError: if the store cannot be read or written.
     """
@@ -131,6 +133,7 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
     files = context / "work" / "files"
     files.mkdir(parents=True)
     tasks: list[dict[str, object]] = []
+    require_claims(lock, _claims(sdists, lock, store))
     for sdist in sdists:
         requirements = build_requirements(sdist, lock)
         backend, path = _backend(sdist, store.artifact_path(sdist.sha256))
@@ -154,6 +157,20 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
     unpack_debs(debs, context / "tools.tar", links=merged_folders(lock.debs))
     python = f"/usr/bin/python{release.require_python()}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
+
+
+def _claims(sdists: Sequence[PythonArtifact], lock: Lock, store: Store) -> Iterator[Claims]:
+    """Yield what the sdists and the wheels that they are built with say who they are."""
+    names = {sdist.name for sdist in sdists}
+    for position, artifact in enumerate(lock.pythons):
+        if artifact.name in names:
+            pkg_info = _member(artifact, store.artifact_path(artifact.sha256), "PKG-INFO")
+            claims = sdist_claims(artifact, pkg_info)
+            yield Claims(place=f"python[{position}]", artifact=artifact, version=artifact.published, claims=claims)
+    for position, artifact in enumerate(lock.build_pythons):
+        if artifact.layer in ("", *names):
+            claims = locked_wheel_claims(artifact, store.artifact_path(artifact.sha256))
+            yield Claims(place=f"python-build[{position}]", artifact=artifact, version=artifact.version, claims=claims)
 
 
 def _backend(sdist: PythonArtifact, path: Path) -> tuple[str, list[str]]:

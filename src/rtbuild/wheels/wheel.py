@@ -111,6 +111,18 @@ class Wheel(WheelSource):
         start = source.header_offset + _LOCAL_HEADER + name + extra
         return start, source.compress_size, source.compress_type == zipfile.ZIP_DEFLATED
 
+    def metadata(self) -> bytes:
+        """Return METADATA as it is: old descriptions are not always UTF-8.
+
+        Raises:
+            BuildError: if there is none.
+            IntegrityError: if the wheel is damaged.
+        """
+        try:
+            return self._read(self._archive.getinfo(f"{self._dist_info}/METADATA"))
+        except KeyError:
+            raise BuildError(f"{self.label}: not a wheel: it has no METADATA") from None
+
     @property
     def dist_info_dir(self) -> str:
         """The name of the .dist-info folder, as the wheel spells it."""

@@ -188,6 +188,31 @@ def test_a_package_outside_of_any_python_layer_is_an_error(bench: Bench) -> None
         bench.realise()
 
 
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"name": "gamma"}, "name: is 'gamma', but alpha-1.0.dist-info in alpha-1.0-py3-none-any.whl says 'alpha'"),
+        (
+            {"version": "1.1"},
+            "version: is '1.1', but alpha-1.0.dist-info in alpha-1.0-py3-none-any.whl says '1.0'",
+        ),
+        (
+            {"filename": "alpha-1.1-py3-none-any.whl"},
+            "version: is '1.0', but the file name alpha-1.1-py3-none-any.whl says '1.1'",
+        ),
+        ({"filename": "alpha.whl"}, "name: is 'alpha', but its file name says 'alpha.whl'"),
+    ],
+)
+def test_a_wheel_with_another_name_or_version_than_the_lock(bench: Bench, fields: dict[str, str], problem: str) -> None:
+    bench.pythons[0] = replace(bench.pythons[0], **fields)  # type: ignore[arg-type]
+    with pytest.raises(LockError) as caught:
+        bench.realise()
+    position = [artifact.sha256 for artifact in bench.lock.pythons].index(bench.pythons[0].sha256)
+    lines = [caught.value.brief, *str(caught.value.details).splitlines()]
+    assert f"runtime.lock/8.0.0/linux-amd64.toml: python[{position}].{problem}" in lines
+    assert "rtbuild lock 8.0.0 --platform linux/amd64 --refresh" in str(caught.value.hint)
+
+
 def test_tools_of_another_python_are_refused(bench: Bench) -> None:
     other = replace(bench.lock, debs=(replace(bench.deb, version="3.11.4-1"),))
     with pytest.raises(LockError, match=r"3\.11\.4-1"):

@@ -13,15 +13,16 @@ from typing import Any, cast
 
 import pytest
 
-from rtbuild.digest import sha256_bytes
+from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.engine.engine import Engine
-from rtbuild.errors import BuildError, IntegrityError
-from rtbuild.lockfile.model import Lock, PythonArtifact
+from rtbuild.errors import BuildError, IntegrityError, LockError
+from rtbuild.lockfile.model import Lock, LockedPatch, PythonArtifact
 from rtbuild.store.store import Store
 from rtbuild.wheels.built import BuiltWheel
 from rtbuild.wheels.sdists import build_requirements, realise_wheels
 from tests.fakes import locks
 from tests.fakes.environments import environment
+from tests.fakes.package_index import make_wheel
 from tests.fakes.releases import release
 from tests.fakes.wheels import make_deb
 
@@ -74,7 +75,7 @@ class Bench:
         return sha256
 
     def requirement(self, name: str, *, layer: str) -> PythonArtifact:
-        return replace(locks.wheel(name, layer=layer), sha256=self.keep(name.encode()))
+        return replace(locks.wheel(name, layer=layer), sha256=self.keep(make_wheel(name, "1.0").content))
 
     def use(self, content: bytes, filename: str = "demo-1.0.tar.gz") -> None:
         """Make `content` the sdist of the lock."""
@@ -196,6 +197,45 @@ def test_an_invalid_pyproject_is_an_error(bench: Bench, text: str, brief: str) -
 def test_a_damaged_sdist_is_an_error(bench: Bench, content: bytes, filename: str) -> None:
     bench.use(content, filename)
     with pytest.raises(IntegrityError, match=f"{filename}: cannot be read as an archive"):
+        bench.realise()
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("Name: other\nVersion: 1.0\n", "name: is 'demo', but PKG-INFO in demo-1.0.tar.gz says 'other'"),
+        ("Name: Demo\nVersion: 1.1\n", "version: is '1.0', but PKG-INFO in demo-1.0.tar.gz says '1.1'"),
+        (
+            "Summary: x\n\nName: demo\nVersion: 1.0\n",
+            "name: is 'demo', but PKG-INFO in demo-1.0.tar.gz says ''",
+        ),
+    ],
+)
+def test_the_sdist_of_another_package_is_not_built(bench: Bench, header: str, problem: str) -> None:
+    bench.use(sdist({"PKG-INFO": f"Metadata-Version: 1.0\n{header}"}))
+    with pytest.raises(LockError) as caught:
+        bench.realise()
+    position = [python.name for python in bench.lock.pythons].index("demo")
+    assert caught.value.brief == f"runtime.lock/8.0.0/linux-amd64.toml: python[{position}].{problem}"
+    assert bench.engine.builds == 0
+
+
+def test_the_sdist_of_a_patched_package_has_the_published_version(bench: Bench) -> None:
+    bench.use(sdist({"PKG-INFO": "Name: demo\nVersion: 1.0.0\n"}))
+    (other, demo) = sorted(bench.lock.pythons, key=lambda python: python.name, reverse=True)
+    patched = replace(demo, version="1.0+astro.1", patches=(LockedPatch(id="more", sha256=Sha256("e" * 64)),))
+    bench.lock = replace(bench.lock, pythons=(patched, other))
+    assert list(bench.realise()) == ["demo"]
+
+
+def test_a_build_requirement_that_is_another_wheel(bench: Bench) -> None:
+    mistaken = replace(bench.shared, sha256=bench.keep(make_wheel("setuptools", "1.1").content))
+    bench.lock = replace(bench.lock, build_pythons=(mistaken, bench.own))
+    with pytest.raises(LockError, match=r"python-build\[0\]\.version: is '1\.0', .* says '1\.1'"):
+        bench.realise()
+    damaged = replace(bench.shared, sha256=bench.keep(b"damaged"))
+    bench.lock = replace(bench.lock, build_pythons=(damaged, bench.own))
+    with pytest.raises(IntegrityError, match=r"setuptools-1\.0-py3-none-any\.whl: cannot be read as a wheel"):
         bench.realise()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import ResolutionError
+from rtbuild.formats.distribution_names import SDIST_SUFFIXES, split_filename
 from rtbuild.formats.project_page import (
     ProjectFile,
     ProjectPage,
@@ -27,8 +26,6 @@ from rtbuild.formats.project_page import (
 )
 from rtbuild.recipe.sdist import LocalSdist
 from rtbuild.resolve.python.target import Target
-
-_SDISTS = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +157,15 @@ def _read_file(
 ) -> tuple[DistributionFile | None, tuple[str, str] | None]:
     """Return the file, or why its version cannot be used; (None, None) if it is no wheel or sdist of the project."""
     filename = str(entry.get("filename", ""))
-    split = _split(filename, name)
+    split = split_filename(filename, name)
     if split is None:
         return None, None
-    version, build, tags = split
-    text = str(version)
+    text = str(split.version)
     try:
         uploaded = upload_time(entry)
         if uploaded >= as_of:
             return None, ("later", text)
-        rank = len(target.ranks) if tags is None else _rank(tags, target)
+        rank = len(target.ranks) if split.tags is None else _rank(split.tags, target)
         if rank is None:
             return None, ("platform", text)
         specifier = requires_python(entry)
@@ -178,7 +174,7 @@ def _read_file(
         has_metadata, metadata_sha256 = metadata_offer(entry)
         file = DistributionFile(
             name=name,
-            version=version,
+            version=split.version,
             filename=filename,
             url=address(entry),
             size=size(entry),
@@ -189,7 +185,7 @@ def _read_file(
             has_metadata=has_metadata,
             metadata_sha256=metadata_sha256,
             rank=rank,
-            build=build,
+            build=split.build,
         )
     except ValueError as error:
         hint = "use an index that offers the Simple API as JSON with upload times and sizes (PEP 691, PEP 700)"
@@ -200,43 +196,12 @@ def _read_file(
 def _order(file: DistributionFile) -> tuple[bool, int, tuple[int, ...], str, int, str]:
     """Return a key that sorts the files of one version, best first; equal sdists by usual format, then by name."""
     number, letters = file.build
-    extension = next((i for i, suffix in enumerate(_SDISTS) if file.filename.endswith(suffix)), 0)
+    extension = next((i for i, suffix in enumerate(SDIST_SUFFIXES) if file.filename.endswith(suffix)), 0)
     return (file.yanked is not None, file.rank, (-number,), _descending(letters), extension, file.filename)
 
 
 def _descending(text: str) -> str:
     return "".join(chr(0x10FFFF - ord(character)) for character in text)
-
-
-def _split(filename: str, name: str) -> tuple[Version, tuple[int, str], str | None] | None:
-    """Split a file name into version, build number and tags (None for an sdist); None if it is no file of `name`."""
-    if filename.endswith(".whl"):
-        parts = filename.removesuffix(".whl").split("-")
-        if len(parts) not in (5, 6) or canonicalize_name(parts[0]) != name:
-            return None
-        number = re.match(r"(\d+)(.*)", parts[2]) if len(parts) == 6 else None
-        version = _version(parts[1].replace("_", "-"))
-        if version is None:
-            return None
-        return version, (int(number[1]), number[2]) if number else (-1, ""), "-".join(parts[-3:])
-    suffix = next((suffix for suffix in _SDISTS if filename.endswith(suffix)), None)
-    if suffix is None:
-        return None
-    stem = filename.removesuffix(suffix)
-    # Both names and versions of old sdists may contain hyphens: the project's name tells where the version starts.
-    for position, character in enumerate(stem):
-        if character == "-" and canonicalize_name(stem[:position]) == name:
-            version = _version(stem[position + 1 :])
-            return None if version is None else (version, (-1, ""), None)
-    return None
-
-
-@lru_cache(maxsize=65536)
-def _version(text: str) -> Version | None:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None
 
 
 def _rank(tags: str, target: Target) -> int | None:
