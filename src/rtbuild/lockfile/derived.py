@@ -53,6 +53,8 @@ def python_question(
         "build_constraints": sorted(release.build_constraints),
         "layers": [[layer.name, sorted(layer.roots)] for layer in release.python_layers],
     }
+    if release.metadata:
+        question["metadata"] = [[repair.file, repair.requirement, repair.replacement] for repair in release.metadata]
     if release.packages:
         # Only these fields: the others change the package's own file, not the choice of packages.
         question["packages"] = [

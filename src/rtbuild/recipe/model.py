@@ -213,6 +213,23 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataRepair:
+    """How to read one requirement in the metadata of one file, where today's parser refuses it or it is wrong.
+
+    Attributes:
+        file: The name of the wheel or sdist.
+        requirement: The requirement as its metadata spells it (`pytz (>dev)`).
+        replacement: The requirement to read instead; None for none.
+        reason: Why; for people.
+    """
+
+    file: str
+    requirement: str
+    replacement: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PythonLayer:
     """A layer of Python packages.
 
@@ -299,6 +316,7 @@ class Release:
         build_constraints: The constraints on packages that sdists are built with.
         inputs: (path, digest) pairs of all recipe files; paths are relative to the workspace.
         patches: The patches to apply, in order.
+        metadata: How to read the metadata of some Python packages.
     """
 
     version: str
@@ -316,6 +334,7 @@ class Release:
     build_constraints: tuple[str, ...]
     inputs: tuple[tuple[str, Sha256], ...]
     patches: tuple[Patch, ...] = ()
+    metadata: tuple[MetadataRepair, ...] = ()
 
     def require_platform(self, platform: Platform) -> None:
         """Check that the release has an image for `platform`.

@@ -10,11 +10,22 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from rtbuild.errors import RecipeError, UsageError
+from rtbuild.formats.distribution_names import SDIST_SUFFIXES
 from rtbuild.platform import PLATFORMS, Platform, platform_named
 from rtbuild.recipe import names
 from rtbuild.recipe.image import ImagePart, compose_image, image_texts, named_fields, read_image_settings
 from rtbuild.recipe.layers import LayerFile, fill_layer, input_digest, read_layer, read_suites, requirement_list
-from rtbuild.recipe.model import DebianLayer, EngineRecipe, FilesLayer, Layer, Patch, PythonLayer, Release, Support
+from rtbuild.recipe.model import (
+    DebianLayer,
+    EngineRecipe,
+    FilesLayer,
+    Layer,
+    MetadataRepair,
+    Patch,
+    PythonLayer,
+    Release,
+    Support,
+)
 from rtbuild.recipe.patches import PatchFile, read_patch
 from rtbuild.recipe.table import RECIPE_HELP, Problems, Table, parse_toml
 from rtbuild.text import name_hint
@@ -72,6 +83,7 @@ def read_release(root: Path, version: str) -> Release:
     own_constraints = requirement_list(table, "constraints", constraint=True)
     build_constraints = requirement_list(table, "build_constraints", constraint=True)
     patch_ids = table.strings("patches", ())
+    metadata = _metadata(table)
     own_image = read_image_settings(table.table("image"))
     table.finish()
     if airflow is None and (extras or providers):  # after unknown fields, of which one may be a misspelt 'airflow'
@@ -115,6 +127,7 @@ def read_release(root: Path, version: str) -> Release:
         build_constraints=build_constraints,
         inputs=tuple(sorted(inputs.items())),
         patches=patches,
+        metadata=metadata,
     )
 
 
@@ -319,6 +332,28 @@ def _providers(table: Table) -> list[str]:
             providers.wrong(name, f"{version!r}: {error}")
         seen[normal] = name
     return [f"{normal}=={providers.string(name)}" for normal, name in sorted(seen.items())]
+
+
+def _metadata(table: Table) -> tuple[MetadataRepair, ...]:
+    repairs: list[MetadataRepair] = []
+    for entry in table.tables("metadata"):
+        repair = MetadataRepair(
+            file=entry.string("file"),
+            requirement=entry.string("requirement"),
+            replacement=entry.parsed("replacement", _requirement, "") if entry.known("replacement") else None,
+            reason=entry.string("reason"),
+        )
+        entry.finish()
+        if repair.file and not repair.file.endswith((".whl", *SDIST_SUFFIXES)):
+            entry.wrong("file", f"{repair.file!r} is not the file name of a wheel or an sdist")
+        if any((other.file, other.requirement) == (repair.file, repair.requirement) for other in repairs):
+            entry.wrong("requirement", f"{repair.requirement!r} of {repair.file} is replaced twice", hint="keep one")
+        repairs.append(repair)
+    return tuple(repairs)
+
+
+def _requirement(text: str) -> str:
+    return str(names.requirement(text))
 
 
 def _platforms(table: Table) -> tuple[Platform, ...]:

@@ -11,7 +11,7 @@ from rtbuild.errors import ResolutionError
 from rtbuild.lockfile.derived import debian_question, newest_input, python_question, target_glibc
 from rtbuild.lockfile.model import DebArtifact
 from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import DebianLayer, LocalPackage, PythonLayer, Suite
+from rtbuild.recipe.model import DebianLayer, LocalPackage, MetadataRepair, PythonLayer, Suite
 from tests.fakes import locks, releases
 
 AMD64, ARM64 = PLATFORMS["linux/amd64"], PLATFORMS["linux/arm64"]
@@ -29,6 +29,7 @@ PACKAGE = LocalPackage(
 )
 PYTHON = PythonLayer(name="providers", title="The rest", roots=("pip",), packages=(PACKAGE,))
 RELEASE = releases.release(layers=(BASE, PYTHON), requirements=("b", "a"))
+REPAIR = MetadataRepair(file="a-1-py3-none-any.whl", requirement="pytz (>dev)", replacement=None, reason="old")
 
 
 def debian(layer: DebianLayer) -> str:
@@ -66,6 +67,8 @@ def test_what_the_choice_of_python_packages_depends_on() -> None:
     for changed in (
         python(requirements=("a",)),
         python(constraints=("a==1",)),
+        python(metadata=(REPAIR,)),
+        python(metadata=(replace(REPAIR, replacement="pytz"),)),
         python(build_constraints=("a==1",)),
         python(as_of=datetime(2023, 5, 3, tzinfo=UTC)),
         python(layers=(replace(PYTHON, roots=()),)),
@@ -75,6 +78,8 @@ def test_what_the_choice_of_python_packages_depends_on() -> None:
         python_question(RELEASE, AMD64, "3.9.2", (2, 31), "pip 2"),
     ):
         assert changed != python()
+    assert python(metadata=(REPAIR,)) != python(metadata=(replace(REPAIR, replacement="pytz"),))
+    assert python(metadata=(REPAIR,)) == python(metadata=(replace(REPAIR, reason="another"),))
 
 
 def test_the_c_library() -> None:

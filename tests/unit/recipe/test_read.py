@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from rtbuild.errors import RecipeError
 from rtbuild.platform import PLATFORMS
-from rtbuild.recipe.model import DebianLayer, PythonLayer, Suite, Support
+from rtbuild.recipe.model import DebianLayer, MetadataRepair, PythonLayer, Suite, Support
 from rtbuild.recipe.read import list_engines, list_releases, read_engine, read_release
 from tests.fakes import workspaces
 from tests.fakes.workspaces import put, refusal, write_workspace
@@ -387,3 +388,52 @@ def test_an_empty_file(tmp_path: Path) -> None:
     app = APP + '[[files]]\npath = "/etc/machine-id"\ncontent = ""\n'
     release = read_release(write_plain(tmp_path, app=app), "8.0.0")
     assert release.layers[-1].files[0].content == ""
+
+
+METADATA = """
+[[metadata]]
+file = "celery-5.1.2-py3-none-any.whl"
+requirement = "pytz (>dev)"
+replacement = "pytz >= 2021"
+reason = "dev is no version"
+"""
+
+
+def with_metadata(folder: Path, metadata: str) -> Path:
+    return write_workspace(folder, release=workspaces.RELEASE + metadata)
+
+
+def test_how_to_read_old_metadata(tmp_path: Path) -> None:
+    more = METADATA.replace("(>dev)", "(=1)").replace('replacement = "pytz >= 2021"\n', "")
+    release = read_release(with_metadata(tmp_path, METADATA + more), "8.0.0")
+    first = MetadataRepair(
+        file="celery-5.1.2-py3-none-any.whl",
+        requirement="pytz (>dev)",
+        replacement="pytz>=2021",
+        reason="dev is no version",
+    )
+    assert release.metadata == (first, replace(first, requirement="pytz (=1)", replacement=None))
+    plain = read_release(write_workspace(tmp_path / "plain"), "8.0.0")
+    assert dict(plain.inputs)["recipes/releases/8.0.0.toml"] != dict(release.inputs)["recipes/releases/8.0.0.toml"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("celery-5.1.2-py3-none-any.whl", "celery", "metadata[0].file: 'celery' is not the file name of a wheel or"),
+        ('"pytz >= 2021"', '"pytz >> 1"', "metadata[0].replacement: 'pytz >> 1'"),
+        ('reason = "dev is no version"\n', "", "metadata[0].reason: is missing"),
+        ("reason", "why", "metadata[0].reason: is missing"),
+    ],
+)
+def test_trouble_in_metadata(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in METADATA
+    assert refusal(with_metadata(tmp_path, METADATA.replace(old, new))).brief.startswith(
+        f"recipes/releases/8.0.0.toml: {problem}"
+    )
+
+
+def test_a_requirement_that_is_replaced_twice(tmp_path: Path) -> None:
+    assert "metadata[1].requirement: 'pytz (>dev)' of celery-5.1.2-py3-none-any.whl is replaced twice" in str(
+        refusal(with_metadata(tmp_path, METADATA * 2)).brief
+    )

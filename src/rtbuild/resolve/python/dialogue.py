@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -74,7 +74,8 @@ class Conversation:
         self._served: dict[str, DistributionFile] = {}
         self._pages: dict[str, TargetPage] = {}
         self._pinned: set[str] = set()
-        self._unusable: dict[str, str] = {}
+        self._usable: set[str] = set()
+        self._unusable: dict[str, ResolutionError] = {}
 
     def hold(self, folder: Path, answers: IO[bytes], reports: IO[bytes]) -> Chosen | Impossible | None:
         """Ask the question, serve what the process asks for, and return the result; see `process.Speaker`."""
@@ -109,12 +110,25 @@ class Conversation:
             brief = "the requirements cannot be satisfied"
         pages = [self._pages[name].explain() for name in dict.fromkeys([*names, *empty]) if name in self._pages]
         constrained = [f"constrained to {text}" for text in bounds]
+        hint: str | None = "change the version in the recipe or in --upgrade-package, or move as_of to a later moment"
+        unusable = [error.brief for error in self._unusable.values()]
         warnings = [line for line in result["warnings"] if _UNUSABLE not in line]
+        unreadable = self._unreadable(names)
+        if unreadable is not None:
+            # pip only knows that it found nothing.
+            brief, hint, warnings = unreadable.brief, unreadable.hint or hint, []
+            unusable.remove(brief)
         return ResolutionError(
-            brief,
-            details="\n".join([*reasons, *constrained, *pages, *self._unusable.values(), *warnings]),
-            hint="change the version in the recipe or in --upgrade-package, or move as_of to a later moment",
+            brief, details="\n".join([*reasons, *constrained, *pages, *unusable, *warnings]), hint=hint
         )
+
+    def _unreadable(self, names: Sequence[str]) -> ResolutionError | None:
+        """Return the error of a package of which every file that would fit has metadata that cannot be used."""
+        for filename, error in self._unusable.items():
+            name = self._served[filename].name
+            if name in names and name not in self._usable:
+                return error
+        return None
 
     def _start(self, folder: Path) -> Start:
         target = self._index.target
@@ -164,11 +178,13 @@ class Conversation:
 
     def _metadata(self, file: DistributionFile) -> str:
         try:
-            return self._index.text(file)
+            text = self._index.text(file)
         except ResolutionError as error:
             # A single odd old file is no reason to give up: pip discards a file whose metadata has another name.
-            self._unusable[file.filename] = error.brief
+            self._unusable[file.filename] = error
             return f"Metadata-Version: 2.1\nName: {_UNUSABLE}\nVersion: 0\n"
+        self._usable.add(file.name)
+        return text
 
 
 def _send(stream: IO[bytes], message: Start | Answer) -> None:

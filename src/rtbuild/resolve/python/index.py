@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,14 +16,17 @@ from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, ResolutionError
 from rtbuild.files import write_atomically
+from rtbuild.formats.distribution_names import version_of
 from rtbuild.mirror.sources import Sources
+from rtbuild.recipe.model import MetadataRepair
 from rtbuild.recipe.sdist import LocalSdist
+from rtbuild.resolve.python.legacy import read_as_then
 from rtbuild.resolve.python.pages import DistributionFile, TargetPage, local_page, read_page
 from rtbuild.resolve.python.sdist import read_sdist
 from rtbuild.resolve.python.target import Target
@@ -59,9 +62,10 @@ class Index:
         pre_releases: The projects whose pre-releases count too.
         local: Packages whose source is in the recipes. The index is never asked for their names, so registering such a
             name there gains an attacker nothing.
+        repairs: How to read the metadata of some files.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the keywords are what recipes say about an index, and few callers give all)
         self,
         sources: Sources,
         *,
@@ -70,12 +74,14 @@ class Index:
         cache: Path,
         pre_releases: frozenset[str] = frozenset(),
         local: Iterable[LocalSdist] = (),
+        repairs: Sequence[MetadataRepair] = (),
     ) -> None:
         self.target = target
         self.as_of = as_of
         self._sources = sources
         self._pre_releases = pre_releases
         self._local = {sdist.package.name: sdist for sdist in local}
+        self._repairs = repairs
         self._cache = cache / "metadata" / _CACHE_FORMAT
         self._pages: _Once[str, TargetPage] = _Once()
         self._texts: _Once[str, tuple[str, tuple[str, ...] | None]] = _Once()
@@ -121,10 +127,12 @@ class Index:
         kept = _read_kept(place)
         if kept is None:
             kept = self._ask(file)
-            if not all(re.search(rf"^{field}: *\S", kept[0], re.MULTILINE) for field in ("Name", "Version")):
-                raise ResolutionError(f"{file.filename}: its metadata has no name or no version")
+            _check_header(file, kept[0])
             _keep(place, kept)
-        return kept
+        else:
+            _check_header(file, kept[0])
+        repairs = [repair for repair in self._repairs if repair.file == file.filename]
+        return read_as_then(file.filename, kept[0], repairs), kept[1]
 
     def _ask(self, file: DistributionFile) -> tuple[str, tuple[str, ...] | None]:
         if file.name in self._local:
@@ -151,12 +159,7 @@ class Index:
     def _parse(self, file: DistributionFile) -> Metadata:
         text, build_requires = self._texts.get(file.sha256, lambda: self._read_text(file))
         header = HeaderParser(policy=compat32).parsestr(text)
-        requires = []
-        for line in header.get_all("Requires-Dist", []):
-            try:
-                requires.append(Requirement(" ".join(line.split())))
-            except InvalidRequirement as error:
-                raise ResolutionError(f"{file.filename}: malformed requirement {line!r}") from error
+        requires = [Requirement(" ".join(line.split())) for line in header.get_all("Requires-Dist", [])]
         extras = frozenset(canonicalize_name(extra) for extra in header.get_all("Provides-Extra", []))
         return Metadata(text=text, requires=tuple(requires), extras=extras, build_requires=build_requires)
 
@@ -191,6 +194,16 @@ def _header(content: bytes) -> str:
     """Core metadata without the description, which is most of it and not needed here."""
     text = content.decode("utf-8", "replace").replace("\r\n", "\n")
     return text.partition("\n\n")[0] + "\n"
+
+
+def _check_header(file: DistributionFile, header: str) -> None:
+    """Check that metadata is of the package and version that its file name promises."""
+    found = [re.search(rf"^{field}: *(\S+)", header, re.MULTILINE) for field in ("Name", "Version")]
+    name, version = (match[1] if match else "" for match in found)
+    if not name or not version:
+        raise ResolutionError(f"{file.filename}: its metadata has no name or no version")
+    if canonicalize_name(name) != file.name or version_of(version) != file.version:
+        raise ResolutionError(f"{file.filename}: its metadata is that of {name} {version}")
 
 
 def _read_kept(place: Path) -> tuple[str, tuple[str, ...] | None] | None:

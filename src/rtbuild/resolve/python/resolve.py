@@ -26,7 +26,7 @@ from rtbuild.resolve.python.pages import DistributionFile
 from rtbuild.resolve.python.prefetch import Prefetch
 from rtbuild.resolve.python.target import Target
 
-_REVISION = 1
+_REVISION = 2
 """Increased when a change to rtbuild itself changes what is chosen."""
 
 
@@ -78,6 +78,7 @@ def resolve_python(
         cache=environment.cache,
         pre_releases=_pre_releases((*release.requirements, *constraints, *release.build_constraints)),
         local=local_sdists(release),
+        repairs=release.metadata,
     )
     question = Question(
         requirements=release.requirements, constraints=constraints, preferences=_preferences(locked, forced)

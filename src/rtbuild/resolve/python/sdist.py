@@ -108,7 +108,7 @@ def _metadata(filename: str, files: Mapping[str, bytes], system: Mapping[str, An
     # PEP 643: from 2.2 on, a field that is not dynamic holds for every wheel built from the sdist.
     if version < (2, 2) or dynamic & {"requires-dist", "provides-extra"}:
         if _egg_info(files, "SOURCES.txt") is not None:
-            requires, extras = _sections(filename, _egg_info(files, "requires.txt") or "")
+            requires, extras = _sections(_egg_info(files, "requires.txt") or "")
         elif _uses_setuptools(system) and not requires and _calls_setuptools(files):
             raise ResolutionError(f"{filename}: its requirements are unknown unless its setup.py is run", hint=_NO_CODE)
     lines = ["Metadata-Version: 2.1", f"Name: {header.get('Name')}", f"Version: {header.get('Version')}"]
@@ -150,12 +150,12 @@ def _egg_info(files: Mapping[str, bytes], name: str) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _sections(filename: str, text: str) -> tuple[list[str], list[str]]:
+def _sections(content: str) -> tuple[list[str], list[str]]:
     """(Requires-Dist, Provides-Extra) of a requires.txt with sections `[extra]`, `[:marker]`, `[extra:marker]`."""
     requires: list[str] = []
     extras: list[str] = []
     conditions: list[str] = []
-    for line in _lines(text):
+    for line in _lines(content):
         if line.startswith("["):
             extra, _, marker = line.removeprefix("[").removesuffix("]").partition(":")
             conditions = [f"({marker})"] if marker else []
@@ -163,15 +163,23 @@ def _sections(filename: str, text: str) -> tuple[list[str], list[str]]:
                 conditions.append(f'extra == "{canonicalize_name(extra)}"')
                 extras += [] if extra in extras else [extra]
             continue
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement as error:
-            raise ResolutionError(f"{filename}: malformed requirement {line!r}", hint=_NO_CODE) from error
-        own = [f"({requirement.marker})"] if requirement.marker else []
-        requirement.marker = None
+        # What cannot be read today is left for `legacy` to read, or to name in an error.
+        text, marker = _divided(line)
+        own = [f"({marker})"] if marker else []
         condition = " and ".join([*own, *conditions])
-        requires.append(f"{requirement}; {condition}" if condition else str(requirement))
+        requires.append(f"{text}; {condition}" if condition else text)
     return requires, extras
+
+
+def _divided(line: str) -> tuple[str, str]:
+    """Return a requirement without its marker, and the marker, which is empty if there is none."""
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        text, _, marker = line.partition(";")
+        return text.strip(), marker.strip()
+    marker, requirement.marker = str(requirement.marker or ""), None
+    return str(requirement), marker
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -94,10 +94,22 @@ def test_unusable_metadata_is_explained_only_if_nothing_fits(index: PackageIndex
     script.play({"kind": "page", "subject": "spam"}, {"kind": "metadata", "subject": "spam-2.0.tar.gz"})
     warnings = ["pip: discarding metadata-that-cannot-be-used", "pip: something else"]
     error = script.conversation.explain(impossible(["the recipe asks for spam"], ["spam"], warnings))
+    assert error.brief == "spam-2.0.tar.gz: its requirements are unknown unless its setup.py is run"
+    assert str(error.details).splitlines() == ["the recipe asks for spam", "spam: 1 can be used (2.0)"]
+    assert error.hint == "pin a version that has a wheel in the recipe's constraints"
+
+
+def test_one_file_that_cannot_be_used_is_not_the_reason(index: PackageIndex, script: Script) -> None:
+    index.publish(make_sdist("spam", "2.0", egg_info=False))
+    index.publish(make_wheel("spam", "1.0"))
+    script.play(
+        {"kind": "page", "subject": "spam"},
+        {"kind": "metadata", "subject": "spam-2.0.tar.gz"},
+        {"kind": "metadata", "subject": "spam-1.0-py3-none-any.whl"},
+    )
+    error = script.conversation.explain(impossible(["the recipe asks for spam"], ["spam"], ["pip: something else"]))
     assert error.brief == "spam: no version fits"
-    assert str(error.details).splitlines() == [
-        "the recipe asks for spam",
-        "spam: 1 can be used (2.0)",
+    assert str(error.details).splitlines()[2:] == [
         "spam-2.0.tar.gz: its requirements are unknown unless its setup.py is run",
         "pip: something else",
     ]

@@ -149,9 +149,11 @@ def test_a_metadata_file_with_other_bytes(index: PackageIndex, reader: Reader) -
     ("metadata", "problem"),
     [
         (b"nonsense", "spam-1.0-py3-none-any.whl: its metadata has no name or no version"),
+        (b"Name: eggs\nVersion: 1.0\n", "spam-1.0-py3-none-any.whl: its metadata is that of eggs 1.0"),
+        (b"Name: Spam\nVersion: 1.0.1\n", "spam-1.0-py3-none-any.whl: its metadata is that of Spam 1.0.1"),
         (
             b"Metadata-Version: 2.1\nName: spam\nVersion: 1.0\nRequires-Dist: eggs (>>1\n",
-            "spam-1.0-py3-none-any.whl: malformed requirement 'eggs (>>1'",
+            "spam-1.0-py3-none-any.whl: line 4 of its metadata is not a valid requirement: 'eggs (>>1'",
         ),
     ],
 )
@@ -161,6 +163,14 @@ def test_malformed_metadata(index: PackageIndex, reader: Reader, metadata: bytes
     with pytest.raises(ResolutionError) as caught:
         view.metadata(only_file(view))
     assert caught.value.brief == problem
+
+
+def test_the_sdist_of_another_version(index: PackageIndex, reader: Reader) -> None:
+    index.publish(replace(make_sdist("spam", "1.1"), filename="spam-1.0.tar.gz"))
+    view = reader()
+    for _ in range(2):
+        with pytest.raises(ResolutionError, match=r"spam-1\.0\.tar\.gz: its metadata is that of spam 1\.1"):
+            view.text(only_file(view))
 
 
 def test_the_index_is_not_asked_for_a_local_package(

@@ -129,6 +129,8 @@ def test_a_malformed_pyproject_is_an_error(pyproject: str, text: str) -> None:
         read(make_sdist("spam", "1.0", pyproject=pyproject))
 
 
-def test_a_malformed_requirement_is_an_error() -> None:
-    with pytest.raises(ResolutionError, match=r"malformed requirement 'eggs >> 1'"):
-        read(make_sdist("spam", "1.0", requires=["eggs >> 1"]))
+def test_a_malformed_requirement_stays_as_it_is() -> None:
+    """Whoever reads the metadata may know how it was meant."""
+    sdist = read(make_sdist("spam", "1.0", requires=["eggs (>dev); os_name=='posix'"], extras={"x": ["ham >> 1"]}))
+    assert b"Requires-Dist: eggs (>dev); (os_name=='posix')\n" in sdist.metadata
+    assert b'Requires-Dist: ham >> 1; extra == "x"\n' in sdist.metadata
