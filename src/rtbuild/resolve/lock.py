@@ -185,10 +185,11 @@ def _with_results(lock: Lock, locked: Lock | None) -> Lock:
     if locked is None:
         return lock
     kept = replace(lock, layers=locked.layers, image=locked.image, image_base=locked.image_base)
-    return kept if _without_origins(kept) == _without_origins(locked) else lock
+    return kept if _built_part(kept) == _built_part(locked) else lock
 
 
-def _without_origins(lock: Lock) -> Lock:
-    """Return the part of a lock that builds depend on: not the state of the suites, which moves every day."""
+def _built_part(lock: Lock) -> Lock:
+    """Return the part of a lock that builds depend on: without suites and the resolvers' questions."""
+    inputs = tuple(pair for pair in lock.inputs if pair[0] not in (DEBIAN_QUESTION, PYTHON_QUESTION))
     debs = tuple(replace(deb, source="", source_version="") for deb in lock.debs)
-    return replace(lock, debs=debs, suites=(), version=FORMAT_VERSION)
+    return replace(lock, inputs=inputs, debs=debs, suites=(), version=FORMAT_VERSION)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.digest import sha256_file
+from rtbuild.digest import Sha256, sha256_file
 from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.lockfile.check import stale_parts
+from rtbuild.lockfile.derived import PYTHON_QUESTION
 from rtbuild.lockfile.model import Lock
 from rtbuild.lockfile.read import record_results, write_engine_lock, write_lock
 from rtbuild.mirror.find import SETTINGS, Mirrors
@@ -222,6 +223,10 @@ def test_recorded_results_are_kept_with_unchanged_inputs(locked: World, first: L
     assert locked.resolve() == replace(
         first, layers=locks.lock().layers, image=locks.lock().image, image_base=locks.lock().image
     )
+    with_results = replace(first, layers=locks.lock().layers, image=locks.lock().image)
+    other = tuple((name, Sha256("0" * 64) if name == PYTHON_QUESTION else digest) for name, digest in first.inputs)
+    write_lock(path, replace(with_results, inputs=other))
+    assert locked.resolve() == with_results  # another version of pip chose the same
     locked.change("layers/base-os", '"C.UTF-8"', '"C"')
     after = locked.resolve()
     assert (after.layers, after.image, after.image_base) == ((), None, None)
