@@ -64,6 +64,13 @@ def tests_313(session: nox.Session) -> None:
     session.run("python", "-m", "tests.debian_13", *PARALLEL, *measured, *session.posargs, env=bytecode())
 
 
+@nox.session(reuse_venv=True)
+def fuzz(session: nox.Session) -> None:
+    """Try 100,000 damaged samples on each parser of foreign bytes, or `-- --runs N`; what is found becomes a test."""
+    install(session, "test")
+    session.run("python", "-m", "tests.fuzz", *session.posargs, env=bytecode())
+
+
 def unit_tests(session: nox.Session, *options: str) -> None:
     session.run("pytest", *PARALLEL, *options, "tests/unit", *session.posargs, env=bytecode())
 

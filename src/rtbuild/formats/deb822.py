@@ -16,22 +16,22 @@ def parse_stanza(text: str) -> dict[str, str]:
     Raises:
         ValueError: if a line is neither a field nor a continuation.
     """
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     name = ""
     for line in text.split("\n"):
         if not line or line[0] == "#":
             continue
         if line[0] in " \t":
             if not name:
-                raise ValueError(f"{line!r} is a continuation line without a field")
-            fields[name] += "\n" + line[1:]
+                raise ValueError(f"{line[:200]!r} is a continuation line without a field")
+            fields[name].append(line[1:])
             continue
         name, colon, value = line.partition(":")
         if not colon or not name:
-            raise ValueError(f"{line!r} is not a field")
+            raise ValueError(f"{line[:200]!r} is not a field")
         name = name.lower()
-        fields[name] = value.strip()
-    return fields
+        fields[name] = [value.strip()]
+    return {name: "\n".join(lines) for name, lines in fields.items()}
 
 
 def source_package(fields: Mapping[str, str]) -> tuple[str, str]:

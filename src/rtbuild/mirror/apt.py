@@ -42,7 +42,9 @@ def apt_mirrors(root: Path) -> tuple[list[Mirror], list[Mirror]]:
     for address, path in _sources(options, root):
         origin = f"/{path.relative_to(root)}" if path.is_relative_to(root) else str(path)
         mirror = Mirror(address=trimmed(address.removeprefix("copy:")), origin=origin)
-        if re.match(r"https?://[^/]", address):
+        if re.match(r"https?://", address) and not _is_valid(address):
+            unusable.append(replace(mirror, note="not used: the address is not valid"))
+        elif re.match(r"https?://[^/]", address):
             usable.append(_with_proxy(_with_login(mirror, logins), options))
         elif re.match(r"file:/|(copy:)?/", address):
             usable.append(mirror)
@@ -50,6 +52,14 @@ def apt_mirrors(root: Path) -> tuple[list[Mirror], list[Mirror]]:
             note = f"not used: rtbuild cannot read {address.partition(':')[0]}: sources"
             unusable.append(replace(mirror, note=note))
     return usable, unusable
+
+
+def _is_valid(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.hostname is not None and parts.port != 0
+    except ValueError:
+        return False
 
 
 def apt_options(root: Path) -> Options:

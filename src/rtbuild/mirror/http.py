@@ -305,6 +305,10 @@ class Web:
     @contextmanager
     def _asked(self, location: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
         """Send a request, and open its answer once the header is there."""
+        try:
+            urlsplit(location)
+        except ValueError:
+            raise FetchFailure("the address is not valid") from None
         origin = _origin(location)
         login = _login_in(location) or (self._origin_logins.get(origin) if origin else None)
         if login is None and origin is not None:
@@ -526,7 +530,10 @@ def _media_type(response: httpx2.Response) -> str:
 
 
 def _host(location: str) -> str:
-    return urlsplit(location).netloc
+    try:
+        return urlsplit(location).netloc
+    except ValueError:
+        return location
 
 
 def _root(error: BaseException) -> BaseException:

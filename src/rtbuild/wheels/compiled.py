@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from rtbuild.documents import parse_json
 from rtbuild.errors import BuildError
 
 _MAGIC = b"rtbuild compiled 1\n"
@@ -66,7 +66,9 @@ def _index(stream: BinaryIO) -> Iterator[tuple[str, tuple[int, int, int]]]:
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it does not start with the expected bytes")
     (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
-    rows = json.loads(stream.read(length))
+    if length > os.fstat(stream.fileno()).st_size:
+        raise ValueError(f"its index has {length} bytes")
+    rows = parse_json(stream.read(length))
     position = stream.tell()
     for path, size in rows:
         yield path, (stream.fileno(), position, size)

@@ -28,12 +28,24 @@ from installer.utils import Scheme as SchemeName
 from installer.utils import canonicalize_name, fix_shebang
 
 from rtbuild.errors import BuildError, IntegrityError
+from rtbuild.files import open_regular
 from rtbuild.wheels.scheme import Scheme
 
 INSTALLER = b"pip\n"
 """The content of the file INSTALLER (PEP 376): users of the image manage these packages with pip."""
 
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, EOFError, OverflowError, OSError)
+"""What opening a damaged zip raises: `NotImplementedError` for an unknown version of the format, `ValueError` for a
+negative offset or a name that is not UTF-8."""
+
 _LOCAL_HEADER = 30
+_LARGEST_TEXT = 32 << 20
+"""Bytes of a file of the .dist-info folder that is read."""
+_LARGEST_SCRIPT = 512 << 20
+"""Bytes of a script, which is read whole: some wheels have programs there."""
+_LARGEST_WHEEL = 64 << 30
+"""Bytes that a wheel may install."""
+_MOST_MEMBERS = 1_000_000
 _PIECE = 4 << 20
 _ENCRYPTED = 0x1
 _VERSIONED_PIP = re.compile(r"pip3\.\d+\Z")
@@ -68,6 +80,8 @@ class Wheel(WheelSource):
         self.label = label
         self._archive = archive
         self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        check_members(archive, self._size)
         self._dist_info = dist_info_folder(label, archive)
         distribution, _, version = self._dist_info.removesuffix(".dist-info").rpartition("-")
         super().__init__(distribution, version)
@@ -106,9 +120,11 @@ class Wheel(WheelSource):
             raise BuildError(f"{self.label}: {source.filename} is encrypted or has an unsupported compression method")
         try:
             name, extra = struct.unpack("<HH", os.pread(self._descriptor, 4, source.header_offset + 26))
-        except struct.error as error:
+        except (struct.error, OSError, OverflowError) as error:
             raise IntegrityError(f"{self.label}: {source.filename} is damaged", details=str(error)) from error
         start = source.header_offset + _LOCAL_HEADER + name + extra
+        if start + source.compress_size > self._size:
+            raise IntegrityError(f"{self.label}: {source.filename} is damaged: it ends after the end of the wheel")
         return start, source.compress_size, source.compress_type == zipfile.ZIP_DEFLATED
 
     def metadata(self) -> bytes:
@@ -147,7 +163,10 @@ class Wheel(WheelSource):
             IntegrityError: if the wheel is damaged.
         """
         try:
-            return self._read(self._archive.getinfo(f"{self._dist_info}/{filename}")).decode()
+            info = self._archive.getinfo(f"{self._dist_info}/{filename}")
+            if info.file_size > _LARGEST_TEXT:
+                raise BuildError(f"{self.label}: its {filename} has {info.file_size} bytes, more than {_LARGEST_TEXT}")
+            return self._read(info).decode()
         except KeyError:
             raise BuildError(f"{self.label}: not a wheel: it has no {filename}") from None
         except UnicodeDecodeError as error:
@@ -172,7 +191,8 @@ class Wheel(WheelSource):
         content = os.pread(self._descriptor, size, start)
         if deflated:
             try:
-                content = zlib.decompress(content, -zlib.MAX_WBITS, max(info.file_size, 1))
+                # One byte more than promised is enough to see that it is wrong.
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, info.file_size + 1)
             except zlib.error as error:
                 raise IntegrityError(f"{self.label}: {info.filename} is damaged", details=str(error)) from error
         if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
@@ -195,6 +215,8 @@ class Wheel(WheelSource):
                 rest = decoder.unconsumed_tail if decoder else b""
                 if not piece and not stored:
                     break
+                if size + len(piece) > info.file_size:
+                    break
                 size += len(piece)
                 checksum = zlib.crc32(piece, checksum)
                 yield piece
@@ -216,16 +238,24 @@ def open_wheel(path: Path, scheme: Scheme, *, label: str | None = None) -> Itera
     """
     label = label or path.name
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        stream = open_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise IntegrityError(f"{label}: cannot be read: {error.strerror}") from error
+    with stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+        except BROKEN_ZIP as error:
+            raise IntegrityError(f"{label}: not a wheel: {str(error).lower()}") from error
+        with archive:
             yield _parsed(label, archive, stream.fileno(), scheme)
-    except zipfile.BadZipFile as error:
-        raise IntegrityError(f"{label}: not a wheel: {str(error).lower()}") from error
 
 
 def _parsed(label: str, archive: zipfile.ZipFile, descriptor: int, scheme: Scheme) -> Wheel:
     try:
         return Wheel(label, archive, descriptor, scheme)
-    except (InstallerError, ConfigError, AssertionError, ValueError) as error:
+    except (InstallerError, ConfigError, AssertionError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise BuildError(f"{label}: not an installable wheel", details=str(error) or None) from error
 
 
@@ -282,6 +312,8 @@ class _Destination(WheelDestination):
         elif scheme != "scripts":
             self.parts[target] = Part(executable=is_executable, source=member.info)
         else:
+            if member.info.file_size > _LARGEST_SCRIPT:
+                raise BuildError(f"{self._label}: {member.info.filename} has {member.info.file_size} bytes")
             content = member.wheel.read(Part(executable=is_executable, source=member.info))
             with fix_shebang(BytesIO(content), self._scheme.interpreter) as fixed:
                 self.parts[target] = Part(executable=is_executable, content=fixed.read())
@@ -301,6 +333,25 @@ def is_executable(info: zipfile.ZipInfo) -> bool:
     """Return whether pip would make the file executable (pip._internal.utils.unpacking.zip_item_is_executable)."""
     mode = info.external_attr >> 16
     return bool(mode and stat.S_ISREG(mode) and mode & 0o111)
+
+
+def check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that the members of a zip of `size` bytes can all be in it, and are not too many or too large.
+
+    Members that overlap would let a small file stand for any number of large ones.
+
+    Raises:
+        ValueError: if they cannot.
+    """
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise ValueError(f"it has {len(members)} files, more than {_MOST_MEMBERS}")
+    if any(member.header_offset < 0 for member in members):
+        raise ValueError("a file in it begins before its start")
+    if sum(member.compress_size for member in members) > size:
+        raise ValueError("the files in it overlap")
+    if sum(member.file_size for member in members) > _LARGEST_WHEEL:
+        raise ValueError(f"its files have more than {_LARGEST_WHEEL} bytes")
 
 
 def dist_info_folder(label: str, archive: zipfile.ZipFile) -> str:

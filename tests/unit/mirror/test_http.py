@@ -340,6 +340,14 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path, monkeypatch: p
     web.close()
 
 
+@pytest.mark.parametrize("address", ["http://[::1/simple", "http://127.0.0.1:port/", "http://\ud800.invalid/"])
+def test_a_malformed_address_is_a_failure(web: Web, address: str) -> None:
+    web.add_site(address)
+    failure = failure_of(web, address)
+    assert failure.brief == "the address is not valid"
+    assert not failure.transient
+
+
 @pytest.mark.parametrize("name", ["pipe", "zero"])
 def test_what_is_no_regular_file_is_refused(web: Web, tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe")

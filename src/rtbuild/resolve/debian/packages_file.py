@@ -7,9 +7,7 @@ stanza is parsed when its package is first asked for.
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +15,7 @@ from rtbuild.digest import Sha256, parse_sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError, ResolutionError
 from rtbuild.formats.deb822 import parse_stanza, source_package
 from rtbuild.formats.debian_relations import Alternatives, Relation, parse_relations
+from rtbuild.formats.streams import SUFFIXES, decompressed
 from rtbuild.mirror.sources import Sources
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress
@@ -39,6 +38,9 @@ _RELATIONS = (
     b"Provides",
 )
 _HINT_UPDATE = "try again in a few minutes, in case the mirror is being updated; otherwise use another mirror"
+
+_LARGEST = 512 << 20
+"""Bytes of a Packages index; that of Debian's main has 60 MB."""
 
 _BEFORE_NAME = (b" ", b",", b"|", b"\t", b":")
 _AFTER_NAME = (b" ", b",", b"|", b"\t", b"(", b"\n")
@@ -101,7 +103,7 @@ def read_index(
     where = f"dists/{suite.suite}/{index.path}"
     try:
         return PackagesIndex(_unpack(index.path, content), suite, priority=release.priority, where=where)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
+    except ValueError as error:
         raise IntegrityError(f"{where}: malformed, although the archive signed it: {error}") from None
 
 
@@ -135,9 +137,13 @@ def _download(release: ReleaseFile, index: IndexFile, sources: Sources, progress
 
 
 def _unpack(path: str, content: bytes) -> bytes:
-    if path.endswith(".xz"):
-        return lzma.decompress(content)
-    return gzip.decompress(content) if path.endswith(".gz") else content
+    name = SUFFIXES.get(posixpath.splitext(path)[1])
+    if name is None:
+        return content
+    try:
+        return b"".join(decompressed((content,), name, limit=_LARGEST))
+    except ValueError as error:
+        raise ValueError(f"it {error}") from None
 
 
 class PackagesIndex:
@@ -250,7 +256,7 @@ def package_of(fields: dict[str, str], suite: Suite) -> DebianPackage:
     path = fields["filename"].removeprefix("./")
     if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"its Filename {path!r} points outside the archive")
-    if not fields["size"].isdecimal():
+    if not (fields["size"].isdecimal() and len(fields["size"]) < 16):
         raise ValueError(f"its Size {fields['size']!r} is not a number of bytes")
     source, source_version = source_package(fields)
     return DebianPackage(

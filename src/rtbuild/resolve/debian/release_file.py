@@ -23,6 +23,10 @@ _OLDER = "but the lock was made with one"
 _FUTURE = "it is dated in the future"
 
 
+_LARGEST = 16 << 20
+"""Bytes of an InRelease; those of Debian have 200 kB."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFile:
     """An index that InRelease lists. `path` is relative to `dists/<suite>`, `size` is in bytes."""
@@ -139,6 +143,8 @@ def _known_dates(suite: Suite, trusted: Iterable[LockedSuite]) -> Iterator[datet
 
 
 def _read(suite: Suite, answer: Answer, keyring: Keyring, limits: _Limits) -> ReleaseFile:
+    if len(answer.content) > _LARGEST:
+        raise ValueError(f"it has {len(answer.content)} bytes, more than {_LARGEST}")
     if answer.content[:64].lstrip()[:1] == b"<":
         raise ValueError("it is an HTML page")
     try:
@@ -174,7 +180,7 @@ def _check_name(suite: Suite, fields: Mapping[str, str]) -> None:
 def _date(fields: Mapping[str, str], name: str) -> datetime:
     try:
         date = parsedate_to_datetime(fields[name].replace("UTC", "+0000"))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):  # all of them raised by the library
         raise ValueError(f"its field {name.title()} is missing or not a date") from None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
@@ -196,7 +202,7 @@ def _files(fields: Mapping[str, str]) -> dict[str, IndexFile]:
         raise ValueError("it lists no SHA256 digests")
     files = {}
     for line in filter(None, fields["sha256"].split("\n")):
-        match = re.fullmatch(r"\s*(\S+)\s+(\d+)\s+(\S+)\s*", line)
+        match = re.fullmatch(r"\s*(\S+)\s+([0-9]{1,15})\s+(\S+)\s*", line)
         if match is None:
             raise ValueError(f"malformed entry {line.strip()!r} in its list of files")
         path = match[3]

@@ -9,21 +9,25 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from email.policy import compat32
-from typing import Any
+from typing import IO, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from rtbuild.documents import parse_toml
 from rtbuild.errors import ResolutionError
+from rtbuild.formats.frames import reader_of
+from rtbuild.formats.streams import MAGIC_SIZE, decompressed, format_of
 from rtbuild.resolve.python.wheel import BROKEN
 
+_LARGEST = 16 << 20
+"""Bytes of a file of metadata."""
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
 # What pip assumes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
 _SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
@@ -56,18 +60,31 @@ def _members(filename: str, content: bytes) -> dict[str, bytes]:
         if filename.endswith(".zip"):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 return {
-                    path: archive.read(name) for name in archive.namelist() if (path := _interesting(name)) is not None
+                    path: _limited(archive.open(name))
+                    for name in archive.namelist()
+                    if (path := _interesting(name)) is not None
                 }
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        name = format_of(content[:MAGIC_SIZE])
+        plain = reader_of(decompressed((content,), name)) if name else io.BytesIO(content)
+        # As a stream, so that no size in a header can lead it backwards (CVE-2025-8194).
+        with tarfile.open(fileobj=plain, mode="r|") as tar:
             files = {}
             for member in tar:
                 path = _interesting(member.name)
                 stream = tar.extractfile(member) if path is not None and member.isfile() else None
                 if path is not None and stream is not None:
-                    files[path] = stream.read()
+                    files[path] = _limited(stream)
             return files
     except BROKEN as error:
         raise ResolutionError(f"{filename}: not a readable archive", details=str(error)) from error
+
+
+def _limited(stream: IO[bytes]) -> bytes:
+    with stream:
+        content = stream.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"a file of metadata has more than {_LARGEST} bytes")
+    return content
 
 
 def _interesting(name: str) -> str | None:
@@ -79,8 +96,8 @@ def _interesting(name: str) -> str | None:
 def _build_system(filename: str, files: Mapping[str, bytes]) -> dict[str, Any] | None:
     """The table [build-system] of pyproject.toml (PEP 518), if there is one."""
     try:
-        pyproject = tomllib.loads(files.get("pyproject.toml", b"").decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        pyproject = parse_toml(files.get("pyproject.toml", b""))
+    except ValueError as error:
         raise ResolutionError(f"{filename}: malformed pyproject.toml", details=str(error), hint=_NO_CODE) from error
     system = pyproject.get("build-system")
     if system is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,8 +16,24 @@ from rtbuild.errors import ResolutionError
 _TAIL = 64 << 10
 """Bytes at the end of a wheel that hold its central directory and, as the format recommends, its dist-info folder."""
 
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What reading a damaged archive raises; `RuntimeError` comes from encryption and unknown compressions."""
+_LARGEST = 16 << 20
+"""Bytes of METADATA."""
+_LARGEST_PART = 64 << 20
+"""Bytes to fetch at once; the central directory of a wheel with 100,000 files has 10 MB."""
+
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""What reading a damaged archive raises; `RuntimeError` comes from encryption, compressions and deep nesting."""
 
 
 class PartsRefused(Exception):
@@ -35,7 +52,11 @@ def wheel_metadata(filename: str, wheel: IO[bytes]) -> bytes:
             name = next(
                 name for name in archive.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1
             )
-            return archive.read(name)
+            with archive.open(name) as member:
+                content = member.read(_LARGEST + 1)  # of a bomb, no more than this is decompressed
+            if len(content) > _LARGEST:
+                raise ValueError(f"its METADATA has more than {_LARGEST} bytes")
+            return content
     except (StopIteration, *BROKEN) as error:
         raise ResolutionError(f"{filename}: not a readable wheel", details=str(error)) from error
 
@@ -82,6 +103,8 @@ class PartialFile(io.RawIOBase, IO[bytes]):
         return content
 
     def _fetch(self, offset: int, length: int) -> bytes:
+        if length > _LARGEST_PART:
+            raise ValueError(f"its central directory has {length} bytes")
         content = self._part(offset, length)
         if content is None or len(content) != length:
             raise PartsRefused

@@ -1,0 +1,505 @@
+"""Every parser of bytes that others wrote, with small samples of its format.
+
+A target parses one input, or raises one of its errors: an `RtbuildError` of the right class, or what its docstring
+names where a lower layer raises and a higher one adds the place. Anything else, a traceback of a library, a hang, a
+gigabyte of memory, is a find. What was found stays in `tests/fuzz/found/<target>/`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import shutil
+import struct
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from rtbuild.digest import digest_of, hex_of, sha256_bytes
+from rtbuild.documents import parse_json, parse_toml
+from rtbuild.engine.debs import unpack_deb
+from rtbuild.errors import BuildError, IntegrityError, LockError, RecipeError, ResolutionError, UsageError
+from rtbuild.formats import project_page
+from rtbuild.formats.deb import control_text, data_tar
+from rtbuild.formats.deb822 import parse_stanza
+from rtbuild.formats.debian_relations import parse_relations
+from rtbuild.formats.frames import decompress
+from rtbuild.formats.project_page import parse_links, parse_project_page
+from rtbuild.formats.streams import decompressed
+from rtbuild.formats.tar import END, member_header, padding, read_members
+from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, SYMLINK, Entry
+from rtbuild.formats.unified_diff import DiffError, read_diff
+from rtbuild.lockfile.read import read_lock, write_lock
+from rtbuild.mirror.apt import apt_mirrors
+from rtbuild.mirror.logins import netrc_logins
+from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
+from rtbuild.oci.layout import Layout, image_of
+from rtbuild.recipe.model import Suite
+from rtbuild.recipe.read import read_release
+from rtbuild.resolve.debian.keyring import Keyring
+from rtbuild.resolve.debian.packages_file import PackagesIndex
+from rtbuild.resolve.python.sdist import read_sdist
+from rtbuild.resolve.python.wheel import wheel_metadata
+from rtbuild.settings import load_settings
+from rtbuild.verbs.mirrors import why_untrusted
+from rtbuild.wheels.compiled import open_compiled
+from rtbuild.wheels.scheme import debian_scheme
+from rtbuild.wheels.wheel import open_wheel
+from tests.fakes import locks, patches, workspaces
+from tests.fakes.debian_archive import SigningKey
+from tests.fakes.engine_packages import ar, plain_tar
+from tests.fakes.package_index import make_sdist, make_wheel
+
+SCHEME = debian_scheme("3.9")
+SUITE = Suite(archive="debian", suite="stable")
+CONTROL = b"Package: hello\nVersion: 1.0-1\nArchitecture: amd64\nDepends: libc6 (>= 2.31) | musl:any, base\nSize: 5\n"
+STANZA = (
+    CONTROL + b"Filename: pool/main/h/hello_1.0-1_amd64.deb\nSHA256: " + b"a" * 64 + b"\nProvides: greeting (= 1)\n"
+)
+RELEASE = (
+    b"Origin: Debian\nSuite: stable\nCodename: bookworm\nDate: Sat, 10 Jun 2023 08:53:33 UTC\n"
+    b"Valid-Until: Sat, 17 Jun 2099 08:53:33 UTC\nAcquire-By-Hash: yes\nComponents: main\nSHA256:\n "
+    + b"a" * 64
+    + b" 100 main/binary-amd64/Packages\n "
+    + b"b" * 64
+    + b"  50 main/binary-amd64/Packages.xz\n"
+)
+PAGE = json.dumps(
+    {
+        "meta": {"api-version": "1.1"},
+        "name": "spam",
+        "files": [
+            {
+                "filename": "spam-1.0-py3-none-any.whl",
+                "url": "../../files/spam-1.0-py3-none-any.whl",
+                "hashes": {"sha256": "a" * 64},
+                "size": 7,
+                "upload-time": "2023-01-01T00:00:00.5Z",
+                "requires-python": ">=3.9",
+                "yanked": False,
+                "core-metadata": {"sha256": "b" * 64},
+            }
+        ],
+    }
+).encode()
+MIXED = b'a = 1\nb = ["x", {c = 2023-05-02T00:00:00Z}]\n[d.e]\nf = """g\nh"""\n[[i]]\nj = 0x1F\nk = -1.5e3\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parser.
+
+    Attributes:
+        name: The name of the target, and of the folder with what was found.
+        seeds: Samples, each of which it accepts.
+        parse: Parses one input.
+        errors: The classes that it may raise: exactly these, because a subclass is another module's.
+        repair: Makes a damaged input consistent again where a checksum would hide the damage.
+        slow: Whether an input takes tens of milliseconds.
+    """
+
+    name: str
+    seeds: Sequence[bytes]
+    parse: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...]
+    repair: Callable[[bytes], bytes] | None = None
+    slow: bool = False
+
+
+class Scratch:
+    """A folder for the parsers that read files; `fresh` empties it."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def fresh(self) -> Path:
+        if self._folder is None:
+            base = Path("/dev/shm")
+            self._folder = Path(tempfile.mkdtemp(prefix="rtbuild-fuzz-", dir=base if base.is_dir() else None))
+        for path in self._folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return self._folder
+
+    def close(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+
+SCRATCH = Scratch()
+
+
+class _Believing(Keyring):
+    """A keyring that finds every message signed, so that the parser behind it is reached."""
+
+    def signed_text(self, message: bytes) -> bytes:
+        return message
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def _tar(*, pax: bool) -> bytes:
+    files = [
+        Entry(path="usr", type=DIRECTORY, mode=0o755),
+        Entry(path="usr/a", size=5, mtime=100, xattrs={"user.x": b"y"} if pax else None),
+        Entry(path="usr/" + "long" * 60 if pax else "usr/b", type=SYMLINK, link="a"),
+        Entry(path="usr/c", type=HARDLINK, link="usr/a"),
+    ]
+    parts = [member_header(entry) + (b"hello" + padding(5) if entry.size else b"") for entry in files]
+    return b"".join(parts) + END
+
+
+def _gnu_tar() -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name in ("a" * 150, "b"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            info.uid = 1 << 24
+            tar.addfile(info, io.BytesIO(b"abc"))
+    return target.getvalue()
+
+
+def _debs() -> list[bytes]:
+    control = plain_tar({"./control": CONTROL, "./postinst": b"#!/bin/sh\n"})
+    data = plain_tar({"./usr/bin/hello": b"#!/bin/sh\n", "./usr/share/doc": b"text" * 20})
+    packed = (
+        (".xz", lzma.compress),
+        (".gz", gzip.compress),
+        ("", bytes),
+        (".zst", zstandard.ZstdCompressor().compress),
+        (".bz2", bz2.compress),
+    )
+    return [
+        ar({"debian-binary": b"2.0\n", f"control.tar{suffix}": pack(control), f"data.tar{suffix}": pack(data)})
+        for suffix, pack in packed
+    ] + [ar({"debian-binary": b"2.0\n", "control.tar": control, "data.tar": _tar(pax=True)})]
+
+
+def _wheels() -> list[bytes]:
+    entry_points = {
+        "spam.py": b"x = 1\n",
+        "spam-1.0.dist-info/entry_points.txt": b"[console_scripts]\nspam = spam:main\n",
+    }
+    data = {"spam-1.0.data/scripts/go": b"#!python\n", "spam-1.0.data/headers/a.h": b"", "spam/__init__.py": b""}
+    stored = io.BytesIO()
+    with zipfile.ZipFile(stored, "w") as archive, zipfile.ZipFile(io.BytesIO(make_wheel("spam", "1.0").content)) as old:
+        for name in old.namelist():
+            archive.writestr(name, old.read(name))
+        archive.comment = b"comment"
+    return [
+        make_wheel("spam", "1.0").content,
+        make_wheel("spam", "1.0", files=entry_points).content,
+        make_wheel("spam", "1.0", files=data).content,
+        stored.getvalue(),
+    ]
+
+
+def _zipped_sdist() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("spam-1.0/PKG-INFO", "Metadata-Version: 2.2\nName: spam\nVersion: 1.0\nRequires-Dist: eggs\n")
+    return target.getvalue()
+
+
+def _compiled() -> bytes:
+    index = json.dumps([["/usr/a.py", 3], ["/usr/b.py", 2]]).encode()
+    return b"rtbuild compiled 1\n" + struct.pack("<Q", len(index)) + index + b"abcde"
+
+
+def _lock() -> bytes:
+    path = SCRATCH.fresh() / "linux-amd64.toml"
+    lock = locks.lock(
+        debs=(locks.deb("libc6"), locks.deb("hello", depends=("libc6",))),
+        pythons=(locks.wheel("spam"), locks.wheel("eggs")),
+    )
+    write_lock(path, lock)
+    return path.read_bytes()
+
+
+def _repaired_tar(content: bytes) -> bytes:
+    """Return a tar in which the checksum of each header is right."""
+    blocks = bytearray(content)
+    for start in range(0, len(blocks) - 511, 512):
+        block = blocks[start : start + 512]
+        if block[257:262] == b"ustar" or block[148:156].strip(b" \0").isdigit():
+            block[148:156] = b" " * 8
+            blocks[start + 148 : start + 156] = b"%06o\0 " % sum(block)
+    return bytes(blocks)
+
+
+# --- parsers ---------------------------------------------------------------------------------------------------------
+
+
+def _members(content: bytes) -> None:
+    for count, _ in enumerate(read_members(io.BytesIO(content))):
+        assert count < len(content)
+
+
+def _unpack(content: bytes) -> None:
+    folder = SCRATCH.fresh()
+    (folder / "x.deb").write_bytes(content)
+    (folder / "outside").write_bytes(b"outside")
+    try:
+        unpack_deb(folder / "x.deb", folder / "root")
+    finally:
+        assert sorted(path.name for path in folder.iterdir() if path.name != "root") == ["outside", "x.deb"]
+        assert (folder / "outside").stat().st_nlink == 1
+
+
+def _drain(pieces: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def run(content: bytes) -> None:
+        for _ in pieces(content):  # type: ignore[attr-defined]
+            pass
+
+    return run
+
+
+def _stream(name: str) -> Callable[[bytes], None]:
+    return _drain(lambda content: decompressed((content,), name, limit=64 << 20))
+
+
+def _stanza(content: bytes) -> None:
+    parse_stanza(content.decode("utf-8", "replace"))
+
+
+def _relations(content: bytes) -> None:
+    parse_relations.__wrapped__(content.decode("utf-8", "replace"))
+
+
+def _packages(content: bytes) -> None:
+    index = PackagesIndex(content, SUITE, priority=500, where="dists/stable/Packages")
+    for name in sorted(index.names)[:20]:
+        with suppress(IntegrityError):
+            index.versions(name)
+        index.first_mention(name)
+
+
+def _in_release(content: bytes) -> None:
+    why_untrusted(SUITE, content, _Believing((), "the test's keys"))
+
+
+def _signed(content: bytes) -> None:
+    why_untrusted(SUITE, content, KEYRING)
+
+
+def _project_page(content: bytes) -> None:
+    for file in parse_project_page(content, "https://index.invalid/simple/spam/")["files"]:
+        for read in (
+            project_page.address,
+            project_page.size,
+            project_page.sha256,
+            project_page.upload_time,
+            project_page.requires_python,
+            project_page.yanked_reason,
+            project_page.metadata_offer,
+        ):
+            with suppress(ValueError):
+                read(file)
+
+
+def _links(content: bytes) -> None:
+    parse_links(content, "https://index.invalid/simple/spam/")
+
+
+def _oci_index(content: bytes) -> None:
+    folder = SCRATCH.fresh()
+    (folder / "index.json").write_bytes(content)
+    for entry in Layout(folder).read_index():
+        str(entry).encode()
+
+
+def _oci_image(content: bytes) -> None:
+    """Read a manifest and its config, which are joined by a NUL."""
+    manifest, _, config = content.partition(b"\0")
+    layout = Layout.create(SCRATCH.fresh())
+    stored = layout.put_blob(config, CONFIG)
+    manifest = manifest.replace(b"CONFIG", hex_of(stored.digest).encode()).replace(b'"SIZE"', str(stored.size).encode())
+    image_of(layout, layout.put_blob(manifest, MANIFEST))
+
+
+OCI_INDEX = json.dumps(
+    {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                **Descriptor(
+                    media_type=MANIFEST, digest=digest_of(sha256_bytes(b"x")), size=1, platform=("linux", "amd64", "")
+                ).to_json(),
+                "annotations": {"org.opencontainers.image.ref.name": "8.0.0"},
+            }
+        ],
+    }
+).encode()
+OCI_IMAGE = (
+    b'{"schemaVersion": 2, "config": {"mediaType": "c", "digest": "sha256:CONFIG", "size": "SIZE"}, "layers": '
+    b'[{"mediaType": "l", "digest": "sha256:' + b"a" * 64 + b'", "size": 3}]}\0'
+    b'{"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": ["sha256:' + b"b" * 64 + b'"]}}'
+)
+
+
+def _wheel(content: bytes) -> None:
+    path = SCRATCH.fresh() / "spam-1.0-py3-none-any.whl"
+    path.write_bytes(content)
+    with open_wheel(path, SCHEME) as wheel:
+        for target, part in wheel.parts.items():
+            assert "/../" not in target
+            for _ in wheel.pieces(part):
+                pass
+
+
+def _wheel_metadata(content: bytes) -> None:
+    wheel_metadata("spam.whl", io.BytesIO(content))
+
+
+def _sdist(content: bytes) -> None:
+    read_sdist("spam-1.0.zip" if content[:2] == b"PK" else "spam-1.0.tar.gz", content)
+
+
+def _modules(content: bytes) -> None:
+    path = SCRATCH.fresh() / "modules"
+    path.write_bytes(content)
+    with open_compiled([path]) as modules:
+        for name in modules:
+            assert isinstance(modules[name], bytes)
+
+
+def _read_lock(content: bytes) -> None:
+    path = SCRATCH.fresh() / "linux-amd64.toml"
+    path.write_bytes(content)
+    read_lock(path)
+
+
+def _recipe(file: str) -> Callable[[bytes], None]:
+    def run(content: bytes) -> None:
+        root = SCRATCH.fresh()
+        workspaces.write_workspace(root)
+        (root / file).write_bytes(content)
+        read_release(root, "8.0.0")
+
+    return run
+
+
+def _settings(content: bytes) -> None:
+    folder = SCRATCH.fresh()
+    (folder / "rtbuild.toml").write_bytes(content)
+    load_settings({}, folder)
+
+
+def _apt_sources(content: bytes) -> None:
+    root = SCRATCH.fresh()
+    (root / "etc/apt/sources.list.d").mkdir(parents=True)
+    for name in ("sources.list", "sources.list.d/x.sources", "auth.conf"):
+        (root / "etc/apt" / name).write_bytes(content)
+    for mirror in apt_mirrors(root)[0]:
+        assert isinstance(mirror.name, str)
+
+
+def _netrc(content: bytes) -> None:
+    folder = SCRATCH.fresh()
+    (folder / ".netrc").write_bytes(content)
+    netrc_logins({"HOME": str(folder)})
+
+
+_KEY = SigningKey()
+KEYRING = Keyring.from_bytes(_KEY.certificate, name="the test's key")
+TEXT = b"some text that compresses, some text that compresses" * 20
+
+
+def targets() -> list[Target]:
+    """Return every target."""
+    tars = [_tar(pax=False), _tar(pax=True), _gnu_tar()]
+    wheels = _wheels()
+    sdists = [
+        make_sdist("spam", "1.0", requires=["eggs"], pyproject='[build-system]\nrequires = ["setuptools"]\n').content,
+        make_sdist("spam", "1.0", egg_info=False, metadata_version="2.2").content,
+    ]
+    sdists += [gzip.decompress(sdists[0]), bz2.compress(gzip.decompress(sdists[0])), _zipped_sdist()]
+    diff = patches.diff("demo/a.py", "a\nb\nc\n", "a\nx\nc\n").encode()
+    created = b"diff --git a/x.sh b/x.sh\nnew file mode 100755\n--- /dev/null\n+++ b/x.sh\n@@ -0,0 +1,1 @@\n+true\n"
+    return [
+        Target("tar", tars, _members, (IntegrityError,), _repaired_tar),
+        Target("deb-control", _debs(), lambda content: control_text(io.BytesIO(content)), (ValueError,)),
+        Target("deb-data", _debs(), _drain(lambda content: data_tar(io.BytesIO(content))), (ValueError,)),
+        Target("deb-unpack", _debs(), _unpack, (IntegrityError,), _repaired_deb),
+        Target("stream-gzip", [gzip.compress(TEXT), gzip.compress(TEXT) * 2], _stream("gzip"), (ValueError,)),
+        Target("stream-bzip2", [bz2.compress(TEXT), bz2.compress(TEXT) * 2], _stream("bzip2"), (ValueError,)),
+        Target("stream-xz", [lzma.compress(TEXT), lzma.compress(TEXT, preset=0)], _stream("xz"), (ValueError,)),
+        Target("stream-lzma", [lzma.compress(TEXT, lzma.FORMAT_ALONE)], _stream("lzma"), (ValueError,)),
+        Target("stream-zstd", [zstandard.ZstdCompressor(3).compress(TEXT)], _stream("zstd"), (ValueError,)),
+        Target(
+            "layer",
+            [gzip.compress(TEXT), zstandard.ZstdCompressor(3).compress(TEXT), TEXT],
+            _drain(lambda content: decompress(io.BytesIO(content))),
+            (IntegrityError,),
+        ),
+        Target("stanza", [STANZA, RELEASE], _stanza, (ValueError,)),
+        Target("relations", [b"a (>= 1.0~rc1-2) | b:any, c (<< 2:1)", b"x"], _relations, (ValueError,)),
+        Target(
+            "packages",
+            [STANZA, STANZA + b"\n" + STANZA.replace(b"hello", b"other")],
+            _packages,
+            (ValueError, UnicodeDecodeError),
+        ),
+        Target("in-release", [RELEASE], _in_release, ()),
+        Target("signed-message", [_KEY.sign(RELEASE)], _signed, (), slow=True),
+        Target("json", [PAGE, OCI_INDEX, b'["\\ud83d\\ude00", 1.5e3, -1, null]'], parse_json, (ValueError,)),
+        Target("toml", [MIXED, workspaces.BASE_OS.encode()], parse_toml, (ValueError,)),
+        Target("index-json", [PAGE], _project_page, (ValueError,)),
+        Target(
+            "index-html", [b'<a href="../x.whl#sha256=0">x</a>\n<A HREF=y.whl data-x=">=3">'], _links, (ValueError,)
+        ),
+        Target("oci-index", [OCI_INDEX], _oci_index, (IntegrityError,)),
+        Target("oci-image", [OCI_IMAGE], _oci_image, (IntegrityError,)),
+        Target("diff", [diff, created, diff + created], read_diff, (DiffError,)),
+        Target("wheel", wheels, _wheel, (BuildError, IntegrityError)),
+        Target("wheel-metadata", wheels, _wheel_metadata, (ResolutionError,)),
+        Target("sdist", sdists, _sdist, (ResolutionError,), _repaired_tar),
+        Target("compiled-modules", [_compiled()], _modules, (BuildError,)),
+        Target("lock", [_lock()], _read_lock, (LockError,)),
+        Target(
+            "recipe", [workspaces.RELEASE.encode()], _recipe("recipes/releases/8.0.0.toml"), (RecipeError, UsageError)
+        ),
+        Target(
+            "layer-recipe",
+            [workspaces.BASE_OS.encode()],
+            _recipe("recipes/layers/base-os.toml"),
+            (RecipeError,),
+            slow=True,
+        ),
+        Target(
+            "settings", [b'retries = 3\npython_indexes = ["https://index.invalid/simple"]\n'], _settings, (UsageError,)
+        ),
+        Target(
+            "apt-sources",
+            [
+                b"deb [arch=amd64] http://a.invalid/debian stable main\nmachine a.invalid login x password y\n",
+                b"Types: deb\nURIs: https://a.invalid/debian\nSuites: stable\nComponents: main\n",
+            ],
+            _apt_sources,
+            (),
+            slow=True,
+        ),
+        Target("netrc", [b"machine a.invalid login x password y\n", b"macdef z\nls\n\ndefault login q\n"], _netrc, ()),
+    ]
+
+
+def _repaired_deb(content: bytes) -> bytes:
+    """Return a .deb whose stored data.tar has the right checksums."""
+    start = content.find(b"data.tar ")
+    return content if start < 0 else content[: start + 60] + _repaired_tar(content[start + 60 :])
+
+
+def only(name: str) -> Target:
+    """Return the target `name`."""
+    return next(target for target in targets() if target.name == name)
