@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rtbuild.engine.engine import Engine as Engine
     from rtbuild.engine.private import EngineStatus as EngineStatus
     from rtbuild.errors import BuildError as BuildError
+    from rtbuild.errors import CancelledError as CancelledError
     from rtbuild.errors import EngineError as EngineError
     from rtbuild.errors import IntegrityError as IntegrityError
     from rtbuild.errors import LockError as LockError

@@ -86,6 +86,10 @@ class BuildError(RtbuildError):
     """A layer could not be built; `details` holds the end of the build's log."""
 
 
+class CancelledError(BuildError):
+    """A build was ended before its end: by Ctrl-C, or because another part of the same work failed."""
+
+
 class NotReproducibleError(RtbuildError):
     """A build gave other bytes than the lock records."""
 

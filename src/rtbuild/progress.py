@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol
+
+from rtbuild.errors import CancelledError
+
+CANCELLED, FAILED = "cancelled", "failed"
 
 
 class Progress(Protocol):
@@ -24,7 +29,7 @@ class Progress(Protocol):
         """Report that `amount` more units of the task are done."""
 
     def end(self, task: str, outcome: str = "done") -> None:
-        """End a task; `outcome` is a word or two (`built`, `cached`, `failed`)."""
+        """End a task; `outcome` is a word or two (`built`, `cached`, `failed`, `cancelled`)."""
 
     def note(self, text: str) -> None:
         """Show the user one line that belongs to no task."""
@@ -40,3 +45,12 @@ class Silent:
     def end(self, task: str, outcome: str = "done") -> None: ...
 
     def note(self, text: str) -> None: ...
+
+
+def unfinished(error: BaseException | None = None) -> str:
+    """Return the outcome of a task that `error` ended, by default the exception that is being handled.
+
+    Ctrl-C, and the end of what a failure elsewhere made useless, are no failure of the task.
+    """
+    ended_by = error or sys.exception()
+    return CANCELLED if isinstance(ended_by, (KeyboardInterrupt, CancelledError)) else FAILED

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtbuild.platform import host_platform
+
 _SCRIPT = """#!/bin/sh
 answers={answers}
 while :; do
@@ -45,6 +47,7 @@ class FakeDocker:
         plugins = [{"Name": "buildx", "Version": self.buildx}] if self.buildx else []
         info: dict[str, Any] = {
             "ServerVersion": self.server,
+            "Architecture": host_platform().machine,
             "DriverStatus": [["driver-type", self.store]] if self.store else [["Backing Filesystem", "extfs"]],
             "ClientInfo": {"Version": "28.3.0", "Plugins": plugins},
         }

@@ -344,7 +344,7 @@ def test_ctrl_c_ends_the_build_and_the_next_one_works(lab: Lab, base: Base, tmp_
 def test_an_image_is_loaded_run_and_removed(lab: Lab, base: Base, tmp_path: Path) -> None:
     engine = lab.engine()
     name = "rtbuild-test/tools:1"
-    image = engine.load(base.layout, [name])
+    (image,) = engine.load(base.layout, {name: None})
     facts = engine.inspect(name)
     assert facts is not None
     assert facts.id == image
@@ -381,7 +381,7 @@ def test_an_image_is_loaded_run_and_removed(lab: Lab, base: Base, tmp_path: Path
 def test_a_killed_engine_is_cleaned_up_and_started_again(lab: Lab, base: Base, tmp_path: Path) -> None:
     engine = lab.engine()
     name = "rtbuild-test/killed:1"
-    engine.load(base.layout, [name])
+    engine.load(base.layout, {name: None})
     before = lab.status()
     context = write_context(tmp_path / "context", "RUN echo begun; sleep 4444")
 
@@ -414,7 +414,7 @@ def test_a_killed_engine_is_cleaned_up_and_started_again(lab: Lab, base: Base, t
 
 def test_a_stopped_engine_leaves_nothing_running_and_keeps_its_images(lab: Lab, base: Base) -> None:
     name = "rtbuild-test/stopped:1"
-    lab.engine().load(base.layout, [name])
+    lab.engine().load(base.layout, {name: None})
     stopped = lab.stop()
     assert not stopped.running
     assert lab.leftovers() == []

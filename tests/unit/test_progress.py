@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtbuild.progress import Progress, Silent
+from rtbuild.errors import BuildError, CancelledError
+from rtbuild.progress import Progress, Silent, unfinished
 
 
 def test_the_default_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -16,3 +17,13 @@ def test_the_default_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     progress.end("fetch", "done")
     progress.end("never begun")
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_ctrl_c_or_another_failure_ends_did_not_fail() -> None:
+    assert unfinished(KeyboardInterrupt()) == unfinished(CancelledError("base-os: interrupted")) == "cancelled"
+    assert unfinished(BuildError("base-os: exit code 1")) == unfinished(ValueError()) == "failed"
+    try:
+        raise CancelledError("x")
+    except CancelledError:
+        assert unfinished() == "cancelled"
+    assert unfinished() == "failed"

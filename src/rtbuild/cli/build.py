@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @release_argument
 @platforms_option()
 @click.option("--record", is_flag=True, help="Write the resulting digests into the lock.")
-@click.option("--load", is_flag=True, help="Load the image into the engine's Docker.")
+@click.option("--load", is_flag=True, help="Load the image into your Docker, else the private engine.")
 @click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Write the image into DIR as an OCI image layout.")
 @click.option("--metadata-file", type=FILE, metavar="FILE", help="Write the result as buildx does, as JSON, into FILE.")
 @click.option("--iidfile", type=FILE, metavar="FILE", help="Write the image ID into FILE.")

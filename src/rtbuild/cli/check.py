@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from rtbuild.platform import Platform
 
 
+_RELEASE = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
+"""What names a release or a series. Few images are called so, and `--image` takes those."""
+
+
 @click.command(short_help="Check what an image promises.")
-@click.argument("release", type=ReleaseName(), required=False)
-@click.option("--image", metavar="REF", help="Check an image in Docker instead, such as one built from a release.")
+@click.argument("subject", type=ReleaseName(), required=False, metavar="RELEASE|IMAGE")
+@click.option("--image", metavar="REF", help="Check an image in Docker, even if its name looks like a release's.")
 @platform_option
 @click.option("--only", multiple=True, metavar="CHECK", help="Run this check only; repeatable.")
 @click.option(
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 def check(  # noqa: PLR0913 (one parameter for each option)
     context: click.Context,
     invocation: Invocation,
-    release: str | None,
+    subject: str | None,
     image: str | None,
     platform: Platform | None,
     only: tuple[str, ...],
@@ -49,21 +54,24 @@ def check(  # noqa: PLR0913 (one parameter for each option)
     For a runtime image: user, folders, entrypoint, labels, pip, signals. For any other: that it is as its recipes say,
     and that dpkg, apt, pip and Python find it in order.
 
-    RELEASE is built and loaded if necessary. With --image, any image in Docker is checked: use it on the images that
-    you build from a release. If a check fails, what was found instead is printed and the exit code is 1.
+    RELEASE is built and loaded if necessary. IMAGE is the name or ID of an image in Docker, such as one that you built
+    from a release. Any Docker will do, whatever its version and its image store. If a check fails, what was found
+    instead is printed and the exit code is 1.
 
     \b
     Examples:
       rtbuild check 8.0
-      rtbuild check --image registry/team/airflow:1.4
+      rtbuild check registry/team/airflow:1.4
       rtbuild check 8.0 --only labels --only pins --json -q
     """
     from rtbuild.conformance.report import describe_check
     from rtbuild.verbs.check import check as check_release
     from rtbuild.verbs.check import check_image
 
-    if release is not None and image is not None:
+    release = subject if subject is None or _RELEASE.fullmatch(subject) else None
+    if subject is not None and image is not None:
         raise UsageError("give either a release or --image, not both", hint="leave one of them out")
+    image = image or (subject if release is None else None)
     if image is not None and platform is not None:
         raise UsageError("--platform goes with a release: an image has its own", hint="leave one of them out")
     settings = invocation.settings(jobs=jobs, builder=builder)
@@ -81,7 +89,7 @@ def check(  # noqa: PLR0913 (one parameter for each option)
                 progress=progress,
             )
         else:
-            raise UsageError("nothing to check", hint="rtbuild check 8.0, or rtbuild check --image REF")
+            raise UsageError("nothing to check", hint="rtbuild check 8.0, or rtbuild check IMAGE")
     invocation.answer(as_document(report), describe_check(report))
     if not report.passed:
         context.exit(1)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from rtbuild.cli.invocation import ProgressMode
-from rtbuild.progress import Progress, Silent
+from rtbuild.progress import CANCELLED, FAILED, Progress, Silent, unfinished
 from rtbuild.text import amount_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def shown(mode: ProgressMode) -> Iterator[Progress]:
     except BaseException as error:
         with suppress(OSError):  # if nobody reads stderr any more, the error itself is what counts
             for task in drawn.running():
-                drawn.end(task, "failed" if isinstance(error, Exception) else "stopped")
+                drawn.end(task, unfinished(error))
         raise
     finally:
         drawn.close()
@@ -105,7 +105,8 @@ class Live:
             bars = self._open()
             if task in self._tasks:
                 bars.remove_task(self._tasks.pop(task))
-            bars.console.print(Text.assemble(f"{task}: ", (outcome, "red" if outcome == "failed" else "green")))
+            colour = {FAILED: "red", CANCELLED: "yellow"}.get(outcome, "green")
+            bars.console.print(Text.assemble(f"{task}: ", (outcome, colour)))
 
     def note(self, text: str) -> None:
         from rich.text import Text

@@ -18,7 +18,7 @@ from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.endpoint import Endpoint, environment
 from rtbuild.engine.processes import end_family
 from rtbuild.engine.steps import own_steps
-from rtbuild.errors import BuildError, EngineError
+from rtbuild.errors import BuildError, CancelledError, EngineError
 from rtbuild.oci.descriptor import MANIFEST, Descriptor, index_document
 from rtbuild.oci.layout import LAYOUT_FILE
 from rtbuild.oci.names import REFERENCE
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TAIL_LINES = 200
 """How many of the last lines of its log the error of a failed build shows."""
 
+_INTERRUPTED = "interrupted"
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 """Exit codes of a shell that cannot run a program."""
 _LOST = ("Cannot connect to the Docker daemon", "error reading from server: EOF", "error reading preface from server")
@@ -111,12 +112,12 @@ class Builds:
         self._lock = threading.Lock()
 
     def interrupt(self) -> int:
-        """End all running builds and return their number. They raise `BuildError`, and so does every later build."""
+        """End all running builds and return their number. They and every later build raise `CancelledError`."""
         with self._lock:
             self._interrupted = True
             builds = tuple(self._running)
         for build in builds:
-            build.end("interrupted")
+            build.end(_INTERRUPTED)
         return len(builds)
 
     @contextlib.contextmanager
@@ -124,12 +125,12 @@ class Builds:
         """Register a build until the block ends, so that `interrupt` can end it.
 
         Raises:
-            BuildError: if the builds were interrupted.
+            CancelledError: if the builds were interrupted.
         """
         running = _Running(pid_file)
         with self._lock:
             if self._interrupted:
-                raise BuildError(f"{title}: interrupted")
+                raise CancelledError(f"{title}: interrupted")
             self._running.add(running)
         try:
             yield running
@@ -302,7 +303,7 @@ class _Command:
             raise self._failure(1, tail) from None
         except BaseException:
             # Ctrl-C, or a listener that raised: dropping the generator would leave buildx running
-            running.end("interrupted")
+            running.end(_INTERRUPTED)
             with contextlib.suppress(DockerException, UnicodeDecodeError):
                 deque(lines, maxlen=0)
             raise
@@ -317,7 +318,8 @@ class _Command:
         details = "\n".join(tail)
         hint = f"see the full log in {self.log}"
         if self.running.ended:
-            return BuildError(f"{title}: {self.running.ended}", details=details, hint=hint)
+            kind = CancelledError if self.running.ended == _INTERRUPTED else BuildError
+            return kind(f"{title}: {self.running.ended}", details=details, hint=hint)
         if code in (_NOT_EXECUTABLE, _NOT_FOUND):
             return EngineError(f"{title}: cannot run {endpoint.docker}", details=details)
         if any(mark in line for line in tail for mark in _LOST):

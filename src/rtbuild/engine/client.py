@@ -26,6 +26,8 @@ def connect(endpoint: Endpoint, *, patience: float = 600) -> Iterator[Any]:
         text = error.explanation or str(error)
         raise EngineError(f"{endpoint.title} refused: {str(text).strip()}", details=str(error)) from error
     except (sdk_errors().DockerException, requests.exceptions.RequestException) as error:
+        if "permission denied" in str(error).lower():
+            raise endpoint.silence(str(error)) from error
         raise EngineError(
             f"lost the connection to {endpoint.title}", details=str(error), hint="check that its daemon is running"
         ) from error

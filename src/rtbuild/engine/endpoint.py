@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import subprocess
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ CLEARED = (
 """Variables of the user that must not reach docker: options replace them, or they must not count."""
 
 _ASK_SECONDS = 60
-_START = "start the Docker daemon"
+_PERMISSION = "run the command with sudo, or add your user to the group `docker` and log in again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,10 @@ class Endpoint:
     """A buildx builder; None for the current one."""
     title: str = "Docker"
     """The engine's name in messages."""
+    spelled: tuple[str, ...] = ()
+    """The docker command as a user would write it; empty for `command`."""
+    remedy: str = "start the Docker daemon"
+    """What to do if the daemon does not answer."""
 
     def command(self) -> list[str]:
         """Return the docker command with the options that select the daemon."""
@@ -75,7 +80,7 @@ class Endpoint:
 
         socket = Path((self.host or "").removeprefix("unix://"))
         if self.host and self.host.startswith("unix://") and not answers(socket):
-            raise EngineError(f"{self.title} does not answer", details=f"no answer at {socket}", hint=_START)
+            raise self.silence("permission denied" if forbidden(socket) else f"no answer at {socket}")
         tls = None
         if self.tls:
             pair = (str(self.tls / "cert.pem"), str(self.tls / "key.pem"))
@@ -84,7 +89,21 @@ class Endpoint:
         try:
             return docker.DockerClient(base_url=self.host, tls=tls, use_ssh_client=ssh, timeout=timeout, version="auto")
         except DockerException as error:
-            raise EngineError(f"{self.title} does not answer", details=str(error), hint=_START) from error
+            raise self.silence(str(error)) from error
+
+    def silence(self, details: str) -> EngineError:
+        """Return the error for a daemon that gave no answer; `details` is what was met instead."""
+        if "permission denied" in details.lower():
+            return EngineError(f"{self.title}: no permission to use it", details=details, hint=_PERMISSION)
+        return EngineError(f"{self.title} does not answer", details=details, hint=self.remedy)
+
+
+def forbidden(socket: Path) -> bool:
+    """Return whether there is such a socket, but the user may not write to it."""
+    try:
+        return socket.exists() and not os.access(socket, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    except PermissionError:  # from a folder above it
+        return True
 
 
 def environment() -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
 from rtbuild.digest import Digest
-from rtbuild.engine import containers, images
+from rtbuild.engine import containers
+from rtbuild.engine import images as images_of
 from rtbuild.engine.build import BuildOptions, BuildOutcome, Builds, build
 from rtbuild.engine.containers import Container, ContainerOptions, RunOutcome
 from rtbuild.engine.endpoint import Endpoint
@@ -26,13 +27,15 @@ class Engine:
     endpoint: Endpoint
     versions: EngineVersions
     driver: str
-    """buildx's driver of the builder: `docker` for the daemon's own BuildKit."""
+    """buildx's driver of the builder: `docker` for the daemon's own BuildKit; empty if it is not for builds."""
     platforms: tuple[str, ...]
     """The platforms whose programs it can run, as OCI spells them."""
     scratch: Path
     """Where builds have their temporary folders."""
     private: bool = False
     """It is a private engine of rtbuild."""
+    reason: str = field(default="", compare=False)
+    """Why it is not the machine's Docker; empty if it is, or if the settings name it."""
     builds: Builds = field(default_factory=Builds, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -70,17 +73,17 @@ class Engine:
         """End the running builds and refuse new ones; return how many were running. Any thread may call it."""
         return self.builds.interrupt()
 
-    def load(self, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
-        """Load an image of an OCI layout and return the engine's ID of it; see `rtbuild.engine.images.load`."""
-        return images.load(self.endpoint, layout, names, manifest=manifest)
+    def load(self, layout: Path, images: Mapping[str, Digest | None]) -> tuple[Digest, ...]:
+        """Load images of an OCI layout and return the engine's ID of each; see `rtbuild.engine.images.load`."""
+        return images_of.load(self.endpoint, layout, images)
 
     def inspect(self, reference: str) -> ImageFacts | None:
         """Return what the engine reports about an image by name or ID; None if it does not have it."""
-        return images.inspect(self.endpoint, reference)
+        return images_of.inspect(self.endpoint, reference)
 
     def remove_image(self, reference: str) -> None:
         """Remove an image by name or ID; do nothing if the engine does not have it."""
-        images.remove_image(self.endpoint, reference)
+        images_of.remove_image(self.endpoint, reference)
 
     def run(
         self,

@@ -30,38 +30,42 @@ class ImageFacts:
     size: int
 
 
-def load(endpoint: Endpoint, layout: Path, names: Sequence[str], *, manifest: Digest | None = None) -> Digest:
-    """Load an image of the OCI layout `layout` and return the engine's ID of it.
+def load(endpoint: Endpoint, layout: Path, images: Mapping[str, Digest | None]) -> tuple[Digest, ...]:
+    """Load images of the OCI layout `layout`, all in one archive, and return the engine's ID of each.
 
-    The blobs are checked while they are read and sent; no copy is made.
+    The blobs are checked while they are read and sent, those that images share once; no copy is made.
 
     Args:
         endpoint: The engine.
         layout: The folder of the layout.
-        names: The names of the image in the engine, as for `docker tag`.
-        manifest: The image; by default the only one in the layout's index.
+        images: The manifest of each image, by its name in the engine as for `docker tag`; None is the only image in the
+            layout's index.
 
     Raises:
         StoreError: if the layout cannot be read.
         IntegrityError: if a blob is damaged.
-        EngineError: if the engine cannot load the image.
+        EngineError: if the engine cannot load the images.
     """
-    if not names:
+    if not images:
         raise ValueError("an image must be loaded under a name")
     stored = Layout.open(layout)
-    image = read_stored_image(stored, manifest)
+    sent = [(read_stored_image(stored, manifest).manifest, [name]) for name, manifest in images.items()]
     with connect(endpoint) as client:
-        answers = list(client.api.load_image(image_tar(stored, image.manifest, names)))
+        answers = list(client.api.load_image(image_tar(stored, sent)))
         if errors := [str(answer["error"]) for answer in answers if "error" in answer]:
-            raise EngineError(f"{endpoint.title} cannot load {names[0]}", details="\n".join(errors))
-        try:
-            return parse_digest(client.api.inspect_image(full_reference(names[0]))["Id"])
-        except sdk_errors().ImageNotFound as error:
-            raise EngineError(
-                f"{endpoint.title} loaded {names[0]}, but does not have it",
-                details="\n".join(map(str, answers)),
-                hint="turn the containerd image store on",
-            ) from error
+            raise EngineError(f"{endpoint.title} cannot load {', '.join(images)}", details="\n".join(errors))
+        return tuple(_loaded_id(client, endpoint, name, answers) for name in images)
+
+
+def _loaded_id(client: Any, endpoint: Endpoint, name: str, answers: Sequence[Any]) -> Digest:
+    try:
+        return parse_digest(client.api.inspect_image(full_reference(name))["Id"])
+    except sdk_errors().ImageNotFound as error:
+        raise EngineError(
+            f"{endpoint.title} loaded {name}, but does not have it",
+            details="\n".join(map(str, answers)),
+            hint="turn the containerd image store on",
+        ) from error
 
 
 def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:

@@ -36,7 +36,7 @@ from rtbuild.engine.ping import answers
 from rtbuild.errors import EngineError
 from rtbuild.lockfile.model import DebArtifact, EngineLock
 from rtbuild.platform import host_platform
-from rtbuild.progress import Progress, Silent
+from rtbuild.progress import Progress, Silent, unfinished
 
 DEFAULT_NAME = "default"
 
@@ -115,7 +115,7 @@ def start(
             _configure(home)
             daemon.launch(timeout=timeout)
         except BaseException:
-            progress.end(task, "failed")
+            progress.end(task, unfinished())
             raise
         progress.end(task, "running")
         return _status(home, name)
@@ -250,7 +250,7 @@ def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path
             list(pool.map(unpack, lock.debs))
         _require_programs(new_root, lock)
     except BaseException as error:
-        progress.end(task, "failed")
+        progress.end(task, unfinished())
         shutil.rmtree(new_root, ignore_errors=True)
         if isinstance(error, OSError):
             raise EngineError(

@@ -18,7 +18,7 @@ from rtbuild.mirror.locations import Locations
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.remote import CACHE, add_sites, open_web
 from rtbuild.mirror.site import Mirror
-from rtbuild.progress import Progress, Silent
+from rtbuild.progress import Progress, Silent, unfinished
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings
 from rtbuild.store.artifacts import Partial
@@ -161,7 +161,7 @@ class _Fetch:
             largest_first = sorted(artifacts, key=lambda artifact: (-artifact.size, artifact.sha256))
             run_parallel(self._fetch, largest_first, workers=self._web.connections, stop=self._web.stop)
         except BaseException:
-            self._progress.end(self.task, "stopped")
+            self._progress.end(self.task, unfinished())
             raise
         if self._failed:
             self._progress.end(self.task, "failed")

@@ -11,10 +11,20 @@ Specification: OCI image specification 1.1, `annotations.md`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rtbuild.errors import UsageError
 from rtbuild.oci.descriptor import Descriptor
+
+_DOMAIN = re.compile(
+    r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::\d+)?",
+    re.ASCII,
+)
+_PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_LONGEST_REPOSITORY = 255
 
 REFERENCE = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
@@ -41,6 +51,34 @@ def full_reference(name: str) -> str:
     elif not ("." in first or ":" in first or first == "localhost"):
         repository = f"docker.io/{repository}"
     return f"{repository}:{tag}"
+
+
+def require_name(name: str) -> None:
+    """Check that Docker takes `name` (`repository:tag`) as the name of an image.
+
+    The grammar is that of github.com/distribution/reference.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    full = full_reference(name)
+    repository, _, tag = full.rpartition(":")
+    domain, _, path = repository.partition("/")
+    own = path.removeprefix("library/")
+    problem = None
+    if not _DOMAIN.fullmatch(domain):
+        problem = f"{domain!r} is not a registry"
+    elif not _PATH.fullmatch(path):
+        problem = "a repository has lower-case letters and digits, with single separators between them"
+    elif len(repository) > _LONGEST_REPOSITORY:
+        problem = f"a repository has at most {_LONGEST_REPOSITORY} characters"
+    elif re.fullmatch("[0-9a-f]{64}", own):
+        problem = "64 hexadecimal digits are an image ID"
+    elif not _TAG.fullmatch(tag):
+        problem = "a tag has at most 128 letters, digits, dots, dashes and underscores, and no dot or dash first"
+    if problem:
+        hint = "change `repository` in rtbuild.toml, or RTBUILD_REPOSITORY"
+        raise UsageError(f"{name!r} is not a name for an image: {problem}", hint=hint)
 
 
 def is_called(entry: Descriptor, reference: str) -> bool:

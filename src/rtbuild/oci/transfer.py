@@ -36,22 +36,28 @@ def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: S
     return target
 
 
-def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Iterator[bytes]:
-    """Yield the tar of a layout that has only this image, for `docker load`. Every blob is verified on the way.
+def image_tar(layout: Layout, images: Sequence[tuple[Descriptor, Sequence[str]]]) -> Iterator[bytes]:
+    """Yield the tar of a layout that has only these images, for `docker load`. Every blob is verified on the way.
 
-    Beside the OCI index it has the `manifest.json` that Docker needs without the containerd image store.
+    Blobs that images share are in it once. Beside the OCI index it has the `manifest.json` that Docker needs without
+    the containerd image store.
+
+    Args:
+        layout: The layout that holds them.
+        images: The manifest of each image, and its names.
 
     Raises:
-        IntegrityError: if a part of the image is missing, malformed or damaged.
+        IntegrityError: if a part of an image is missing, malformed or damaged.
     """
-    image = image_of(layout, manifest)
-    blobs = {blob.digest: blob for blob in (*image.layers, image.config, image.manifest)}
+    stored = [(image_of(layout, manifest), names) for manifest, names in images]
+    blobs = {blob.digest: blob for image, _ in stored for blob in (*image.layers, image.config, image.manifest)}
     legacy = [
         {
             "Config": _member(image.config),
             "RepoTags": [full_reference(name) for name in names],
             "Layers": [_member(blob) for blob in image.layers],
         }
+        for image, names in stored
     ]
     yield member_header(Entry(path="blobs", type=DIRECTORY, mode=0o755))
     yield member_header(Entry(path="blobs/sha256", type=DIRECTORY, mode=0o755))
@@ -59,8 +65,9 @@ def image_tar(layout: Layout, manifest: Descriptor, names: Sequence[str]) -> Ite
         yield member_header(Entry(path=_member(blobs[digest]), size=blobs[digest].size))
         yield from layout.read_blob(blobs[digest])
         yield padding(blobs[digest].size)
+    entries = [entry for manifest, names in images for entry in named(manifest, names) or (manifest,)]
     documents = {
-        "index.json": index_document(named(manifest, names) or (manifest,)),
+        "index.json": index_document(entries),
         "manifest.json": canonical_json(legacy),
         "oci-layout": LAYOUT_FILE,
     }

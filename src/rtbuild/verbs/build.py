@@ -18,8 +18,9 @@ from rtbuild.lockfile.compressor import compressor_mismatch
 from rtbuild.lockfile.model import ImageResult, LayerResult, Lock
 from rtbuild.lockfile.read import record_results
 from rtbuild.lockfile.remedy import lock_remedy
+from rtbuild.oci.names import require_name
 from rtbuild.platform import Platform
-from rtbuild.progress import Progress, Silent
+from rtbuild.progress import Progress, Silent, unfinished
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.wheels.environment import BuildEnvironment
@@ -121,11 +122,12 @@ def build(  # noqa: PLR0913
         platform: The platform to build for; this machine's by default.
         settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
         record: Write the resulting digests into the lock.
-        load: Load the images into the engine's Docker.
+        load: Load the images into the machine's Docker, whatever its image store; without one into the private engine.
         output: A folder that gets the images as an OCI image layout.
         progress: Listener for progress; none by default.
 
     Raises:
+        UsageError: if the images' names are not valid.
         RecipeError: if a recipe is missing or malformed.
         LockError: if the lock is missing or malformed, or was recorded with another version of the compressor;
             `StaleLockError` if recipes changed since it was made.
@@ -154,7 +156,17 @@ def open_environment(workspace: Workspace, settings: Settings, progress: Progres
 
         return engine.open_engine(workspace, settings, store, progress)
 
-    return BuildEnvironment(store=store, settings=settings, open_engine=open_engine, progress=progress)
+    def open_docker() -> Engine:
+        from rtbuild.verbs import engine
+
+        return engine.open_docker(workspace, settings, store, progress)
+
+    environment = BuildEnvironment(
+        store=store, settings=settings, open_engine=open_engine, open_docker=open_docker, progress=progress
+    )
+    if settings.builder:
+        _ = environment.engine  # a builder that does not exist is an error even if there is nothing to build
+    return environment
 
 
 def build_locked(
@@ -167,6 +179,7 @@ def build_locked(
 ) -> BuildResult:
     """Build a release that is read already; see `build`."""
     begun = time.monotonic()
+    require_names(locked.release.version, environment.settings)
     release, lock, settings, store = locked.release, locked.lock, environment.settings, environment.store
     _require_fresh(locked)
     if not record:
@@ -187,35 +200,43 @@ def build_locked(
             result = replace(result, location=str(output.absolute()))
         if load:
             load_images(images, environment)
-            run = run_command(environment.engine, result.images[0], airflow=release.airflow is not None)
+            run = run_command(environment.docker, result.images[0], airflow=release.airflow is not None)
             result = replace(result, loaded=True, run=run)
     return replace(result, seconds=time.monotonic() - begun)
 
 
+def require_names(version: str, settings: Settings) -> None:
+    """Check the names of a release's images before any work: Docker would load an image and then refuse its name.
+
+    Raises:
+        UsageError: if Docker does not take them.
+    """
+    for tag in (version, f"{version}-base"):
+        require_name(f"{settings.repository}:{tag}")
+
+
 def load_images(images: Sequence[Image], environment: BuildEnvironment) -> None:
-    """Load images of the store into the engine's Docker, and report it as the task `load`."""
+    """Load images of the store into Docker, and report it as the task `load`."""
     progress, repository = environment.progress, environment.settings.repository
     progress.begin("load")
-    outcome = "failed"
+    outcome = ""
     try:
-        for image in images:
-            reference = image.reference(repository)
-            environment.engine.load(environment.store.layout.root, [reference], manifest=image.manifest.digest)
-        outcome = ", ".join(image.reference(repository) for image in images)
+        docker = environment.docker
+        manifests: dict[str, Digest | None] = {image.reference(repository): image.manifest.digest for image in images}
+        docker.load(environment.store.layout.root, manifests)
+        outcome = f"{', '.join(manifests)} in {docker.endpoint.title}"
     finally:
-        progress.end("load", outcome)
+        progress.end("load", outcome or unfinished())
 
 
-def run_command(engine: Engine, reference: str, *, airflow: bool) -> str:
+def run_command(docker: Engine, reference: str, *, airflow: bool) -> str:
     """Return the shell command that starts the image `reference`; Airflow then is at http://localhost:8080."""
-    docker = engine.endpoint.command()
-    if len(docker) == 1:
-        docker = ["docker"]  # no option was needed, so the user's own command reaches the same daemon
     # The private engine has no bridge: its containers share the host's network.
     ports = ["-p", "8080:8080"] if airflow else []
-    network = ["--network", "host"] if engine.private else ports
+    network = ["--network", "host"] if docker.private else ports
     command = ["airflow", "standalone"] if airflow else []
-    return shlex.join([*docker, "run", "--rm", "-it", *network, reference, *command])
+    words = docker.endpoint.spelled or docker.endpoint.command()
+    return shlex.join([*words, "run", "--rm", "-it", *network, reference, *command])
 
 
 def compare_with_lock(

@@ -28,10 +28,11 @@ def check(  # noqa: PLR0913
     grace: float = 10,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Build the image of `release`, load it into the engine, and check it in containers.
+    """Build the image of `release`, load it into the machine's Docker, and check it in containers.
 
     A runtime image (its labels tell) has promises of its own, any other image those of its recipes and packages.
-    Layers that the store has are not built again, and an image that the engine has is not loaded again. A check that
+    Layers that the store has are not built again, and an image that Docker has is not loaded again. Any Docker will do
+    for the checks, also one that cannot build; without one that answers it is the private engine. A check that
     fails is a result, not an error. Like every public verb, it takes its options as keywords.
 
     Args:
@@ -57,14 +58,15 @@ def check(  # noqa: PLR0913
     version, target = locked.release.version, locked.lock.platform
     environment = open_environment(workspace, settings, progress)
     result = build_locked(locked, environment)
-    engine = environment.engine
+    engine = environment.docker
     engine.require_platform(target)
     reference = f"{settings.repository}:{version}"
     image = engine.inspect(reference)
-    if image is None or image.id != result.manifest_digest:
+    # The ID is one or the other, depending on the image store
+    if image is None or image.id not in (result.manifest_digest, result.image_id):
         progress.begin("load")
-        engine.load(environment.store.layout.root, [reference], manifest=result.manifest_digest)
-        progress.end("load", reference)
+        engine.load(environment.store.layout.root, {reference: result.manifest_digest})
+        progress.end("load", f"{reference} in {engine.endpoint.title}")
         image = engine.inspect(reference)
     if image is None:
         raise EngineError(f"{engine} has lost the image {reference}", hint="run the check again")
@@ -89,26 +91,26 @@ def check_image(
     grace: float = 10,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Check an image that the engine has, such as one built on top of a release.
+    """Check an image that Docker has, such as one built on top of a release.
 
-    Labels and variables tell whether it is a runtime image, whose versions must agree with what is in it.
-    The engine is the one that `settings` name, the machine's Docker, or a private engine that is running. A check that
-    fails is a result, not an error.
+    Labels and variables tell whether it is a runtime image, whose versions must agree with what is in it. Docker is the
+    one that `settings` name, the machine's of any version and with any image store, or a private engine that is
+    running. A check that fails is a result, not an error.
 
     Args:
         image: Its name or ID, as for `docker run`.
-        settings: Which engine to use; by default the settings of `rtbuild.toml` in the current folder or above it.
+        settings: Which Docker to use; by default the settings of `rtbuild.toml` in the current folder or above it.
         only: The names of the checks to run; all by default.
         grace: How many seconds Airflow has to stop; 10 by default, as for `docker stop`.
         progress: Listener for progress; none by default.
 
     Raises:
         UsageError: if `only` names an unknown check, or one that is not for such an image.
-        EngineError: if there is no usable engine, or it does not have the image.
+        EngineError: if there is no Docker that answers, or it does not have the image.
     """
     settings = settings or load_settings({}, Path.cwd())
     require_known(only)
-    engine = select.find(settings)
+    engine = select.find_docker(settings)
     facts = engine.inspect(image)
     if facts is None:
         raise EngineError(f"{engine} has no image {image}", hint="load, pull or build it there first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rtbuild.engine import private, select
@@ -111,12 +112,31 @@ def open_engine(workspace: Workspace, settings: Settings, store: Store, progress
         EngineError: if the named engine is not usable, or none is; the details say why.
         RtbuildError: if the private engine cannot be started; see `start_engine`.
     """
+    return select.find(settings, start=_starter(workspace, settings, store, progress))
+
+
+def open_docker(workspace: Workspace, settings: Settings, store: Store, progress: Progress) -> Engine:
+    """Return the Docker that gets the images: the machine's if it has one, whatever it can build.
+
+    Otherwise it is the private engine, which is started if the user is root.
+
+    Raises:
+        EngineError: if the named Docker does not answer, or there is none.
+        RtbuildError: if the private engine cannot be started; see `start_engine`.
+    """
+    return select.find_docker(settings, start=_starter(workspace, settings, store, progress))
+
+
+def _starter(
+    workspace: Workspace, settings: Settings, store: Store, progress: Progress
+) -> Callable[[], EngineStatus] | None:
+    """Return what starts the private engine; None if the user is not root."""
 
     def start() -> EngineStatus:
         progress.note("no usable Docker found: starting a private engine (stop it with `rtbuild engine stop`)")
         return _start(workspace, DEFAULT_NAME, settings, store, progress)
 
-    return select.find(settings, start=start if os.geteuid() == 0 else None)
+    return start if os.geteuid() == 0 else None
 
 
 def fresh_engine_lock(workspace: Workspace, name: str, platform: Platform) -> EngineLock:

@@ -6,7 +6,7 @@ from rtbuild.layers.compose import compose_images
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
-from rtbuild.verbs.build import load_images, open_environment
+from rtbuild.verbs.build import load_images, open_environment, require_names
 from rtbuild.verbs.size import built_layers
 from rtbuild.workspace import Workspace
 
@@ -19,9 +19,10 @@ def load(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
-    """Load the images of a release from the store into Docker, and return their names.
+    """Load the images of a release from the store into the machine's Docker, and return their names.
 
-    Nothing is built or fetched, but a private engine is started if the machine has no usable Docker.
+    Nothing is built or fetched. Without a Docker that answers, whatever its image store, a private engine gets them; it
+    is started if the user is root.
 
     Args:
         workspace: The folder with recipes and locks.
@@ -38,6 +39,7 @@ def load(
     """
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
+    require_names(locked.release.version, settings)
     environment = open_environment(workspace, settings, progress or Silent())
     layers = built_layers(locked, environment.store)
     images = compose_images(locked.release, locked.lock, layers, environment.layout)

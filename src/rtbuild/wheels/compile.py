@@ -14,6 +14,7 @@ from pathlib import Path
 from rtbuild.errors import BuildError
 from rtbuild.inside import read_script
 from rtbuild.lockfile.model import Lock
+from rtbuild.progress import unfinished
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.scheme import Scheme
 from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
@@ -110,7 +111,7 @@ def compile_wheels(
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
     log, progress = environment.log("compile"), environment.progress
     progress.begin(_PROGRESS_TASK, total=len(queue), unit="parts")
-    outcome = "failed"
+    outcome = ""
     try:
         environment.engine.build(
             context,
@@ -122,7 +123,7 @@ def compile_wheels(
         )
         outcome = "compiled"
     finally:
-        progress.end(_PROGRESS_TASK, outcome)
+        progress.end(_PROGRESS_TASK, outcome or unfinished())
     missing = [path.name for paths in archives.values() for path in paths if not path.is_file()]
     if missing:
         raise BuildError(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtbuild.errors import EngineError
 from rtbuild.formats.frames import COMPRESSORS, Compressor
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
@@ -18,6 +19,10 @@ from rtbuild.store.store import Store
 
 if TYPE_CHECKING:
     from rtbuild.engine.engine import Engine
+
+
+def _no_docker() -> Engine:
+    raise EngineError("there is no Docker to load images into")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +35,28 @@ class BuildEnvironment:
         store: Where artifacts are read from and results are written to.
         settings: The settings of the build, such as the number of jobs.
         open_engine: Returns the engine; called once at most.
+        open_docker: Returns the Docker that images are loaded into; called once at most.
         progress: Reports progress.
     """
 
     store: Store
     settings: Settings
     open_engine: Callable[[], Engine] = field(repr=False)
+    open_docker: Callable[[], Engine] = field(repr=False, default=_no_docker)
     progress: Progress = field(default_factory=Silent)
 
     @cached_property
     def engine(self) -> Engine:
         """The engine. Access it before starting threads that use it."""
         engine = self.open_engine()
-        self.progress.note(f"engine: {engine}")
+        reason = f"there is {engine.reason}" if engine.reason.startswith("no ") else engine.reason
+        self.progress.note(f"engine: {engine}" + (f", because {reason}" if reason else ""))
         return engine
+
+    @cached_property
+    def docker(self) -> Engine:
+        """The Docker that gets the images; it may be another one than the engine."""
+        return self.open_docker()
 
     @cached_property
     def layout(self) -> Layout:

@@ -17,6 +17,7 @@ from rtbuild.errors import BuildError, LockError
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.python import python_source_version
+from rtbuild.progress import unfinished
 from rtbuild.recipe.model import PythonLayer, Release, Removal
 from rtbuild.wheels.cache import StoredTree, TreeCache
 from rtbuild.wheels.compile import SCRIPT, CompileWork, compile_tasks, compile_wheels
@@ -298,7 +299,7 @@ class _TreesBuild:
     ) -> dict[str, StoredTree]:
         progress = self._environment.progress
         progress.begin(_PROGRESS_TASK, total=len(packages), unit="wheels")
-        outcome = "failed"
+        outcome = ""
         try:
 
             def compose(package: _Package) -> StoredTree:
@@ -316,7 +317,7 @@ class _TreesBuild:
             trees = list(self._pool.map(compose, ordered))
             outcome = "done"
         finally:
-            progress.end(_PROGRESS_TASK, outcome)
+            progress.end(_PROGRESS_TASK, outcome or unfinished())
         return {package.artifact.name: tree for package, tree in zip(ordered, trees, strict=True)}
 
 

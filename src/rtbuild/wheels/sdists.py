@@ -21,7 +21,7 @@ from rtbuild.files import link_file
 from rtbuild.inside import read_script, script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.python import python_source_version
-from rtbuild.progress import Silent
+from rtbuild.progress import Silent, unfinished
 from rtbuild.recipe.model import Release
 from rtbuild.store.store import Store
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
@@ -109,7 +109,7 @@ def _build(
         return {}
     store, progress = environment.store, environment.progress
     progress.begin(_PROGRESS_TASK, total=len(sdists), unit="wheels")
-    outcome = "failed"
+    outcome = ""
     try:
         with store.temporary("wheels") as folder:
             context, out = folder / "context", folder / "out"
@@ -125,7 +125,7 @@ def _build(
             wheels = {sdist.name: _store(sdist, keys[sdist.name], out / sdist.name, store) for sdist in sdists}
         outcome = "built"
     finally:
-        progress.end(_PROGRESS_TASK, outcome)
+        progress.end(_PROGRESS_TASK, outcome or unfinished())
     return wheels
 
 

@@ -31,7 +31,7 @@ _SETTINGS = ImageSettings(env=(("PATH", "/bin"),), command=("/bin/sh",))
 
 _BOTTOM = """
 FROM scratch
-COPY busybox /bin/busybox
+COPY busybox /bin/
 RUN ["/bin/busybox", "--install", "/bin"]
 RUN mkdir -p /usr/share/doc/a /usr/share/doc/b /var/log /opt/tool/lib /old/deep && \\
     echo doc > /usr/share/doc/a/copyright && echo b > /usr/share/doc/b/b && \\
@@ -98,7 +98,7 @@ class _Bench:
 
     def listing(self, layout: Layout) -> list[str]:
         name = f"{_NAME}:{len(self.loaded)}"
-        self.engine.load(layout.root, [name], manifest=read_stored_image(layout).manifest.digest)
+        self.engine.load(layout.root, {name: read_stored_image(layout).manifest.digest})
         self.loaded.append(name)
         outcome = self.engine.run(name, ["/bin/sh", "-c", _LIST], entrypoint=[])
         assert outcome.exit_code == 0, outcome.stderr

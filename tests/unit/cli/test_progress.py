@@ -60,7 +60,7 @@ def test_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize(("error", "outcome"), [(BuildError("no"), "failed"), (KeyboardInterrupt(), "stopped")])
+@pytest.mark.parametrize(("error", "outcome"), [(BuildError("no"), "failed"), (KeyboardInterrupt(), "cancelled")])
 def test_an_error_ends_what_had_begun(
     terminal: bool,
     error: BaseException,

@@ -93,7 +93,11 @@ def test_an_image_is_loaded_with_its_blobs_and_no_others(
     image, other = layout.image(*layers), layout.image(b"other")
     layout.list(image, other)
     daemon.images[NAME] = {"Id": image["digest"]}
-    assert load(endpoint, layout.folder, ["one:1", "team/two"], manifest=image["digest"]) == image["digest"]
+    daemon.images["docker.io/team/two:latest"] = {"Id": image["digest"]}
+    assert load(endpoint, layout.folder, {"one:1": image["digest"], "team/two": image["digest"]}) == (
+        image["digest"],
+        image["digest"],
+    )
     files = members(daemon.loaded)
     assert files.pop("oci-layout") == b'{"imageLayoutVersion":"1.0.0"}'
     manifests = json.loads(files.pop("index.json"))["manifests"]
@@ -108,10 +112,30 @@ def test_an_image_is_loaded_with_its_blobs_and_no_others(
     assert {len(content) for content in blobs.values()} >= {1000, 3_000_000}
 
 
+def test_images_are_sent_in_one_archive_with_what_they_share_once(
+    daemon: DockerDaemon, endpoint: Endpoint, layout: LayoutFolder
+) -> None:
+    images = {"one:1": layout.image(b"shared" * 1000), "one:1-base": layout.image(b"shared" * 1000, b"own")}
+    layout.list(*images.values())
+    for name, image in images.items():
+        daemon.images[f"docker.io/library/{name}"] = {"Id": image["digest"]}
+    wanted = {name: Digest(image["digest"]) for name, image in images.items()}
+    assert load(endpoint, layout.folder, wanted) == tuple(wanted.values())
+    files = members(daemon.loaded)
+    assert sum(content == b"shared" * 1000 for content in files.values()) == 1
+    assert [
+        (entry["digest"], entry["annotations"]["org.opencontainers.image.ref.name"])
+        for entry in json.loads(files["index.json"])["manifests"]
+    ] == [(wanted["one:1"], "1"), (wanted["one:1-base"], "1-base")]
+    assert [entry["RepoTags"] for entry in json.loads(files["manifest.json"])] == [
+        [f"docker.io/library/{name}"] for name in images
+    ]
+
+
 def test_the_image_of_a_layout_with_two_must_be_named(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"1"), layout.image(b"2"))
     with pytest.raises(StoreError, match="more than one image"):
-        load(endpoint, layout.folder, ["one:1"])
+        load(endpoint, layout.folder, {"one:1": None})
 
 
 def test_a_missing_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: LayoutFolder) -> None:
@@ -119,7 +143,7 @@ def test_a_missing_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: L
     missing = digest_of(sha256_bytes(b"layer"))
     layout.path(missing).unlink()
     with pytest.raises(IntegrityError, match=hex_of(missing)):
-        load(endpoint, layout.folder, ["one:1"])
+        load(endpoint, layout.folder, {"one:1": None})
 
 
 def test_a_damaged_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: LayoutFolder) -> None:
@@ -127,12 +151,12 @@ def test_a_damaged_layer_is_an_error_that_names_it(endpoint: Endpoint, layout: L
     wrong = digest_of(sha256_bytes(b"layer"))
     layout.path(wrong).write_bytes(b"Layer")
     with pytest.raises(IntegrityError, match=hex_of(wrong)):
-        load(endpoint, layout.folder, ["one:1"])
+        load(endpoint, layout.folder, {"one:1": None})
 
 
 def test_a_folder_that_is_not_a_layout_is_an_error(endpoint: Endpoint, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no OCI image layout"):
-        load(endpoint, tmp_path, ["one:1"])
+        load(endpoint, tmp_path, {"one:1": None})
 
 
 def test_a_failed_load_shows_the_message_of_the_daemon(
@@ -141,14 +165,14 @@ def test_a_failed_load_shows_the_message_of_the_daemon(
     layout.list(layout.image(b"layer"))
     daemon.load_answer = [{"stream": "x"}, {"error": "unpigz: corrupted"}]
     with pytest.raises(EngineError, match=r"the fake cannot load one:1") as caught:
-        load(endpoint, layout.folder, ["one:1"])
+        load(endpoint, layout.folder, {"one:1": None})
     assert caught.value.details == "unpigz: corrupted"
 
 
 def test_an_image_that_the_daemon_lacks_after_loading_is_an_error(endpoint: Endpoint, layout: LayoutFolder) -> None:
     layout.list(layout.image(b"layer"))
     with pytest.raises(EngineError, match="loaded one:1, but does not have it"):
-        load(endpoint, layout.folder, ["one:1"])
+        load(endpoint, layout.folder, {"one:1": None})
 
 
 def test_an_image_is_inspected_and_removed(daemon: DockerDaemon, endpoint: Endpoint) -> None:

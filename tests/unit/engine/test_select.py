@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 
 from rtbuild.engine import private
 from rtbuild.engine.private import EngineStatus
-from rtbuild.engine.select import find
+from rtbuild.engine.select import find, find_docker
 from rtbuild.errors import EngineError
-from rtbuild.platform import PLATFORMS
+from rtbuild.platform import PLATFORMS, host_platform
 from rtbuild.settings import Settings
 from tests.fakes.docker_command import FakeDocker
 from tests.fakes.users import somebody
@@ -64,7 +65,11 @@ def test_without_docker_the_hint_is_to_start_an_engine(bare: Path, settings: Set
     assert caught.value.hint == f"{docker}, or start a private engine with `rtbuild engine start`"
     with somebody(), pytest.raises(EngineError) as caught:
         find(settings)
-    assert caught.value.hint == f"{docker}, or run the command as root, which starts a private engine"
+    rtbuild = f"{sys.executable} -m rtbuild"  # sudo has a PATH of its own, so the hint does not rely on it
+    assert (
+        caught.value.hint
+        == f"{docker}, or run the command as root, which starts a private engine: `sudo {rtbuild} ...`"
+    )
 
 
 def test_the_private_engine_is_started_if_the_docker_is_not_usable(bare: Path, settings: Settings) -> None:
@@ -80,6 +85,7 @@ def test_the_private_engine_is_started_if_the_docker_is_not_usable(bare: Path, s
     engine = find(settings, start=start)
     assert started == [True]
     assert engine.private
+    assert engine.reason == f"{bare / 'bin/docker'} has no buildx plugin"
     assert engine.endpoint.docker == programs / "docker"
 
 
@@ -180,3 +186,60 @@ def test_a_foreign_platform_needs_an_emulator_and_the_hint_installs_one(bare: Pa
         engine.require_platform(PLATFORMS["linux/arm64"])
     assert "apt-get install qemu-user-static" in (caught.value.hint or "")
     assert "qemu-aarch64.conf" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [{"store": ""}, {"server": "20.10.24+dfsg1", "buildx": None, "store": ""}, {"buildx": "v0.1.0"}],
+)
+def test_any_docker_that_answers_gets_images(bare: Path, settings: Settings, defect: dict[str, Any]) -> None:
+    fake = FakeDocker(bare, **defect)
+    fake.install()
+    docker = find_docker(settings, start=never)
+    assert (docker.endpoint.host, docker.endpoint.spelled) == (fake.host, ("docker",))
+    assert docker.versions.docker == fake.server
+    assert (docker.private, docker.reason) == (False, "")
+    docker.require_platform(host_platform())
+    docker = find_docker(replace(settings, docker_context="far"), start=never)
+    assert docker.endpoint.spelled == ("docker", "--context", "far")
+    assert find_docker(replace(settings, docker_host="tcp://h:1"), start=never).endpoint.command()[1:] == [
+        "--host",
+        "tcp://h:1",
+    ]
+
+
+def test_images_go_into_the_private_engine_if_there_is_no_docker(bare: Path, settings: Settings) -> None:
+    FakeDocker(bare, server="").install()
+    programs = FakeDocker(bare / "private", host="unix:///private.sock").install()
+    status = private.status(settings.engine_dir)
+    running = replace(status, running=True, docker=programs / "docker", host="unix:///private.sock")
+    docker = find_docker(settings, start=lambda: running)
+    assert docker.private
+    assert docker.reason == "the machine's Docker does not answer"
+    with pytest.raises(EngineError, match="no usable engine found"):
+        find_docker(settings)
+
+
+def test_images_of_a_builder_go_into_the_docker_of_the_machine(bare: Path, settings: Settings) -> None:
+    FakeDocker(bare, driver="docker-container", store="").install()
+    docker = find_docker(replace(settings, builder="far"), start=never)
+    assert docker.endpoint.builder is None
+    assert docker.endpoint.host == "unix:///var/run/docker.sock"
+
+
+def test_a_named_docker_that_does_not_answer_is_an_error_that_names_the_setting(bare: Path, settings: Settings) -> None:
+    FakeDocker(bare, server="").install()
+    for look in (find, find_docker):
+        with pytest.raises(EngineError, match=r"Docker at tcp://h:1 does not answer") as caught:
+            look(replace(settings, docker_host="tcp://h:1"), start=never)
+        assert "DOCKER_HOST" in (caught.value.hint or "")
+
+
+def test_a_socket_of_others_is_not_told_to_be_started(bare: Path, settings: Settings) -> None:
+    FakeDocker(bare, server="").install()
+    (bare / "answers/info.stderr").write_text("permission denied while trying to connect to the Docker daemon socket")
+    with pytest.raises(EngineError) as caught:
+        find(settings)
+    assert "the machine's Docker: no permission to use it" in (caught.value.details or "")
+    assert "start the Docker" not in (caught.value.hint or "")
+    assert "group `docker`" in (caught.value.hint or "")

@@ -112,7 +112,7 @@ def test_detects_wrong_and_missing_blobs(layout: Layout) -> None:
             with pytest.raises(IntegrityError, match=message):
                 b"".join(layout.read_blob(blob))
             with pytest.raises(IntegrityError, match=message):
-                b"".join(image_tar(layout, image, ["x:1"]))
+                b"".join(image_tar(layout, [(image, ["x:1"])]))
         path.unlink()
         with pytest.raises(IntegrityError, match="missing"):
             b"".join(layout.read_blob(blob))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtbuild.digest import Digest
+from rtbuild.errors import UsageError
 from rtbuild.oci.descriptor import MANIFEST, Descriptor
-from rtbuild.oci.names import CONTAINERD_NAME, REFERENCE, full_reference, is_called, named, names_of
+from rtbuild.oci.names import CONTAINERD_NAME, REFERENCE, full_reference, is_called, named, names_of, require_name
 
 IMAGE = Descriptor(media_type=MANIFEST, digest=Digest("sha256:" + "1" * 64), size=7)
 
@@ -54,3 +55,40 @@ def test_finds_an_entry_by_tag_name_and_digest(reference: str) -> None:
 def test_does_not_find_an_entry_by_other_names(reference: str) -> None:
     (entry,) = named(IMAGE, ["a/x:1"])
     assert not is_called(entry, reference)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x:1",
+        "team/x_y__z-a:8.0.0-base",
+        "localhost:5000/x:1",
+        "h.example/a/b:_1",
+        "x:" + "1" * 128,
+        "Registry.example/x:1",
+    ],
+)
+def test_names_that_docker_takes(name: str) -> None:
+    require_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("X:1", "a repository has lower-case letters"),
+        ("Team/x:1", "a repository has lower-case letters"),
+        ("a//b:1", "a repository has lower-case letters"),
+        ("a..b:1", "a repository has lower-case letters"),
+        ("a___b:1", "a repository has lower-case letters"),
+        ("-h.example/x:1", "'-h.example' is not a registry"),
+        ("h..example/x:1", "'h..example' is not a registry"),
+        ("x:" + "1" * 129, "a tag has at most 128"),
+        ("x:.1", "a tag has at most 128"),
+        ("x:1+1", "a tag has at most 128"),
+        ("a" * 256 + ":1", "a repository has at most 255 characters"),
+        ("a" * 64 + ":1", "64 hexadecimal digits are an image ID"),
+    ],
+)
+def test_names_that_docker_refuses(name: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        require_name(name)

@@ -91,7 +91,7 @@ def test_reports_a_destination_that_cannot_be_written(layout: Layout, tmp_path: 
 
 def test_a_tar_without_names_lists_the_image(layout: Layout, tmp_path: Path) -> None:
     image = put_image(layout)
-    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, image, [])))
+    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, [(image, [])])))
     with tarfile.open(tmp_path / "image.tar") as archive:
         archive.extractall(tmp_path / "out", filter="data")
     assert Layout.open(tmp_path / "out").read_index() == (image,)
@@ -100,7 +100,7 @@ def test_a_tar_without_names_lists_the_image(layout: Layout, tmp_path: Path) -> 
 def test_both_image_stores_of_docker_can_load_the_tar(layout: Layout, tmp_path: Path) -> None:
     image = put_image(layout)
     put_image(layout, "another")
-    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, image, ["x:1", "y:2"])))
+    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, [(image, ["x:1", "y:2"])])))
     with tarfile.open(tmp_path / "image.tar") as archive:
         archive.extractall(tmp_path / "out", filter="data")
     target = Layout.open(tmp_path / "out")

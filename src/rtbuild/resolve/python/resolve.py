@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from rtbuild.errors import RecipeError, ResolutionError, UsageError
 from rtbuild.lockfile.local import renew_local
 from rtbuild.lockfile.model import PythonArtifact
-from rtbuild.progress import Progress
+from rtbuild.progress import Progress, unfinished
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.recipe.sdist import local_sdists
 from rtbuild.resolve.environment import LockEnvironment
@@ -110,7 +110,7 @@ def _resolve(
     asked = _applicable(_parse(question.requirements, "requirement"), markers)
     bound = _applicable(_parse(question.constraints, "constraint"), markers)
     progress.begin(task, unit="packages")
-    outcome = "failed"
+    outcome = ""
     try:
         with Prefetch(index, requirements=asked, constraints=bound, preferences=question.preferences) as prefetch:
             files = ask_resolver(environment.pip, question, index, prefetch, task=task, progress=progress)
@@ -120,7 +120,7 @@ def _resolve(
         graph = build_graph(packages, requirements=requirements, layers=layers, environment=markers)
         outcome = f"{len(files)} packages"
     finally:
-        progress.end(task, outcome)
+        progress.end(task, outcome or unfinished())
     for line in graph.missing_extras:
         progress.note(line)
     return files, graph
