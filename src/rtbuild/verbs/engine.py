@@ -112,7 +112,10 @@ def open_engine(workspace: Workspace, settings: Settings, store: Store, progress
         EngineError: if the named engine is not usable, or none is; the details say why.
         RtbuildError: if the private engine cannot be started; see `start_engine`.
     """
-    return select.find(settings, start=_starter(workspace, settings, store, progress))
+    engine = select.find(settings, start=_starter(workspace, settings, store, progress))
+    if engine.reason:
+        progress.note(f"{engine.reason}: building with {engine.endpoint.title}")
+    return engine
 
 
 def open_docker(workspace: Workspace, settings: Settings, store: Store, progress: Progress) -> Engine:

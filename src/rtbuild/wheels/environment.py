@@ -49,8 +49,7 @@ class BuildEnvironment:
     def engine(self) -> Engine:
         """The engine. Access it before starting threads that use it."""
         engine = self.open_engine()
-        reason = f"there is {engine.reason}" if engine.reason.startswith("no ") else engine.reason
-        self.progress.note(f"engine: {engine}" + (f", because {reason}" if reason else ""))
+        self.progress.note(f"engine: {engine}")
         return engine
 
     @cached_property
