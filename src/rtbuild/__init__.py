@@ -97,9 +97,11 @@ if TYPE_CHECKING:
     from rtbuild.verbs.mirrors import mirrors as mirrors
     from rtbuild.verbs.plan import plan as plan
     from rtbuild.verbs.size import size as size
-    from rtbuild.verbs.verify import VerifiedLayer as VerifiedLayer
-    from rtbuild.verbs.verify import VerifyReport as VerifyReport
+    from rtbuild.verbs.verification import ReadFiles as ReadFiles
+    from rtbuild.verbs.verification import VerifiedLayer as VerifiedLayer
+    from rtbuild.verbs.verification import VerifyReport as VerifyReport
     from rtbuild.verbs.verify import verify as verify
+    from rtbuild.verbs.verify import verify_image as verify_image
     from rtbuild.verbs.why import why as why
     from rtbuild.version import __version__ as __version__
     from rtbuild.workspace import Workspace as Workspace

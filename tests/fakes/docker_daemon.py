@@ -4,6 +4,7 @@ with DockerDaemon(folder / "docker.sock") as daemon:
     Endpoint(docker=..., host=daemon.host)
     daemon.loaded              # the tar that was loaded
     daemon.images["name"]      # the answer to inspecting it; a test puts it there
+    daemon.saved["name"]       # the tar that saving it gives; a test puts it there
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class DockerDaemon(SocketDaemon):
     def __init__(self, socket: Path) -> None:
         super().__init__(socket, _Handler)
         self.images: dict[str, dict[str, Any]] = {}
+        self.saved: dict[str, bytes] = {}
         self.loaded = b""
         self.load_answer: list[dict[str, str]] = [{"stream": "Loaded image"}]
 
@@ -32,6 +34,11 @@ class _Handler(SocketHandler):
         parts = [unquote(part) for part in urlsplit(self.path).path.split("/")]
         if parts[-1] == "json" and (name := "/".join(parts[3:-1])) in daemon.images:
             self.json(200, daemon.images[name])
+        elif parts[-1] == "get" and (name := "/".join(parts[3:-1])) in daemon.saved:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(daemon.saved[name])))
+            self.end_headers()
+            self.wfile.write(daemon.saved[name])
         else:
             self.json(404, {"message": "No such image"})
 

@@ -57,7 +57,7 @@ def test_the_release_is_reproducible(first_build: FirstBuild) -> None:
     assert [line.split()[:2] for line in lines if line.startswith("  ")] == [
         ["equal", layer["name"]] for layer in first_build.answer["layers"]
     ]
-    assert f"image ID         {first_build.answer['image_id']} = expected" in lines
+    assert f"config digest       {first_build.answer['image_id']} = expected" in lines
 
 
 def test_a_lock_that_records_another_layer(small: SmallRelease, room: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_lock_that_records_other_images(small: SmallRelease, room: Path) -> No
     assert answer.code == 3
     assert answer.document["matches_lock"] is False
     assert answer.document["mismatches"] == [
-        f"image ID: {small.answer['image_id']}, the lock records sha256:{'0' * 64}",
+        f"config digest: {small.answer['image_id']}, the lock records sha256:{'0' * 64}",
         f"base manifest digest: {small.answer['image_base']['manifest']}, the lock records sha256:{'1' * 64}",
     ]
 
@@ -95,7 +95,7 @@ def test_a_lock_that_records_another_base_image(small: SmallRelease, room: Path)
     assert answer.code == 3
     assert answer.stdout.splitlines()[-2:] == [
         "NOT REPRODUCIBLE:",
-        f"  base image ID: {small.answer['image_base']['id']}, the lock records sha256:{'0' * 64}",
+        f"  base config digest: {small.answer['image_base']['id']}, the lock records sha256:{'0' * 64}",
     ]
 
 

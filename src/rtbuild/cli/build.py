@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--load", is_flag=True, help="Load the image into your Docker, else the private engine.")
 @click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Write the image into DIR as an OCI image layout.")
 @click.option("--metadata-file", type=FILE, metavar="FILE", help="Write the result as buildx does, as JSON, into FILE.")
-@click.option("--iidfile", type=FILE, metavar="FILE", help="Write the image ID into FILE.")
+@click.option("--iidfile", type=FILE, metavar="FILE", help="Write the config digest into FILE.")
 @jobs_option
 @builder_option
 @shared_options
@@ -48,7 +48,7 @@ def build(  # noqa: PLR0913 (one parameter for each option)
 ) -> None:
     """Build RELEASE and compare the result with its lock.
 
-    Fetches what the store lacks, builds the layers that are not cached, prints image ID and manifest digest. If a
+    Fetches what the store lacks, builds the layers that are not cached, prints config and manifest digest. If a
     digest does not match the lock, the layer is named and the exit code is 3. If no suitable Docker is found and you
     are root, a private engine is started.
 
@@ -58,13 +58,13 @@ def build(  # noqa: PLR0913 (one parameter for each option)
       rtbuild build 8.0 --load
       rtbuild build 8.0 --platform amd64,arm64 -o images/
       rtbuild build 8.0 --record        the first build of a new lock
-      rtbuild build 8.0 --json -q | jq -r .image_id
+      rtbuild build 8.0 --json -q | jq -r .config_digest
     """
     from rtbuild.cli.metadata import write_image_id, write_metadata
     from rtbuild.verbs.build import build as build_release
 
     if iidfile is not None and len(platforms) > 1:
-        raise click.UsageError("--iidfile takes one image ID, so it goes with one platform")
+        raise click.UsageError("--iidfile takes one digest, so it goes with one platform")
     workspace, settings = invocation.workspace(), invocation.settings(jobs=jobs, builder=builder)
     with invocation.progress() as progress:
         results = [
@@ -85,7 +85,9 @@ def build(  # noqa: PLR0913 (one parameter for each option)
     if iidfile is not None:
         write_image_id(iidfile, results[0])
     invocation.answer_each(
-        "builds", [as_document(result) for result in results], [build_text(result) for result in results]
+        "builds",
+        [{**as_document(result), "config_digest": result.config_digest} for result in results],
+        [build_text(result) for result in results],
     )
     if any(result.matches_lock is False for result in results):
         context.exit(NotReproducibleError.exit_code)
@@ -94,9 +96,9 @@ def build(  # noqa: PLR0913 (one parameter for each option)
 def _compared_text(result: BuildResult) -> str:
     """Return which digests were compared with those of the lock."""
     if result.manifest_compared:
-        return "diff IDs, image ID and manifest digest"
+        return "diff IDs, config digest and manifest digest"
     return (
-        "diff IDs and image ID; the manifest digest cannot be compared, because the lock's was written by "
+        "diff IDs and config digest; the manifest digest cannot be compared, because the lock's was written by "
         f"{result.recorded_compressor}"
     )
 
@@ -110,8 +112,8 @@ def build_text(result: BuildResult) -> str:
     lines = [
         f"{result.release} for {result.platform} in {result.seconds:.1f} s",
         table(("layer", "key", "state", "size", "diff id"), rows),
-        f"image ID         {result.image_id}",
-        f"manifest digest  {result.manifest_digest}",
+        f"config digest    {result.image_id}  (Docker's image ID with the classic image store)",
+        f"manifest digest  {result.manifest_digest}  (Docker's image ID with the containerd image store)",
     ]
     if result.matches_lock is None:
         lines.append("the lock records no digests; record these with: --record")

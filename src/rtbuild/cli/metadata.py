@@ -25,7 +25,7 @@ def write_metadata(path: Path, results: Sequence[BuildResult]) -> None:
 
 
 def write_image_id(path: Path, result: BuildResult) -> None:
-    """Write the image ID, without a line end, as buildx does.
+    """Write the config digest, without a line end, as buildx does.
 
     Raises:
         RtbuildError: if the file cannot be written.

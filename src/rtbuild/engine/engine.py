@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Unpack
+from typing import BinaryIO, Unpack
 
 from rtbuild.digest import Digest
 from rtbuild.engine import containers
@@ -80,6 +80,10 @@ class Engine:
     def inspect(self, reference: str) -> ImageFacts | None:
         """Return what the engine reports about an image by name or ID; None if it does not have it."""
         return images_of.inspect(self.endpoint, reference)
+
+    def saved(self, reference: str) -> AbstractContextManager[BinaryIO]:
+        """Provide what `docker save` writes of an image; see `rtbuild.engine.images.saved`."""
+        return images_of.saved(self.endpoint, reference)
 
     def remove_image(self, reference: str) -> None:
         """Remove an image by name or ID; do nothing if the engine does not have it."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rtbuild.digest import Digest, parse_digest
 from rtbuild.engine.client import connect, sdk_errors
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.errors import EngineError
+from rtbuild.formats.frames import reader_of
 from rtbuild.oci.layout import Layout, read_stored_image
 from rtbuild.oci.names import full_reference
 from rtbuild.oci.transfer import image_tar
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,28 @@ def inspect(endpoint: Endpoint, reference: str) -> ImageFacts | None:
         config=facts.get("Config") or {},
         size=int(facts.get("Size") or 0),
     )
+
+
+@contextmanager
+def saved(endpoint: Endpoint, reference: str) -> Iterator[BinaryIO]:
+    """Provide what `docker save` writes of an image, a tar, as a stream; nothing is written to disk.
+
+    Raises:
+        EngineError: if the engine does not have the image, or the connection breaks.
+    """
+    with connect(endpoint) as client:
+        try:
+            client.api.inspect_image(reference)
+        except sdk_errors().ImageNotFound:
+            raise EngineError(
+                f"{endpoint.title} has no image {reference}", hint="load, pull or build it there first"
+            ) from None
+        # Not `get_image`, whose answer cannot be closed: the connection of a reader that stops early would stay open.
+        api = client.api
+        with closing(api._get(api._url("/images/{0}/get", reference), stream=True)) as answer:
+            api._raise_for_status(answer)
+            with reader_of(answer.iter_content(_CHUNK)) as stream:
+                yield stream
 
 
 def remove_image(endpoint: Endpoint, reference: str) -> None:

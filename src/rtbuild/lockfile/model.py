@@ -159,7 +159,7 @@ class ImageResult:
     """What assembling an image must give.
 
     Attributes:
-        id: The image ID: the digest of the config.
+        id: The config digest, which a Docker with the classic image store calls the image ID.
         manifest: The digest of the manifest, which depends on the compressor too.
         compressor: The program that compressed the layers, with its version and settings.
     """

@@ -55,8 +55,10 @@ class BuildResult:
     Attributes:
         release: The version, such as `8.0.0`.
         platform: The platform, such as `linux/amd64`.
-        image_id: The config digest: the identity that holds on every machine.
-        manifest_digest: The manifest digest, which adds the bytes that `compressor` wrote.
+        image_id: The config digest: the identity that holds on every machine. A Docker with the classic image store
+            calls it the image ID.
+        manifest_digest: The manifest digest, which adds the bytes that `compressor` wrote. A Docker with the containerd
+            image store calls it the image ID.
         manifest_size: The size of the manifest, in bytes.
         compressor: The program that compressed the layers, with its version and level.
         image_base: The same image without its ONBUILD triggers; None if the release has none.
@@ -91,8 +93,13 @@ class BuildResult:
 
     @property
     def manifest_compared(self) -> bool:
-        """Whether the manifest digest was compared with the lock's; the image ID is, if the lock records it."""
+        """Whether the manifest digest was compared with the lock's; the config digest is, if the lock records it."""
         return self.recorded_compressor == self.compressor
+
+    @property
+    def config_digest(self) -> Digest:
+        """The config digest: another name of `image_id`."""
+        return self.image_id
 
     def image_result(self) -> ImageResult:
         """Return the image as a lock records it."""
@@ -266,7 +273,7 @@ def compare_with_lock(
 
 
 def _compare_images(which: str, built: ImageResult | None, recorded: ImageResult | None) -> list[str]:
-    """A manifest digest counts only if the same compressor wrote it; the image ID always counts."""
+    """A manifest digest counts only if the same compressor wrote it; the config digest always counts."""
     if built is None and recorded is None:
         return []
     if recorded is None:
@@ -274,7 +281,7 @@ def _compare_images(which: str, built: ImageResult | None, recorded: ImageResult
     if built is None:
         return [f"{which}image: recorded in the lock, but the release has none"]
     if built.id != recorded.id:
-        return [f"{which}image ID: {built.id}, the lock records {recorded.id}"]
+        return [f"{which}config digest: {built.id}, the lock records {recorded.id}"]
     if built.compressor == recorded.compressor and built.manifest != recorded.manifest:
         return [f"{which}manifest digest: {built.manifest}, the lock records {recorded.manifest}"]
     return []

@@ -1,89 +1,40 @@
-"""The `verify` verb: rebuild a release from nothing, and compare it layer by layer with its lock or another image."""
+"""The `verify` verb: read an image whole, rebuild its release from nothing, and compare both with the lock."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import re
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rtbuild.digest import DiffId, Digest
+from rtbuild.engine import select
 from rtbuild.errors import LockError, StoreError, UsageError
 from rtbuild.files import link_file
-from rtbuild.formats.compression import MAGIC_SIZE, compression_of
-from rtbuild.lockfile.model import Artifact, LayerResult, Lock
-from rtbuild.oci.compare import Difference, compare_layers
-from rtbuild.oci.layout import Layout, StoredImage, read_stored_image
+from rtbuild.lockfile.model import Artifact, Lock
+from rtbuild.oci.archive import FolderSource, ImageSource, StoredSource, TarSource, tar_file
 from rtbuild.oci.names import is_called
-from rtbuild.platform import Platform
+from rtbuild.oci.read_image import ReadImage, Reading, read_images
+from rtbuild.platform import Platform, parse_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
-from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from rtbuild.verbs.build import BuildResult, BuiltLayer, build_locked, open_environment
+from rtbuild.verbs.build import build_locked, open_environment
+from rtbuild.verbs.comparison import (
+    ImagePair,
+    Rebuilt,
+    compare_lock_with_rebuild,
+    compare_with_lock,
+    compare_with_rebuild,
+)
 from rtbuild.verbs.fetch import engine_packages
-from rtbuild.workspace import Workspace
+from rtbuild.verbs.verification import ReadFiles, VerifyReport, write_report
+from rtbuild.workspace import LockedRelease, Workspace
 
-_SHOWN = 20
-"""Differences of one layer that the report shows as text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedLayer:
-    """One layer: the diff ID that the lock (or the other image) records, and the one that was rebuilt.
-
-    `differences` are named if the expected layer's bytes are available; otherwise `note` says why they are not.
-    """
-
-    name: str
-    expected: DiffId | None
-    found: DiffId | None
-    differences: tuple[Difference, ...] = ()
-    note: str = ""
-
-    @property
-    def equal(self) -> bool:
-        """Whether the bytes are the expected ones."""
-        return self.expected == self.found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
-    """What a verification found.
-
-    Attributes:
-        release: The version, such as `8.0.0`.
-        platform: The platform, such as `linux/amd64`.
-        reproducible: Whether nothing differs.
-        mismatches: Everything that differs, one line each, the image without ONBUILD triggers included.
-        expected_image_id: The image ID that the lock (or the other image) has.
-        image_id: The image ID that was rebuilt.
-        expected_manifest_digest: The manifest digest that the lock (or the other image) has.
-        manifest_digest: The manifest digest that was rebuilt.
-        manifest_equal: Whether the two are equal; None if another compressor wrote the expected blobs.
-        expected_base_image_id: The same as `expected_image_id` for the image without ONBUILD triggers; None if there is
-            none, or if an image layout was compared with.
-        base_image_id: The ID of that image as it was rebuilt.
-        layers: The layers, bottom first.
-        seconds: How long the verification took.
-    """
-
-    release: str
-    platform: str
-    reproducible: bool
-    mismatches: tuple[str, ...]
-    expected_image_id: Digest
-    image_id: Digest
-    expected_manifest_digest: Digest | None
-    manifest_digest: Digest
-    manifest_equal: bool | None
-    expected_base_image_id: Digest | None
-    base_image_id: Digest | None
-    layers: tuple[VerifiedLayer, ...]
-    seconds: float
+_VERSION_LABEL = "org.opencontainers.image.version"
+_VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 def verify(  # noqa: PLR0913
@@ -92,7 +43,8 @@ def verify(  # noqa: PLR0913
     *,
     platform: Platform | None = None,
     settings: Settings | None = None,
-    against: Path | None = None,
+    against: str | Path | None = None,
+    rebuild: bool = True,
     report: Path | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
@@ -106,41 +58,98 @@ def verify(  # noqa: PLR0913
         release: A version (`8.0.0`) or a series (`8.0`, its newest release).
         platform: The platform to rebuild for; this machine's by default.
         settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
-        against: A folder with an OCI image layout to compare with instead of the lock. Its image tagged with the
-            release's version counts, or the only one it has.
+        against: An image of the release that is read and compared too, as for `verify_image`. Its image tagged with
+            the release's version counts, or the only one it has.
+        rebuild: If false, the image in the store is read and compared with the lock, and nothing is rebuilt.
         report: A folder that gets the report as text and JSON, and the layers that differ.
         progress: Listener for progress; none by default.
 
     Raises:
         LockError: if the lock records no digests to compare with, or is missing or malformed.
-        UsageError: if `against` is not a folder.
+        UsageError: if `against` is not an image.
+        StoreError: if the release is not in the store, and nothing is to be rebuilt.
         RtbuildError: if the build fails; see `build`.
     """
-    begun = time.monotonic()
-    progress = progress or Silent()
     settings = settings or load_settings({}, workspace.root)
+    run = _Run(workspace=workspace, settings=settings, rebuild=rebuild, report=report, progress=progress or Silent())
     locked = workspace.read(release, platform)
-    lock = locked.lock
-    store = Store.open(settings.store, progress)
     if against is not None:
-        expected = _expected_of_image(*_image_in(against, lock.release, lock.platform))
-    elif lock.image is not None:
-        expected = _expected_of_lock(lock, store)
-    else:
+        reading, source = run.read(against)
+        images = _tagged(reading.images, locked.lock)
+        if not images and not reading.findings:
+            raise StoreError(f"{source.title}: no image is for {locked.lock.platform}")
+        if len(run.pairs_of(images, locked)) > 1:
+            hint = f"tag the one to compare with as {locked.lock.release}"
+            raise StoreError(f"{source.title}: more than one image is for {locked.lock.platform}", hint=hint)
+        return run.verify_images(replace(reading, images=images), source, release=locked)[0]
+    if locked.lock.image is None:
         raise LockError(
             f"{locked.lock_name}: records no digests to verify",
-            hint=f"build it first: rtbuild build {lock.release} --record",
+            hint=f"build it first: rtbuild build {locked.lock.release} --record",
         )
-    with store.temporary("verify") as folder:
-        environment = open_environment(workspace, replace(settings, store=folder / "store"), progress)
-        fresh = environment.store
-        lend_artifacts((*lock.remote, *engine_packages(workspace)), store, fresh)
-        result = build_locked(locked, environment)
-        layers = _compare_layers(expected, result, fresh, progress)
-        verified = _report(expected, result, layers, time.monotonic() - begun)
-        if report is not None:
-            write_report(verified, report, changed_blobs(fresh, result, layers))
-    return verified
+    if not rebuild:
+        reading, source = run.read(run.stored(locked))
+        return run.verify_images(reading, source, release=locked)[0]
+    begun = time.monotonic()
+    with run.rebuilt(locked) as rebuilt:
+        return run.finish(compare_lock_with_rebuild(locked.lock, rebuilt), begun, rebuilt)
+
+
+def verify_image(  # noqa: PLR0913
+    workspace: Workspace,
+    image: str | Path,
+    *,
+    release: str | None = None,
+    platform: Platform | None = None,
+    settings: Settings | None = None,
+    rebuild: bool = True,
+    report: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[VerifyReport, ...]:
+    """Read every byte of an image, compare it with the lock of its release, rebuild the release, and compare again.
+
+    First every blob is hashed, every diff ID computed anew, and index, manifests and configs are compared with each
+    other. If anything is not what it says it is, nothing is rebuilt and the report's `read.findings` name each place.
+    Like every public verb, it takes its options as keywords.
+
+    Args:
+        workspace: The folder with recipes and locks.
+        image: The folder of an OCI image layout (`oci:DIR` or a path), a tar of one or of `docker save` (a path), or
+            an image in Docker (`docker:NAME`).
+        release: The release that the images are; by default what their labels or names say.
+        platform: Compare only the images for this platform; all are read.
+        settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
+        rebuild: Whether to rebuild the release after reading.
+        report: A folder that gets the report as text and JSON, and the layers that differ; for one report only.
+        progress: Listener for progress; none by default.
+
+    Returns:
+        One report for each release and platform that the images are of. An image without ONBUILD triggers (`-base`)
+        shares the report of the one with them.
+
+    Raises:
+        UsageError: if `image` is neither a folder nor a file, or its release cannot be told.
+        StoreError: if there is no image, or none for `platform`.
+        IntegrityError: if an archive or its index is malformed.
+        EngineError: if Docker does not have the image.
+        RtbuildError: if the build fails; see `build`.
+    """
+    settings = settings or load_settings({}, workspace.root)
+    run = _Run(workspace=workspace, settings=settings, rebuild=rebuild, report=report, progress=progress or Silent())
+    reading, source = run.read(image)
+    if platform is not None:
+        images = tuple(found for found in reading.images if found.platform == platform.name)
+        if not images and not reading.findings:
+            raise StoreError(f"{source.title}: no image is for {platform}")
+        reading = replace(reading, images=images)
+    return run.verify_images(reading, source, release=release)
+
+
+def is_image(text: str) -> bool:
+    """Return whether `text` names an image for `verify_image`; otherwise it names a release."""
+    if text.startswith(("oci:", "docker:")) or os.sep in text:
+        return True
+    return not _VERSION.fullmatch(text) and Path(text).exists()
 
 
 def lend_artifacts(artifacts: Iterable[Artifact], store: Store, fresh: Store) -> None:
@@ -153,210 +162,192 @@ def lend_artifacts(artifacts: Iterable[Artifact], store: Store, fresh: Store) ->
             link_file(store.artifact_path(artifact.sha256), fresh.artifact_path(artifact.sha256))
 
 
-# --- what is expected ------------------------------------------------------------------------------------------------
+# --- one verification ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Expected:
-    """What the rebuilt image is compared with.
+class _Run:
+    """What one call was asked for."""
 
-    `layers` are names and diff IDs bottom first; the layers of a layout have no names (None). `blobs` are the files of
-    layers by diff ID, as far as they are available. `lock` is None for an image layout.
-    """
+    workspace: Workspace
+    settings: Settings
+    rebuild: bool
+    report: Path | None
+    progress: Progress
+    begun: float = field(default_factory=time.monotonic)
 
-    image_id: Digest
-    manifest: Digest
-    layers: tuple[tuple[str | None, DiffId], ...]
-    blobs: Mapping[DiffId, Path]
-    lock: Lock | None = None
+    def read(self, image: str | Path | ImageSource) -> tuple[Reading, ImageSource]:
+        """Read an image whole."""
+        reference = image.removeprefix("docker:") if isinstance(image, str) and image.startswith("docker:") else None
+        if reference is not None:
+            return self._read_docker(reference)
+        source = _source(image) if isinstance(image, (str, Path)) else image
+        return self._read(source), source
+
+    def _read(self, source: ImageSource) -> Reading:
+        task, outcome = f"read {source.title}", "failed"
+        self.progress.begin(task)
+        try:
+            reading = read_images(source, jobs=self.settings.jobs)
+            outcome = f"{reading.files} files"
+        finally:
+            self.progress.end(task, outcome)
+        return reading
+
+    def _read_docker(self, reference: str) -> tuple[Reading, ImageSource]:
+        engine = select.find_docker(self.settings)
+        source = TarSource(f"docker:{reference}", lambda: engine.saved(reference))
+        reading = self._read(source)
+        facts = engine.inspect(reference)
+        known = {*reading.entries, *(image.config for image in reading.images)}
+        known |= {image.manifest for image in reading.images if image.manifest is not None}
+        if facts is None or facts.id not in known:
+            found = facts.id if facts is not None else "gone"
+            what = f"Docker's ID of the image is {found}, which is nothing that it saved"
+            reading = replace(reading, findings=(*reading.findings, f"{source.title}: {what}"))
+        return reading, source
+
+    def stored(self, locked: LockedRelease) -> ImageSource:
+        """Return the images of a release in the user's store.
+
+        Raises:
+            StoreError: if it has none.
+        """
+        store, version, platform = Store.read_only(self.settings.store), locked.lock.release, locked.lock.platform
+        names = [f"{self.settings.repository}:{version}{suffix}" for suffix in ("", "-base")]
+        entries = [
+            entry
+            for entry in (store.layout.read_index() if (store.layout.root / "index.json").exists() else ())
+            if any(is_called(entry, name) for name in names)
+            and (entry.platform is None or "/".join(entry.platform[:2]) == platform.name)
+        ]
+        if not entries:
+            raise StoreError(
+                f"{version} for {platform} is not in {store.root}",
+                hint=f"build it first: rtbuild build {version} --platform {platform}",
+            )
+        return StoredSource(store.layout, entries, str(store.layout.root))
+
+    def verify_images(
+        self, reading: Reading, source: ImageSource, *, release: str | LockedRelease | None
+    ) -> tuple[VerifyReport, ...]:
+        """Compare images that were read with their locks, and with a rebuild of their releases."""
+        read = ReadFiles(files=reading.files, size=reading.size, findings=reading.findings, notes=reading.notes)
+        if reading.findings:
+            return (self.finish(_report_of_findings(read, reading, source.title), self.begun),)
+        if not reading.images:
+            raise StoreError(f"{source.title}: has no image")
+        reports = []
+        begun, pairs = self.begun, self.pairs_of(reading.images, release)
+        if self.report is not None and len(pairs) > 1:
+            raise UsageError("a report is of one release and platform", hint="choose with --platform and --release")
+        for pair in pairs:
+            if self.rebuild:
+                with self.rebuilt(pair.locked) as rebuilt:
+                    reports.append(self.finish(compare_with_rebuild(pair, rebuilt, source, read), begun, rebuilt))
+            else:
+                store = Store.read_only(self.settings.store)
+                reports.append(self.finish(compare_with_lock(pair, source, read, store, self.progress), begun))
+            begun = time.monotonic()
+        return tuple(reports)
+
+    def pairs_of(self, images: Sequence[ReadImage], release: str | LockedRelease | None) -> list[ImagePair]:
+        """Put each image with its lock; the image without ONBUILD triggers shares that of the one with them."""
+        pairs: list[ImagePair] = []
+        for image in images:
+            if isinstance(release, LockedRelease):
+                locked = release
+            else:
+                version = release or _release_of(image, self.workspace)
+                locked = self.workspace.read(version, parse_platform(image.platform))
+            if image.platform != locked.lock.platform.name:
+                raise StoreError(f"{image.config}: the image is for {image.platform}, not {locked.lock.platform}")
+            is_base = bool(locked.release.image.on_build) and not image.on_build
+            for index, pair in enumerate(pairs):
+                free = pair.base is None if is_base else pair.full is None
+                if free and pair.locked.path == locked.path:
+                    pairs[index] = replace(pair, base=image) if is_base else replace(pair, full=image)
+                    break
+            else:
+                pairs.append(ImagePair(locked=locked, **{"base" if is_base else "full": image}))
+        return pairs
+
+    @contextmanager
+    def rebuilt(self, locked: LockedRelease) -> Iterator[Rebuilt]:
+        """Rebuild a release in a store of its own, which is removed at the end of the block."""
+        store = Store.open(self.settings.store, self.progress)
+        with store.temporary("verify") as folder:
+            own = replace(self.settings, store=folder / "store")
+            environment = open_environment(self.workspace, own, self.progress)
+            fresh = environment.store
+            lend_artifacts((*locked.lock.remote, *engine_packages(self.workspace)), store, fresh)
+            result = build_locked(locked, environment)
+            yield Rebuilt(result=result, fresh=fresh, usual=store, progress=self.progress)
+
+    def finish(self, verified: VerifyReport, begun: float, rebuilt: Rebuilt | None = None) -> VerifyReport:
+        """Add the time since `begun`, and write the report into its folder if one was asked for."""
+        verified = replace(verified, seconds=time.monotonic() - begun)
+        if self.report is not None:
+            changed = (layer.name for layer in verified.layers if not layer.equal)
+            blobs = {name: blob for name in changed if rebuilt and (blob := rebuilt.blob(name)) is not None}
+            write_report(verified, self.report, blobs)
+        return verified
 
 
-def _expected_of_lock(lock: Lock, store: Store) -> _Expected:
-    assert lock.image is not None  # the caller has checked it
-    blobs = {layer.diff_id: blob for layer in lock.layers if (blob := _recorded_blob(store, layer)) is not None}
-    return _Expected(
-        image_id=lock.image.id,
-        manifest=lock.image.manifest,
-        layers=tuple((layer.name, layer.diff_id) for layer in lock.layers),
-        blobs=blobs,
-        lock=lock,
+# --- images that were read -------------------------------------------------------------------------------------------
+
+
+def _source(image: str | Path) -> ImageSource:
+    path = Path(image.removeprefix("oci:")) if isinstance(image, str) else image
+    if path.is_dir():
+        return FolderSource(path)
+    if path.is_file():
+        return tar_file(path)
+    hint = "name an OCI image layout, a tar of one or of `docker save`, or an image in Docker as docker:NAME"
+    raise UsageError(f"{path} is neither a folder nor a file", hint=hint)
+
+
+def _tagged(images: tuple[ReadImage, ...], lock: Lock) -> tuple[ReadImage, ...]:
+    """Return the images for the platform of `lock`: those tagged with the version of its release, or all if none is."""
+    images = tuple(image for image in images if image.platform == lock.platform.name)
+    tags = (lock.release, f"{lock.release}-base")
+    tagged = tuple(image for image in images if any(name.rpartition(":")[2] in tags for name in image.names))
+    return tagged or images
+
+
+def _release_of(image: ReadImage, workspace: Workspace) -> str:
+    known = workspace.releases()
+    tags = [name.rpartition(":")[2].removesuffix("-base") for name in image.names]
+    for version in (image.labels.get(_VERSION_LABEL, ""), *tags):
+        if version in known:
+            return version
+    raise UsageError(
+        f"the image {', '.join(image.names) or image.config} is of no known release",
+        hint=f"name its release with --release; known releases: {', '.join(known) or 'none'}",
     )
-
-
-def _recorded_blob(store: Store, layer: LayerResult) -> Path | None:
-    """Return the blob of the very layer that the lock records, if the user's store has it."""
-    realisation = store.realisation(layer.key)
-    if realisation is None or realisation.diff_id != layer.diff_id or not store.has_layer(realisation):
-        return None
-    return _blob(store, realisation)
-
-
-def _image_in(folder: Path, version: str, platform: Platform) -> tuple[Layout, StoredImage]:
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is not a folder", hint="--against takes an OCI image layout, as build --output writes"
-        )
-    layout = Layout.open(folder)
-    os_name, architecture = platform.name.split("/")
-    # `build --output` writes the image without ONBUILD triggers beside the release's own.
-    tagged = any(is_called(listed, version) for listed in layout.read_index())
-    return layout, read_stored_image(layout, version if tagged else None, platform=(os_name, architecture))
-
-
-def _expected_of_image(layout: Layout, image: StoredImage) -> _Expected:
-    blobs = zip(image.diff_ids, image.layers, strict=True)
-    return _Expected(
-        image_id=image.id,
-        manifest=image.manifest.digest,
-        layers=tuple((None, diff_id) for diff_id in image.diff_ids),
-        blobs={diff_id: layout.blob_path(layer.digest) for diff_id, layer in blobs},
-    )
-
-
-# --- comparing -------------------------------------------------------------------------------------------------------
-
-
-def _compare_layers(
-    expected: _Expected, result: BuildResult, fresh: Store, progress: Progress
-) -> tuple[VerifiedLayer, ...]:
-    built = {layer.name: layer for layer in result.layers}
-    # The layers of a layout are known by their position only.
-    positions = [*built, *(f"layer {number}" for number in range(len(built) + 1, len(expected.layers) + 1))]
-    wanted = {name or positions[index]: diff_id for index, (name, diff_id) in enumerate(expected.layers)}
-    names = (*built, *(name for name in wanted if name not in built))
-    return tuple(_compare_layer(name, wanted.get(name), built.get(name), expected, fresh, progress) for name in names)
-
-
-def _compare_layer(
-    name: str, wanted: DiffId | None, built: BuiltLayer | None, expected: _Expected, fresh: Store, progress: Progress
-) -> VerifiedLayer:
-    differences: tuple[Difference, ...] = ()
-    note = ""
-    if built is None:
-        note = "was not built"
-    elif wanted is None:
-        note = "is not expected"
-    elif built.diff_id != wanted:
-        realisation = fresh.realisation(built.key)
-        if wanted in expected.blobs and realisation is not None:
-            progress.begin(f"compare {name}")
-            differences = compare_layers(expected.blobs[wanted], _blob(fresh, realisation))
-            progress.end(f"compare {name}", f"{len(differences)} differences")
-        else:
-            note = "the recorded layer is not in the store, so its files cannot be compared"
-    return VerifiedLayer(
-        name=name, expected=wanted, found=built.diff_id if built else None, differences=differences, note=note
-    )
-
-
-def _blob(store: Store, realisation: Realisation) -> Path:
-    return store.layout.blob_path(realisation.blob)
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _report(
-    expected: _Expected, result: BuildResult, layers: tuple[VerifiedLayer, ...], seconds: float
-) -> VerifyReport:
-    equal = expected.manifest == result.manifest_digest
-    expected_base = base = None
-    if expected.lock is not None:
-        recorded = expected.lock.image
-        comparable = recorded is not None and recorded.compressor == result.compressor
-        mismatches = result.mismatches
-        expected_base, base = expected.lock.image_base, result.image_base
-    else:
-        # A layout does not say which compressor wrote it, so other bytes prove nothing.
-        comparable = equal
-        mismatches = _image_mismatches(layers, expected.image_id, result.image_id)
+def _report_of_findings(read: ReadFiles, reading: Reading, title: str) -> VerifyReport:
+    """Return the report of an image that is not what it says it is: there is nothing to rebuild it as."""
+    image = next(iter(reading.images), None)
     return VerifyReport(
-        release=result.release,
-        platform=result.platform,
-        reproducible=not mismatches,
-        mismatches=mismatches,
-        expected_image_id=expected.image_id,
-        image_id=result.image_id,
-        expected_manifest_digest=expected.manifest,
-        manifest_digest=result.manifest_digest,
-        manifest_equal=equal if comparable else None,
-        expected_base_image_id=expected_base.id if expected_base else None,
-        base_image_id=base.id if base else None,
-        layers=layers,
-        seconds=seconds,
+        release=image.labels.get(_VERSION_LABEL, "") if image else "",
+        platform=image.platform if image else "",
+        reproducible=False,
+        mismatches=read.findings,
+        expected_image_id=None,
+        image_id=None,
+        expected_manifest_digest=None,
+        manifest_digest=None,
+        manifest_equal=None,
+        expected_base_image_id=None,
+        base_image_id=None,
+        layers=(),
+        seconds=0.0,
+        subject=title,
+        rebuilt=False,
+        read=read,
     )
-
-
-def _image_mismatches(layers: tuple[VerifiedLayer, ...], expected: Digest, found: Digest) -> tuple[str, ...]:
-    lines = [f"layer {layer.name}: {layer.found}, expected {layer.expected}" for layer in layers if not layer.equal]
-    if found != expected:
-        lines.append(f"image ID: {found}, expected {expected}")
-    return tuple(lines)
-
-
-def describe_verification(report: VerifyReport, *, limit: int | None = _SHOWN) -> str:
-    """Return the report as text: each layer, and for one that differs its files, at most `limit` of them."""
-    lines = [f"{report.release} for {report.platform}, rebuilt from nothing in {report.seconds:.1f} s"]
-    for layer in report.layers:
-        lines.append(f"  {'equal  ' if layer.equal else 'DIFFERS'} {layer.name}  {layer.found}")
-        if layer.equal:
-            continue
-        lines.append(f"          expected {layer.expected}")
-        if layer.note:
-            lines.append(f"          {layer.note}")
-        shown = layer.differences if limit is None else layer.differences[:limit]
-        lines += [f"          {_difference_text(difference)}" for difference in shown]
-        if len(shown) < len(layer.differences):
-            lines.append(f"          and {len(layer.differences) - len(shown)} more")
-    lines.append(f"image ID         {_digest_text(report.image_id, report.expected_image_id)}")
-    manifest = _digest_text(report.manifest_digest, report.expected_manifest_digest)
-    if report.manifest_equal is None:
-        manifest += " (not comparable: written by another compressor)"
-    lines.append(f"manifest digest  {manifest}")
-    if report.base_image_id is not None:
-        lines.append(f"base image ID    {_digest_text(report.base_image_id, report.expected_base_image_id)}")
-    if report.reproducible:
-        lines.append("reproducible")
-    else:
-        lines += ["NOT REPRODUCIBLE:", *(f"  {mismatch}" for mismatch in report.mismatches)]
-    return "\n".join(lines)
-
-
-def write_report(report: VerifyReport, folder: Path, blobs: Mapping[str, Path]) -> None:
-    """Write `report.txt`, `report.json` and the rebuilt layers in `blobs` (`<name>.tar.zst`) into `folder`.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.txt").write_text(describe_verification(report, limit=None) + "\n", encoding="utf-8")
-        (folder / "report.json").write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-        for name, blob in blobs.items():
-            with blob.open("rb") as stream:
-                compression = compression_of(stream.read(MAGIC_SIZE))
-            shutil.copyfile(blob, folder / f"{name}{compression.suffix}")
-    except OSError as error:
-        raise StoreError(f"cannot write the report into {folder}", details=str(error)) from None
-
-
-def changed_blobs(fresh: Store, result: BuildResult, layers: tuple[VerifiedLayer, ...]) -> dict[str, Path]:
-    """Return the blobs of the rebuilt layers that differ, by layer name."""
-    by_name = {layer.name: layer for layer in result.layers}
-    blobs: dict[str, Path] = {}
-    for layer in layers:
-        if layer.equal or layer.name not in by_name:
-            continue
-        realisation = fresh.realisation(by_name[layer.name].key)
-        if realisation is not None:
-            blobs[layer.name] = _blob(fresh, realisation)
-    return blobs
-
-
-def _difference_text(difference: Difference) -> str:
-    change = f": {difference.before} -> {difference.after}" if difference.before or difference.after else ""
-    return f"{difference.path}  {difference.what}{change}"
-
-
-def _digest_text(found: Digest, expected: Digest | None) -> str:
-    return f"{found} = expected" if found == expected else f"{found}, expected {expected}"

@@ -59,9 +59,9 @@ def test_text() -> None:
         "layer    key           state   size     diff id",
         "base-os  333333333333  built   98.2 MB  444444444444",
         "airflow  555555555555  cached  1 B      666666666666",
-        f"image ID         sha256:{'1' * 64}",
-        f"manifest digest  sha256:{'2' * 64}",
-        "matches the lock: diff IDs, image ID and manifest digest",
+        f"config digest    sha256:{'1' * 64}  (Docker's image ID with the classic image store)",
+        f"manifest digest  sha256:{'2' * 64}  (Docker's image ID with the containerd image store)",
+        "matches the lock: diff IDs, config digest and manifest digest",
         "images           astro-runtime:8.0.0, astro-runtime:8.0.0-base",
         "OCI layout       /store/layout",
         "load into Docker with: rtbuild build 8.0.0 --platform linux/amd64 --load",
@@ -71,7 +71,7 @@ def test_text() -> None:
 def test_text_says_which_digests_were_compared() -> None:
     text = build_text(replace(RESULT, recorded_compressor="zlib 1.3"))
     assert (
-        "\nmatches the lock: diff IDs and image ID; "
+        "\nmatches the lock: diff IDs and config digest; "
         "the manifest digest cannot be compared, because the lock's was written by zlib 1.3\n"
     ) in text
 
@@ -166,10 +166,10 @@ def test_a_build_that_does_not_match_its_lock_has_an_exit_code_of_its_own(
     write_lock(workspace.lock_path("8.0.0", AMD64), replace(recorded, image=recorded.image_base))
     result = run("build", "8.0", *HERE)
     assert result.exit_code == 3
-    assert "does not match the lock:\n  image ID: sha256:" in result.stdout
+    assert "does not match the lock:\n  config digest: sha256:" in result.stdout
 
 
-def test_one_image_id_file_is_for_one_platform(run: Run, tmp_path: Path) -> None:
+def test_one_digest_file_is_for_one_platform(run: Run, tmp_path: Path) -> None:
     result = run("build", "8.0", "--platform", "amd64,arm64", "--iidfile", str(tmp_path / "id"))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "--iidfile takes one image ID" in result.stderr
+    assert "--iidfile takes one digest" in result.stderr

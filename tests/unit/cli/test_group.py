@@ -162,7 +162,7 @@ def test_a_bug_of_rtbuild_shows_its_traceback() -> None:
         (("plan", "8.0", "--platform", "linux/riscv64"), "unknown platform 'linux/riscv64'"),
         (("plan", "8.0", "--platform", "riscv64"), "unknown platform 'riscv64'"),
         (("why", "8.0", "pip", "--platform", "amd64,arm64"), "takes one platform"),
-        (("build", "8.0", "--platform", "amd64,arm64", "--iidfile", "id"), "--iidfile takes one image ID"),
+        (("build", "8.0", "--platform", "amd64,arm64", "--iidfile", "id"), "--iidfile takes one digest"),
         (("plan", "8.0", "--progress", "loud"), "'loud' is not one of"),
         (("build", "8.0", "--jobs", "0"), "0 is not in the range"),
         (("build", "8.0", "--jobs", "many"), "'many' is not a valid integer"),

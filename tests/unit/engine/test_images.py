@@ -13,7 +13,7 @@ import pytest
 
 from rtbuild.digest import Digest, digest_of, hex_of, sha256_bytes
 from rtbuild.engine.endpoint import Endpoint
-from rtbuild.engine.images import inspect, load, remove_image
+from rtbuild.engine.images import inspect, load, remove_image, saved
 from rtbuild.errors import EngineError, IntegrityError, StoreError
 from tests.fakes.docker_daemon import DockerDaemon
 
@@ -205,3 +205,16 @@ def test_a_missing_daemon_is_an_engine_error(tmp_path: Path) -> None:
     endpoint = Endpoint(docker=Path("docker"), host=f"unix://{tmp_path}/none.sock", title="the fake")
     with pytest.raises(EngineError, match="the fake does not answer"):
         inspect(endpoint, "one")
+
+
+def test_what_docker_saves_is_a_stream(daemon: DockerDaemon, endpoint: Endpoint) -> None:
+    content = bytes(range(256)) * 20_000
+    daemon.images["one:1"] = {"Id": "sha256:" + "1" * 64}
+    daemon.saved["one:1"] = content
+    with saved(endpoint, "one:1") as stream:
+        assert stream.read(10) == content[:10]
+        assert stream.read() == content[10:]
+    with saved(endpoint, "one:1") as stream:  # a reader that has seen enough
+        assert stream.read(1) == b"\0"
+    with pytest.raises(EngineError, match="the fake has no image two:2"), saved(endpoint, "two:2"):
+        pass

@@ -42,7 +42,7 @@ def test_a_layer_that_differs_is_named_and_whether_its_inputs_did() -> None:
     assert matches is False
     assert lines == (
         "layer base-os (same inputs): sha256:9, the lock records sha256:3",
-        "image ID: sha256:8, the lock records sha256:1",
+        "config digest: sha256:8, the lock records sha256:1",
     )
 
 
@@ -82,7 +82,7 @@ def test_manifests_count_where_the_same_compressor_wrote_them() -> None:
 def test_the_image_without_triggers_counts_as_much() -> None:
     assert compare_with_lock((LAYER,), IMAGE, replace(BASE, id=Digest("sha256:8")), LOCK) == (
         False,
-        ("base image ID: sha256:8, the lock records sha256:5",),
+        ("base config digest: sha256:8, the lock records sha256:5",),
     )
     assert compare_with_lock((LAYER,), IMAGE, replace(BASE, manifest=Digest("sha256:8")), LOCK) == (
         False,

@@ -2,90 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rtbuild.digest import DiffId, Digest, sha256_bytes
-from rtbuild.errors import LockError, StoreError, UsageError
+from rtbuild.digest import sha256_bytes
+from rtbuild.errors import LockError, UsageError
 from rtbuild.lockfile.model import Artifact
 from rtbuild.lockfile.read import write_lock
-from rtbuild.oci.compare import Difference
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import build
-from rtbuild.verbs.verify import (
-    VerifiedLayer,
-    VerifyReport,
-    describe_verification,
-    lend_artifacts,
-    verify,
-    write_report,
-)
+from rtbuild.verbs.verify import lend_artifacts, verify
 from rtbuild.workspace import Workspace
 from tests.fakes.command_line import AMD64
 from tests.fakes.files_release import files_workspace, fill, let_verify_rebuild, settings
-
-SAME = VerifiedLayer(name="base-os", expected=DiffId(Digest("sha256:1")), found=DiffId(Digest("sha256:1")))
-OTHER = VerifiedLayer(
-    name="python",
-    expected=DiffId(Digest("sha256:2")),
-    found=DiffId(Digest("sha256:3")),
-    differences=tuple(
-        Difference(path=f"/etc/{number}", what="mode", before="0644", after="0600") for number in range(30)
-    ),
-)
-REPORT = VerifyReport(
-    release="8.0.0",
-    platform="linux/amd64",
-    reproducible=False,
-    mismatches=("layer python: sha256:3, expected sha256:2",),
-    expected_image_id=Digest("sha256:a"),
-    image_id=Digest("sha256:b"),
-    expected_manifest_digest=Digest("sha256:c"),
-    manifest_digest=Digest("sha256:d"),
-    manifest_equal=None,
-    expected_base_image_id=Digest("sha256:e"),
-    base_image_id=Digest("sha256:e"),
-    layers=(SAME, OTHER),
-    seconds=1.0,
-)
-
-
-def test_differences_are_named_by_file_and_cut_with_a_count() -> None:
-    text = describe_verification(REPORT)
-    assert "  DIFFERS python  sha256:3\n          expected sha256:2\n          /etc/0  mode: 0644 -> 0600\n" in text
-    assert "/etc/19 " in text
-    assert "/etc/20 " not in text
-    assert "and 10 more" in text
-    assert text.endswith("NOT REPRODUCIBLE:\n  layer python: sha256:3, expected sha256:2")
-
-
-def test_an_equal_rebuild_says_so() -> None:
-    same = replace(
-        REPORT,
-        reproducible=True,
-        mismatches=(),
-        image_id=Digest("sha256:a"),
-        manifest_digest=Digest("sha256:c"),
-        layers=(SAME,),
-    )
-    text = describe_verification(same)
-    assert "image ID         sha256:a = expected" in text
-    assert "base image ID    sha256:e = expected" in text
-    assert text.endswith("\nreproducible")
-
-
-def test_the_report_folder_has_every_difference_and_the_layers(tmp_path: Path) -> None:
-    blob = tmp_path / "blob"
-    blob.write_bytes(b"\x28\xb5\x2f\xfd")
-    write_report(REPORT, tmp_path / "report", {"python": blob})
-    assert "/etc/29 " in (tmp_path / "report" / "report.txt").read_text()
-    found = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert found["reproducible"] is False
-    assert len(found["layers"][1]["differences"]) == 30
-    assert (tmp_path / "report" / "python.tar.zst").read_bytes() == blob.read_bytes()
 
 
 def test_what_the_store_has_is_lent_and_the_rest_left_to_be_fetched(tmp_path: Path) -> None:
@@ -157,19 +88,24 @@ def test_without_the_recorded_layer_its_files_cannot_be_compared(
     )
 
 
-def test_an_image_layout_is_compared_with_instead_of_the_lock(
+def test_an_image_layout_is_read_and_compared_with(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
     build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), output=tmp_path / "image")
     let_verify_rebuild(monkeypatch, workspace)
     same = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
-    assert (same.reproducible, same.manifest_equal, same.expected_base_image_id) == (True, True, None)
+    assert (same.reproducible, same.manifest_equal, same.expected_base_image_id) == (True, True, same.base_image_id)
     let_verify_rebuild(monkeypatch, workspace, {"providers": "other"})
     other = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
     # A layout does not say which compressor wrote it.
     assert (other.reproducible, other.manifest_equal) == (False, None)
-    assert [mismatch.partition(": ")[0] for mismatch in other.mismatches] == ["layer providers", "image ID"]
+    assert [mismatch.partition(": ")[0] for mismatch in other.mismatches] == [
+        "layer providers",
+        "config digest",
+        "base layer providers",
+        "base config digest",
+    ]
     assert [difference.path for difference in other.layers[3].differences] == ["/other", "/providers"]
 
 
@@ -198,12 +134,6 @@ def test_a_lock_without_digests_cannot_be_verified(workspace: Workspace, tmp_pat
     assert caught.value.hint == "build it first: rtbuild build 8.0.0 --record"
 
 
-def test_what_is_compared_with_must_be_a_folder(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="image is not a folder"):
+def test_what_is_compared_with_must_be_there(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="image is neither a folder nor a file"):
         verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), against=tmp_path / "image")
-
-
-def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write the report into"):
-        write_report(REPORT, tmp_path / "file" / "report", {})
