@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import NewType
+from typing import BinaryIO, NewType
 
 Sha256 = NewType("Sha256", str)
 """64 lower-case hexadecimal digits."""
@@ -67,10 +67,19 @@ def sha256_file(path: Path) -> Sha256:
     Raises:
         OSError: if the file cannot be read.
     """
-    state = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
+        return sha256_stream(stream)
+
+
+def sha256_stream(stream: BinaryIO) -> Sha256:
+    """Return the sha256 of the rest of an open file, which is read in pieces of 1 MiB.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    state = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        state.update(chunk)
     return Sha256(state.hexdigest())
 
 

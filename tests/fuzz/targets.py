@@ -363,7 +363,7 @@ def _wheel_metadata(content: bytes) -> None:
 
 
 def _sdist(content: bytes) -> None:
-    read_sdist("spam-1.0.zip" if content[:2] == b"PK" else "spam-1.0.tar.gz", content)
+    read_sdist("spam-1.0.zip" if content[:2] == b"PK" else "spam-1.0.tar.gz", io.BytesIO(content))
 
 
 def _modules(content: bytes) -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
-from rtbuild.digest import Sha256, sha256_bytes
+from rtbuild.digest import Sha256, sha256_bytes, sha256_file, sha256_stream
 from rtbuild.files import write_atomically
 from rtbuild.mirror.http import Reply, Web, redacted
 from rtbuild.store.files import store_errors
+
+
+class WrongDigest(Exception):
+    """Content does not have the digest that was promised; the message is the digest that it has."""
 
 
 class AnswerCache:
@@ -66,6 +74,38 @@ class AnswerCache:
                 return content
         return None
 
+    def open(self, sha256: Sha256) -> BinaryIO | None:
+        """Open the content with this digest, however large; None if it is not cached or is damaged."""
+        if self._folder is None:
+            return None
+        with suppress(OSError):
+            path = self._folder / "by-digest" / sha256
+            if sha256_file(path) == sha256:
+                return path.open("rb")
+        return None
+
+    def receive(self, sha256: Sha256, write: Callable[[BinaryIO], object]) -> BinaryIO:
+        """Open what `write` writes, and cache it. It is never in memory as a whole.
+
+        Raises:
+            WrongDigest: if its digest is not `sha256`.
+            StoreError: if it cannot be written.
+        """
+        if self._folder is None:
+            return _filled(TemporaryFile(), sha256, write)
+        path = self._folder / "by-digest" / sha256
+        partial = path.with_name(f".{sha256}.{os.urandom(6).hex()}")
+        with store_errors(f"write {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                file = _filled(partial.open("w+b"), sha256, write)
+                partial.replace(path)
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink()
+                raise
+        return file
+
     def keep(self, sha256: Sha256, content: bytes) -> None:
         """Cache `content`, whose digest is `sha256`.
 
@@ -78,6 +118,21 @@ class AnswerCache:
     def _write(self, path: Path, content: bytes) -> None:
         with store_errors(f"write {path}"):
             write_atomically(path, content, durable=False)
+
+
+def _filled(file: BinaryIO, sha256: Sha256, write: Callable[[BinaryIO], object]) -> BinaryIO:
+    """Return `file` at its start, with what `write` writes to it; closed if that does not have the digest."""
+    try:
+        write(file)
+        file.seek(0)
+        found = sha256_stream(file)
+        file.seek(0)
+        if found != sha256:
+            raise WrongDigest(found)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _read_answer(path: Path) -> Reply | None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -218,6 +218,28 @@ class Web:
                 return bytes(content)
 
         return self._retrying(location, attempt)
+
+    def save(self, location: str, file: BinaryIO, *, size: int) -> None:
+        """Write the whole of `location`, which must have `size` bytes, to the empty `file`, with retries.
+
+        Raises:
+            FetchFailure: if it cannot be had, or has another size.
+        """
+
+        def attempt() -> None:
+            file.seek(0)
+            file.truncate()
+            received = 0
+            with self.open(location) as stream:
+                for chunk in stream.chunks:
+                    received += len(chunk)
+                    if received > size:
+                        raise FetchFailure(f"sent more than the {size} bytes that were expected")
+                    file.write(chunk)
+            if received < size:
+                raise FetchFailure(f"sent {received} bytes instead of {size}", transient=True)
+
+        self._retrying(location, attempt)
 
     @contextmanager
     def open(self, location: str, *, offset: int = 0, end: int | None = None) -> Iterator[Stream]:

@@ -6,12 +6,13 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urldefrag, urlsplit
 
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.formats.project_page import ProjectPage
-from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.cache import AnswerCache, WrongDigest
 from rtbuild.mirror.find import Mirrors
 from rtbuild.mirror.http import FetchFailure, Web, redacted
 from rtbuild.mirror.logins import netrc_logins
@@ -136,17 +137,24 @@ class MirrorSources:
                 return None
             raise _not_served(url + ".metadata", failure) from None
 
-    def python_file(self, url: str, sha256: str) -> bytes:
-        """Return the file at `url`, and cache it for the fetch that follows.
+    def python_file(self, url: str, sha256: str, size: int) -> BinaryIO:
+        """Open the file of `size` bytes at `url`, and cache it; see `Sources`.
 
         Raises:
-            MirrorError: if it cannot be fetched.
+            MirrorError: if it cannot be fetched, or has another size.
             IntegrityError: if it has another sha256.
+            StoreError: if it cannot be cached.
         """
+        digest, location = Sha256(sha256), urldefrag(url).url
+        cached = self._cache.open(digest)
+        if cached is not None:
+            return cached
         try:
-            return self._file(urldefrag(url).url, Sha256(sha256))
+            return self._cache.receive(digest, lambda file: self._web.save(location, file, size=size))
         except FetchFailure as failure:
             raise _not_served(url, failure) from None
+        except WrongDigest as error:
+            raise _differs(location, str(error), digest) from None
 
     def python_part(self, url: str, offset: int, length: int) -> bytes | None:
         """Return a part of the wheel at `url`; None if its host sends the whole file instead.
@@ -177,10 +185,7 @@ class MirrorSources:
         content = self._web.get(url).content
         if sha256 is not None:
             if sha256_bytes(content) != sha256:
-                raise IntegrityError(
-                    f"{_name_in(url)}: the file does not match the sha256 in the index",
-                    details=f"{redacted(url)} has sha256 {sha256_bytes(content)} instead of {sha256}",
-                )
+                raise _differs(url, sha256_bytes(content), sha256)
             self._cache.keep(sha256, content)
         return content
 
@@ -199,6 +204,13 @@ def _digest_in(path: str) -> Sha256 | None:
 
 def _name_in(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
+
+
+def _differs(url: str, found: str, sha256: Sha256) -> IntegrityError:
+    return IntegrityError(
+        f"{_name_in(url)}: the file does not match the sha256 in the index",
+        details=f"{redacted(url)} has sha256 {found} instead of {sha256}",
+    )
 
 
 def _not_served(url: str, failure: FetchFailure) -> MirrorError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from rtbuild.formats.project_page import ProjectPage
 from rtbuild.recipe.model import Suite
@@ -63,11 +63,13 @@ class Sources(Protocol):
             IntegrityError: if the file has another sha256.
         """
 
-    def python_file(self, url: str, sha256: str) -> bytes:
-        """Return the wheel or sdist at `url`, to read its metadata if the index offers none.
+    def python_file(self, url: str, sha256: str, size: int) -> BinaryIO:
+        """Open the wheel or sdist at `url`, to read its metadata if the index offers none.
+
+        Some have hundreds of megabytes, so they are never in memory as a whole.
 
         Raises:
-            MirrorError: if it cannot be fetched.
+            MirrorError: if it cannot be fetched, or has another size.
             IntegrityError: if it has another sha256.
         """
 

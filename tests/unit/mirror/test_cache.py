@@ -10,7 +10,7 @@ import pytest
 
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import StoreError
-from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.cache import AnswerCache, WrongDigest
 from rtbuild.mirror.http import Web
 from tests.fakes.tagged_server import tagged_server
 
@@ -90,3 +90,23 @@ def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path, web: Web) ->
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot write .*/by-digest/"):
         AnswerCache(tmp_path / "file", web).keep(sha256_bytes(b"content"), b"content")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_is_received_is_checked_and_open(tmp_path: Path, web: Web, cached: bool) -> None:
+    cache = AnswerCache(tmp_path / "cache" if cached else None, web)
+    digest = sha256_bytes(b"content")
+    assert cache.open(digest) is None
+    with cache.receive(digest, lambda file: bool(file.write(b"content"))) as received:
+        assert received.read() == b"content"
+    again = cache.open(digest)
+    assert (again is not None) is cached
+    if again is not None:
+        with again:
+            assert again.read() == b"content"
+        assert cache.by_digest(digest) == b"content"
+        (tmp_path / "cache" / "by-digest" / digest).write_bytes(b"damaged")
+        assert cache.open(digest) is None
+    with pytest.raises(WrongDigest, match=sha256_bytes(b"other")):
+        cache.receive(digest, lambda file: bool(file.write(b"other")))
+    assert not cached or [file.name for file in (tmp_path / "cache" / "by-digest").iterdir()] == [digest]

@@ -632,7 +632,8 @@ def test_the_login_of_an_index_reaches_its_files_and_no_address(
         (file,) = sources.python_project("spam")["files"]
         assert file["url"] == index.base + index.path_of(spam.filename)
         assert sources.python_metadata(file["url"], None) == spam.metadata
-        assert sources.python_file(file["url"], spam.sha256) == spam.content
+        with sources.python_file(file["url"], spam.sha256, len(spam.content)) as stream:
+            assert stream.read() == spam.content
         store = Store.open(tmp_path / "store")
         locked = wheel(spam, index.path_of(spam.filename).lstrip("/"))
         assert fetch_from(mirrors, [locked], store, settings).fetched == 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import sha256_bytes, sha256_stream
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.mirror.find import SETTINGS, Mirrors
 from rtbuild.mirror.http import Web
@@ -211,15 +214,40 @@ def test_metadata_and_files_of_wheels(tmp_path: Path) -> None:
         assert asked.python_metadata(spam_url, digest) == spam.metadata
         assert asked.python_metadata(spam_url + "#sha256=" + spam.sha256, None) == spam.metadata
         assert asked.python_metadata(eggs_url, None) is None
-        assert asked.python_file(eggs_url, eggs.sha256) == eggs.content
+        size = len(eggs.content)
+        with asked.python_file(eggs_url, eggs.sha256, size) as file:
+            assert file.read() == eggs.content
         asked_for = len(index.requested)
-        assert asked.python_file(eggs_url, eggs.sha256) == eggs.content
+        with asked.python_file(eggs_url, eggs.sha256, size) as file:
+            assert file.read() == eggs.content
         assert asked.python_metadata(spam_url, digest) == spam.metadata
         assert len(index.requested) == asked_for, "a file with a known digest is downloaded once"
         with pytest.raises(IntegrityError, match=r"spam.*\.whl: the file does not match the sha256 in the index"):
-            asked.python_file(spam_url, "0" * 64)
+            asked.python_file(spam_url, "0" * 64, len(spam.content))
         with pytest.raises(MirrorError, match=r"absent\.whl: 404 Not Found"):
-            asked.python_file(f"{index.base}/files/absent.whl", "0" * 64)
+            asked.python_file(f"{index.base}/files/absent.whl", "0" * 64, 1)
+        for wrong, problem in ((-1, "sent more than the"), (1, "bytes instead of")):
+            with pytest.raises(MirrorError, match=problem):
+                asked.python_file(spam_url, spam.sha256, len(spam.content) + wrong)
+        assert list((tmp_path / "cache" / "by-digest").glob(".*")) == []
+
+
+def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(1 << 20) * 48
+    place = tmp_path / "large.tar.gz"
+    place.write_bytes(content)
+    digest, size = sha256_bytes(content), len(content)
+    del content
+    asked = MirrorSources(Mirrors(), tmp_path / "cache")
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            with asked.python_file(str(place), digest, size) as file:
+                assert sha256_stream(file) == digest
+            place.unlink(missing_ok=True)  # the second comes from the cache
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_password_of_an_index_is_in_no_address_of_its_files(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rtbuild.digest import sha256_bytes
+from rtbuild.digest import sha256_bytes, sha256_stream
 from rtbuild.errors import IntegrityError, ResolutionError
 from rtbuild.files import write_atomically
 from rtbuild.formats.distribution_names import version_of
@@ -136,7 +136,7 @@ class Index:
 
     def _ask(self, file: DistributionFile) -> tuple[str, tuple[str, ...] | None]:
         if file.name in self._local:
-            sdist = read_sdist(file.filename, self._local[file.name].content)
+            sdist = read_sdist(file.filename, BytesIO(self._local[file.name].content))
             return _header(sdist.metadata), sdist.build_requires
         if file.is_wheel and file.has_metadata:
             content = self._sources.python_metadata(file.url, file.metadata_sha256)
@@ -148,12 +148,13 @@ class Index:
             part = PartialFile(lambda offset, length: self._sources.python_part(file.url, offset, length), file.size)
             with suppress(PartsRefused):
                 return _header(wheel_metadata(file.filename, part)), None
-        content = self._sources.python_file(file.url, file.sha256)
-        if sha256_bytes(content) != file.sha256:
-            raise IntegrityError(f"{file.filename}: does not have the sha256 that the index gives")
-        if file.is_wheel:
-            return _header(wheel_metadata(file.filename, BytesIO(content))), None
-        sdist = read_sdist(file.filename, content)
+        with self._sources.python_file(file.url, file.sha256, file.size) as stream:
+            if sha256_stream(stream) != file.sha256:
+                raise IntegrityError(f"{file.filename}: does not have the sha256 that the index gives")
+            stream.seek(0)
+            if file.is_wheel:
+                return _header(wheel_metadata(file.filename, stream)), None
+            sdist = read_sdist(file.filename, stream)
         return _header(sdist.metadata), sdist.build_requires
 
     def _parse(self, file: DistributionFile) -> Metadata:

@@ -6,7 +6,6 @@ asking the build backend, read the metadata that setuptools and the other backen
 
 from __future__ import annotations
 
-import io
 import re
 import tarfile
 import zipfile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from email.policy import compat32
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -28,6 +27,7 @@ from rtbuild.resolve.python.wheel import BROKEN
 
 _LARGEST = 16 << 20
 """Bytes of a file of metadata."""
+_PIECE = 1 << 18
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
 # What pip assumes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
 _SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
@@ -43,8 +43,8 @@ class Sdist:
     """The requirements of its build environment."""
 
 
-def read_sdist(filename: str, content: bytes) -> Sdist:
-    """Read an sdist.
+def read_sdist(filename: str, content: BinaryIO) -> Sdist:
+    """Read an sdist, which is open at its start. Of its files, only those that matter are held in memory.
 
     Raises:
         ResolutionError: if its files do not say what it requires.
@@ -54,18 +54,19 @@ def read_sdist(filename: str, content: bytes) -> Sdist:
     return Sdist(metadata=_metadata(filename, files, system), build_requires=_build_requires(files, system))
 
 
-def _members(filename: str, content: bytes) -> dict[str, bytes]:
+def _members(filename: str, content: BinaryIO) -> dict[str, bytes]:
     """The few relevant files, by their path below the sdist's top folder."""
     try:
         if filename.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            with zipfile.ZipFile(content) as archive:
                 return {
                     path: _limited(archive.open(name))
                     for name in archive.namelist()
                     if (path := _interesting(name)) is not None
                 }
-        name = format_of(content[:MAGIC_SIZE])
-        plain = reader_of(decompressed((content,), name)) if name else io.BytesIO(content)
+        name = format_of(content.read(MAGIC_SIZE))
+        content.seek(0)
+        plain = reader_of(decompressed(iter(lambda: content.read(_PIECE), b""), name)) if name else content
         # As a stream, so that no size in a header can lead it backwards (CVE-2025-8194).
         with tarfile.open(fileobj=plain, mode="r|") as tar:
             files = {}

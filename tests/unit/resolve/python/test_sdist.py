@@ -17,7 +17,7 @@ FLIT = '[build-system]\nrequires = ["flit_core >=3.2,<4"]\nbuild-backend = "flit
 
 
 def read(made: Distribution) -> Sdist:
-    return read_sdist(made.filename, made.content)
+    return read_sdist(made.filename, io.BytesIO(made.content))
 
 
 def requires(found: Sdist) -> list[str]:
@@ -93,7 +93,7 @@ def test_a_zip_is_read_too() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("spam-1.0/PKG-INFO", "Metadata-Version: 2.2\nName: spam\nVersion: 1.0\nRequires-Dist: eggs\n")
-    assert requires(read_sdist("spam-1.0.zip", buffer.getvalue())) == ["eggs"]
+    assert requires(read_sdist("spam-1.0.zip", io.BytesIO(buffer.getvalue()))) == ["eggs"]
 
 
 def damaged() -> bytes:
@@ -105,7 +105,7 @@ def damaged() -> bytes:
 @pytest.mark.parametrize("content", [b"", b"<html></html>", make_sdist("spam", "1.0").content[:100], damaged()])
 def test_a_damaged_archive_is_named(content: bytes) -> None:
     with pytest.raises(ResolutionError, match=r"spam-1\.0\.tar\.gz: not a readable archive"):
-        read_sdist("spam-1.0.tar.gz", content)
+        read_sdist("spam-1.0.tar.gz", io.BytesIO(content))
 
 
 def test_an_sdist_without_pkg_info_is_an_error() -> None:
@@ -113,7 +113,7 @@ def test_an_sdist_without_pkg_info_is_an_error() -> None:
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("spam-1.0/setup.py"))
     with pytest.raises(ResolutionError, match="has no PKG-INFO"):
-        read_sdist("spam-1.0.tar.gz", buffer.getvalue())
+        read_sdist("spam-1.0.tar.gz", io.BytesIO(buffer.getvalue()))
 
 
 @pytest.mark.parametrize(
