@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rtbuild.errors import RtbuildError
+from rtbuild.errors import UsageError
 from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 from rtbuild.recipe.model import Release
 
@@ -54,9 +54,13 @@ class Reason:
 def reasons_for(release: Release, lock: Lock, package: str) -> tuple[Reason, ...]:
     """Return why `lock` holds `package`: a Debian one, a Python one and one that sdists are built with, if it has them.
 
+    A version behind the name is ignored: the answer says which one is locked.
+
     Raises:
-        RtbuildError: if the lock has no package of that name.
+        UsageError: if the lock has no package of that name.
     """
+    # As a recipe or a requirement spells it: `tini=0.19.0-1`, `celery==5.2.7`.
+    package = package.partition("=")[0].strip()
     normalized = canonicalize_name(package)
     debs, pythons = _Dependencies.of_debs(release, lock), _Dependencies.of_pythons(release, lock)
     reasons = [
@@ -72,7 +76,7 @@ def reasons_for(release: Release, lock: Lock, package: str) -> tuple[Reason, ...
         names = {deb.name for deb in lock.debs} | {python.name for python in (*lock.pythons, *lock.build_pythons)}
         near = difflib.get_close_matches(normalized, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see the lockfile for the names of all locked packages"
-        raise RtbuildError(f"the lock of {lock.release} for {lock.platform} has no package {package!r}", hint=hint)
+        raise UsageError(f"the lock of {lock.release} for {lock.platform} has no package {package!r}", hint=hint)
     return tuple(reasons)
 
 

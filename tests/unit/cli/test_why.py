@@ -67,7 +67,7 @@ def test_why_what_is_asked_for_itself(run: Run, lock: Lock) -> None:
 
 def test_why_what_is_not_there(run: Run, lock: Lock) -> None:
     result = run("why", "8.0", "emacs", *HERE)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         "error: the lock of 8.0.0 for linux/amd64 has no package 'emacs'",
         "hint: see the lockfile for the names of all locked packages",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtbuild.errors import RtbuildError
+from rtbuild.errors import UsageError
 from rtbuild.lockfile.model import Lock, LockedPatch
 from rtbuild.lockfile.why import AppliedPatch, Reason, reasons_for
 from rtbuild.recipe.model import DebianLayer
@@ -69,6 +69,16 @@ def reason(package: str) -> Reason:
 def test_a_debian_package(package: str, origin: str, chain: tuple[str, ...]) -> None:
     found = reason(package)
     assert (found.kind, found.origin, found.chain) == ("deb", origin, chain)
+
+
+@pytest.mark.parametrize("package", ["bash", "bash=5.1-2", "bash=4", "bash = 5.1-2"])
+def test_a_package_that_a_recipe_names_with_a_version(package: str) -> None:
+    found = reason(package)
+    assert (found.name, found.version, found.origin) == ("bash", "5.1-2", "recipe layer base-os")
+
+
+def test_a_python_package_with_a_version() -> None:
+    assert reason("Requests==2.29.0").name == "requests"
 
 
 def test_the_first_by_name_of_the_shortest_ways_is_shown() -> None:
@@ -135,7 +145,7 @@ def test_the_patches_of_a_package() -> None:
     ],
 )
 def test_a_package_that_is_not_locked(package: str, hint: str) -> None:
-    with pytest.raises(RtbuildError) as caught:
+    with pytest.raises(UsageError) as caught:
         reasons_for(RELEASE, lock(), package)
     assert caught.value.brief == f"the lock of 8.0.0 for linux/amd64 has no package {package!r}"
     assert caught.value.hint == hint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtbuild.errors import LockError, RecipeError, RtbuildError
+from rtbuild.errors import LockError, RecipeError, UsageError
 from rtbuild.lockfile.read import write_lock
 from rtbuild.platform import PLATFORMS, host_platform
 from rtbuild.verbs.why import why
@@ -38,7 +38,7 @@ def test_the_platform_is_this_machines_by_default(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_not_locked(workspace: Workspace) -> None:
-    with pytest.raises(RtbuildError, match="has no package 'emacs'"):
+    with pytest.raises(UsageError, match="has no package 'emacs'"):
         why(workspace, "8.0", "emacs", platform=AMD64)
 
 
