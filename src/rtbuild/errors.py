@@ -91,6 +91,6 @@ class CancelledError(BuildError):
 
 
 class NotReproducibleError(RtbuildError):
-    """A build gave other bytes than the lock records."""
+    """A build gave other bytes than the lock records, or than another build of the same lock."""
 
     exit_code = 3

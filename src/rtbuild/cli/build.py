@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.command(short_help="Build, and compare with the lock.")
 @release_argument
 @platforms_option()
-@click.option("--record", is_flag=True, help="Write the resulting digests into the lock.")
+@click.option("--record", is_flag=True, help="Build twice, and write the digests into the lock if they are equal.")
+@click.option("--no-rebuild", is_flag=True, help="With --record: do not build a second time.")
 @click.option("--load", is_flag=True, help="Load the image into your Docker, else the private engine.")
 @click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Write the image into DIR as an OCI image layout.")
 @click.option("--metadata-file", type=FILE, metavar="FILE", help="Write the result as buildx does, as JSON, into FILE.")
@@ -39,6 +40,7 @@ def build(  # noqa: PLR0913 (one parameter for each option)
     release: str,
     platforms: tuple[Platform, ...],
     record: bool,
+    no_rebuild: bool,
     load: bool,
     output: Path | None,
     metadata_file: Path | None,
@@ -63,6 +65,8 @@ def build(  # noqa: PLR0913 (one parameter for each option)
     from rtbuild.cli.metadata import write_image_id, write_metadata
     from rtbuild.verbs.build import build as build_release
 
+    if no_rebuild and not record:
+        raise click.UsageError("--no-rebuild goes with --record")
     if iidfile is not None and len(platforms) > 1:
         raise click.UsageError("--iidfile takes one digest, so it goes with one platform")
     workspace, settings = invocation.workspace(), invocation.settings(jobs=jobs, builder=builder)
@@ -74,6 +78,7 @@ def build(  # noqa: PLR0913 (one parameter for each option)
                 platform=platform,
                 settings=settings,
                 record=record,
+                rebuild=not no_rebuild,
                 load=load,
                 output=output,
                 progress=progress,

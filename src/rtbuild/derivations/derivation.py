@@ -4,7 +4,7 @@ A key covers digests of inputs and nothing about the machine: no host, path, use
 
 | layer | inputs, besides platform, epoch, files, removals and scripts |
 |---|---|
-| Debian | the outputs of the layers below (not their keys), .debs, groups, users, apt's suites |
+| Debian | the outputs of the layers below (not their keys), .debs, rules for them, groups, users, apt's suites |
 | Python | the Python that compiles, wheels and sdists, patches, wheels that build sdists, `preferred`, folders |
 | files | folders |
 
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from rtbuild.derivations.folders import Attributes, known_folders
+from rtbuild.derivations.known_packages import PACKAGE_RULES, PackageRule, rules_for
 from rtbuild.digest import DiffId, Key, Sha256, canonical_json, hex_of, sha256_bytes
 from rtbuild.inside import script_digest
 from rtbuild.lockfile.python import python_source_version, standard_library
@@ -47,6 +48,7 @@ class Derivation:
             files layer, which has none, the release's `as_of`.
         inputs: (name, digest) pairs in the order in which they are hashed, such as `deb bash` or `wheel celery`.
         debs: The Debian packages of a Debian layer.
+        rules: The rules for known packages in a Debian layer or below it.
         pythons: The Python packages of a Python layer.
         folders: Folders of the layers below a Python layer or a layer of files that are not plain.
     """
@@ -56,6 +58,7 @@ class Derivation:
     epoch: int
     inputs: tuple[tuple[str, Sha256], ...]
     debs: tuple[DebArtifact, ...] = ()
+    rules: tuple[PackageRule, ...] = ()
     pythons: tuple[PythonArtifact, ...] = ()
     folders: Mapping[str, Attributes] = field(default_factory=dict)
 
@@ -104,6 +107,8 @@ def _derive_debian(
     release: Release, lock: Lock, layer: DebianLayer, outputs: Mapping[str, DiffId]
 ) -> Derivation | None:
     debs = tuple(deb for deb in lock.debs if deb.layer == layer.name)
+    stack = {layer.name, *(below.name for below in layers_below(release, layer))}
+    rules = rules_for(deb.name for deb in lock.debs if deb.layer in stack)
     inputs: list[tuple[str, Sha256]] = []
     for below in layers_below(release, layer):
         if below.name not in outputs:
@@ -115,10 +120,11 @@ def _derive_debian(
         listing = [file.path for file in layer.files if file.apt_sources]
         inputs.append(("apt sources", _digest([listing, suites])))
     inputs += _recipe_inputs(layer, removals_of(release, layer))
+    inputs += [(f"rule for {rule.package}", rule.digest) for rule in rules]
     scripts = _DEBIAN_SCRIPTS + (_STDLIB_SCRIPTS if standard_library(debs) else ())
     inputs += [(f"script {name}", script_digest(name)) for name in scripts]
     epoch = max((deb.built for deb in debs), default=0)
-    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), debs=debs)
+    return Derivation(layer=layer, platform=lock.platform, epoch=epoch, inputs=tuple(inputs), debs=debs, rules=rules)
 
 
 def _derive_python(release: Release, lock: Lock, layer: PythonLayer) -> Derivation:
@@ -164,9 +170,10 @@ def _folders_input(folders: Mapping[str, Attributes]) -> tuple[str, Sha256]:
 
 
 def key_scheme() -> Sha256:
-    """Return the digest of what keys cover of rtbuild itself: the schema and the scripts."""
+    """Return the digest of what keys cover of rtbuild itself: the schema, the scripts and the rules for packages."""
     scripts = sorted({*_DEBIAN_SCRIPTS, *_STDLIB_SCRIPTS, *_PYTHON_SCRIPTS, *_SDIST_SCRIPTS})
-    return _digest([SCHEMA, [[name, script_digest(name)] for name in scripts]])
+    rules = [[rule.package, rule.digest] for rule in PACKAGE_RULES]
+    return _digest([SCHEMA, [[name, script_digest(name)] for name in scripts], rules])
 
 
 def uploaded_epoch(artifact: PythonArtifact) -> int:

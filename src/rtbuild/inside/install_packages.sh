@@ -20,6 +20,10 @@ export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 # perl's and python's hash order can reach the files that maintainer scripts write
 export PERL_HASH_SEED=0 PERL_PERTURB_KEYS=0 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
 
+# For scripts that date what they make (reproducible-builds.org/specs/source-date-epoch)
+SOURCE_DATE_EPOCH=$(cat /rtbuild/epoch)
+export SOURCE_DATE_EPOCH
+
 # The layer's times are cut at the epoch: what is made now must not look older than that.
 if [ "$(date +%s)" -lt "$(cat /rtbuild/epoch)" ]; then
     echo "the clock of this machine is behind the newest package ($(date -d "@$(cat /rtbuild/epoch)")): set it" >&2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rtbuild.derivations.derivation import Derivation, apt_suites, removals_of
@@ -15,8 +16,10 @@ from rtbuild.engine.build import layout_reference
 from rtbuild.errors import BuildError
 from rtbuild.files import link_file
 from rtbuild.formats.frames import open_uncompressed
+from rtbuild.formats.keystore import canonical_keystore
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.inside import read_script
+from rtbuild.layers.scripts import may_hold_private_keys, private_keys, rule_removals
 from rtbuild.lockfile.model import DebArtifact
 from rtbuild.lockfile.python import standard_library
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
@@ -86,14 +89,28 @@ def realise_debian(
         raw = _exported_layers(folder / "export", below=len(below))
         plain = [_uncompressed(realisation, folder, environment) for realisation in below]
         with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
-            return canonical_layer(
+            digest = canonical_layer(
                 raw,
                 writer,
                 epoch=derivation.epoch,
-                removals=removals_of(release, layer),
+                removals=(*removals_of(release, layer), *rule_removals(derivation.rules, raw)),
+                transforms={
+                    path.lstrip("/"): partial(canonical_keystore, epoch=derivation.epoch)
+                    for rule in derivation.rules
+                    for path in rule.keystores
+                },
                 extra=installed_entries(layer.files, derivation.epoch),
                 below=plain or None,
             )
+        keys = private_keys(environment.layout.blob_path(digest.blob)) if may_hold_private_keys(raw) else ()
+    if keys:
+        environment.progress.note(private_keys_text(layer.name, keys))
+    return digest
+
+
+def private_keys_text(layer: str, paths: Sequence[str]) -> str:
+    """Return the warning that the scripts of packages made private keys in a layer."""
+    return f"warning: layer {layer} has private keys that the scripts of packages made: {', '.join(paths)}"
 
 
 def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tuple[Entry, bytes]]:

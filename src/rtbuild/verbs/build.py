@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from rtbuild.engine.engine import Engine
 
 
+Recording = Literal["no", "once", "twice"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltLayer:
     """One layer of an image. `size` is that of the uncompressed tar, in bytes.
@@ -113,6 +116,7 @@ def build(  # noqa: PLR0913
     platform: Platform | None = None,
     settings: Settings | None = None,
     record: bool = False,
+    rebuild: bool = True,
     load: bool = False,
     output: Path | None = None,
     progress: Progress | None = None,
@@ -128,7 +132,8 @@ def build(  # noqa: PLR0913
         release: A version (`8.0.0`) or a series (`8.0`, its newest release).
         platform: The platform to build for; this machine's by default.
         settings: Where files are kept and come from; by default those of `rtbuild.toml` in the workspace.
-        record: Write the resulting digests into the lock.
+        record: Write the resulting digests into the lock, after a second build in an empty store gave the same.
+        rebuild: With `record`, whether there is a second build.
         load: Load the images into the machine's Docker, whatever its image store; without one into the private engine.
         output: A folder that gets the images as an OCI image layout.
         progress: Listener for progress; none by default.
@@ -141,13 +146,15 @@ def build(  # noqa: PLR0913
         MirrorError: if no mirror serves an artifact.
         IntegrityError: if an artifact or a layer is damaged.
         EngineError: if there is no usable engine.
-        BuildError: if a layer cannot be built.
+        BuildError: if a layer cannot be built, or is to be recorded and has private keys that scripts made.
+        NotReproducibleError: if the second build before recording differs; it names the files.
         StoreError: if the store cannot be read or written.
     """
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
     environment = open_environment(workspace, settings, progress or Silent())
-    return build_locked(locked, environment, record=record, load=load, output=output)
+    recording: Recording = "no" if not record else "twice" if rebuild else "once"
+    return build_locked(locked, environment, record=recording, load=load, output=output)
 
 
 def open_environment(workspace: Workspace, settings: Settings, progress: Progress) -> BuildEnvironment:
@@ -180,23 +187,28 @@ def build_locked(
     locked: LockedRelease,
     environment: BuildEnvironment,
     *,
-    record: bool = False,
+    record: Recording = "no",
     load: bool = False,
     output: Path | None = None,
 ) -> BuildResult:
-    """Build a release that is read already; see `build`."""
+    """Build a release that is read already; see `build`. `record` says after how many builds to record, if at all."""
     begun = time.monotonic()
     require_names(locked.release.version, environment.settings)
     release, lock, settings, store = locked.release, locked.lock, environment.settings, environment.store
     _require_fresh(locked)
-    if not record:
+    if record == "no":
         require_compressor(lock, locked.lock_name, environment.compressor.name)
     # One build at a time makes each layer once; a second one finds it in the store.
     with store.exclusive(f"build {release.version} {lock.platform}", environment.progress):
         layers = realise_layers(release, lock, environment, lock_name=locked.lock_name)
         images = compose_images(release, lock, [layer.realisation for layer in layers], environment.layout)
         result = _result(lock, images, layers, environment)
-        if record:
+        if record != "no":
+            from rtbuild.verbs.record import require_no_private_keys, require_same_again
+
+            require_no_private_keys(locked, layers, environment)
+            if record == "twice":
+                require_same_again(locked, layers, environment)
             results = [layer.result() for layer in result.layers]
             recorded = record_results(locked.path, results, result.image_result(), result.image_base)
             result = _result(recorded, images, layers, environment)

@@ -93,6 +93,8 @@ def _key(sdist: PythonArtifact, release: Release, lock: Lock) -> Key:
         # Compiled wheels differ by platform. Pure ones are the same everywhere, and so are the keys of their trees.
         "platform": lock.platform.name,
         "build": [[requirement.name, requirement.sha256] for requirement in build_requirements(sdist, lock)],
+        # What else is in the root in which it is built: a compiled wheel depends on headers and libraries.
+        "tools": [[deb.name, deb.sha256] for deb in tool_debs(lock.debs)],
         "script": script_digest(SCRIPT),
     }
     return Key(sha256_bytes(canonical_json(inputs)))

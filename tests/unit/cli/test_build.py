@@ -147,7 +147,9 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_build_writes_what_it_is_asked_for(run: Run, workspace: Workspace, store: Store, tmp_path: Path) -> None:
     fill(workspace, store)
     files = ("--iidfile", str(tmp_path / "id"), "--metadata-file", str(tmp_path / "metadata"))
-    result = run("build", "8.0", *HERE, "--record", "-o", str(tmp_path / "image"), *files, "--json", "-q")
+    result = run(
+        "build", "8.0", *HERE, "--record", "--no-rebuild", "-o", str(tmp_path / "image"), *files, "--json", "-q"
+    )
     assert (result.exit_code, result.stderr) == (0, "")
     document = answer(result)
     assert document["matches_lock"] is True
@@ -157,11 +159,17 @@ def test_build_writes_what_it_is_asked_for(run: Run, workspace: Workspace, store
     assert json.loads((tmp_path / "metadata").read_text())["containerimage.digest"] == document["manifest_digest"]
 
 
+def test_no_rebuild_goes_with_record(run: Run, workspace: Workspace) -> None:
+    result = run("build", "8.0", *HERE, "--no-rebuild")
+    assert result.exit_code == 2
+    assert "--no-rebuild goes with --record" in result.stderr
+
+
 def test_a_build_that_does_not_match_its_lock_has_an_exit_code_of_its_own(
     run: Run, workspace: Workspace, store: Store
 ) -> None:
     fill(workspace, store)
-    assert run("build", "8.0", *HERE, "--record").exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild").exit_code == 0
     recorded = workspace.read_lock("8.0.0", AMD64)
     write_lock(workspace.lock_path("8.0.0", AMD64), replace(recorded, image=recorded.image_base))
     result = run("build", "8.0", *HERE)

@@ -24,7 +24,7 @@ def test_verify_of_an_equal_rebuild(
     run: Run, workspace: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, store)
-    assert run("build", "8.0", *HERE, "--record").exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild").exit_code == 0
     let_verify_rebuild(monkeypatch, workspace)
     result = run("verify", "8.0", *HERE, "-q")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -36,7 +36,7 @@ def test_verify_names_the_files_that_differ(
     run: Run, workspace: Workspace, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, store)
-    assert run("build", "8.0", *HERE, "--record").exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild").exit_code == 0
     let_verify_rebuild(monkeypatch, workspace, {"python": "other"})
     result = run("verify", "8.0", *HERE, "--report", str(tmp_path / "report"))
     assert result.exit_code == 3
@@ -56,7 +56,7 @@ def test_verify_of_a_layout_and_an_archive(
 ) -> None:
     fill(workspace, store)
     image = tmp_path / "image"
-    assert run("build", "8.0", *HERE, "--record", "-o", str(image)).exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild", "-o", str(image)).exit_code == 0
     let_verify_rebuild(monkeypatch, workspace)
     archive = write_tar(read_folder(image), tmp_path / "image.tar")
     for subject in (f"oci:{image}", f"{image}/", str(archive)):
@@ -74,7 +74,7 @@ def test_without_a_rebuild_an_equal_image_is_no_failure_and_not_called_reproduci
 ) -> None:
     fill(workspace, store)
     image = tmp_path / "image"
-    assert run("build", "8.0", *HERE, "--record", "-o", str(image)).exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild", "-o", str(image)).exit_code == 0
     for arguments in (("8.0", *HERE), (str(image),)):
         result = run("verify", *arguments, "--no-rebuild", "-q")
         assert result.exit_code == 0
@@ -88,7 +88,7 @@ def test_a_damaged_image_has_the_exit_code_of_what_is_not_reproducible(
     run: Run, workspace: Workspace, store: Store, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     fill(workspace, store)
-    assert run("build", "8.0", *HERE, "--record", "-o", str(tmp_path / "image")).exit_code == 0
+    assert run("build", "8.0", *HERE, "--record", "--no-rebuild", "-o", str(tmp_path / "image")).exit_code == 0
     files = read_folder(tmp_path / "image")
     layer = layer_paths(files)[0]
     files[layer] = b"garbage"

@@ -27,7 +27,8 @@ from rtbuild.recipe.model import DebianLayer, Group, InstalledFile, Removal, Sui
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
 from tests.fakes import four_layers, layers, locks
-from tests.fakes.environments import environment
+from tests.fakes.environments import Notes, environment
+from tests.fakes.keystores import keystore, keystore_entry
 from tests.fakes.local_engine import ExportingEngine
 from tests.fakes.wheels import make_deb
 
@@ -60,7 +61,8 @@ class Bench:
         self.folder = tmp_path
         self.store = Store.open(tmp_path / "store")
         self.engine = ExportingEngine(*raw)
-        self.environment = environment(self.store, cast(Engine, self.engine))
+        self.notes = Notes()
+        self.environment = environment(self.store, cast(Engine, self.engine), progress=self.notes)
 
     def package(self, name: str, *, essential: bool = False, layer: str = "base-os") -> DebArtifact:
         """Put a package into the store and return its entry in a lock."""
@@ -96,6 +98,40 @@ class Bench:
         blob = self.environment.layout.blob_path(digest.blob)
         with open_uncompressed(blob) as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
             return {member.name: member for member in archive}
+
+
+def test_what_scripts_of_known_packages_make_is_removed_or_rewritten(tmp_path: Path) -> None:
+    old = keystore(keystore_entry("debian:b.pem", 7), keystore_entry("debian:a.pem", 8))
+    raw = layers.raw_layer(
+        layers.file("etc/ssh/sshd_config"),
+        layers.file("etc/ssh/ssh_host_rsa_key", b"-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+        layers.file("etc/ssh/ssh_host_rsa_key.pub"),
+        layers.file("etc/ssl/certs/java/cacerts", old),
+        layers.symlink("etc/ssl/certs/ce275665.0", "ssl-cert-snakeoil.pem"),
+        layers.file("etc/ssl/certs/ssl-cert-snakeoil.pem"),
+    )
+    names = ("base-files", "ca-certificates-java", "mawk", "openssh-server", "ssl-cert")
+    bench = Bench(tmp_path, raw)
+    digest = bench.realise(BASE, [bench.package(name, essential=name == "base-files") for name in names])
+    kept = {path for path in bench.members(digest) if path.startswith("etc/ss") and path.count("/") > 1}
+    assert kept == {"etc/ssh/sshd_config", "etc/ssl/certs", "etc/ssl/certs/java", "etc/ssl/certs/java/cacerts"}
+    with open_uncompressed(bench.environment.layout.blob_path(digest.blob)) as stream:
+        content = stream.read()
+    dated = keystore(keystore_entry("debian:a.pem", 500_000), keystore_entry("debian:b.pem", 500_000))
+    assert dated in content
+    assert old not in content
+    assert not [text for text in bench.notes.texts if "private key" in text]
+
+
+def test_without_the_package_its_rule_does_not_apply(tmp_path: Path) -> None:
+    key = layers.file("etc/ssh/ssh_host_rsa_key", b"-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    bench = Bench(tmp_path, layers.raw_layer(key))
+    digest = bench.realise(BASE, [bench.package("base-files", essential=True), bench.package("mawk")])
+    assert "etc/ssh/ssh_host_rsa_key" in bench.members(digest)
+    (warning,) = (text for text in bench.notes.texts if "private key" in text)
+    assert warning == (
+        "warning: layer base-os has private keys that the scripts of packages made: /etc/ssh/ssh_host_rsa_key"
+    )
 
 
 def test_the_lowest_layer_starts_from_the_essential_packages(tmp_path: Path) -> None:

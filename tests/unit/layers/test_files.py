@@ -67,7 +67,7 @@ def test_the_images_with_and_without_triggers_share_their_layers(workspace: Work
     chosen = settings(tmp_path)
     store = Store.open(chosen.store)
     fill(workspace, store)
-    build(workspace, "8.0", platform=AMD64, settings=chosen, record=True)
+    build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False)
     layout = store.layout
     entries = {dict(entry.annotations)["org.opencontainers.image.ref.name"]: entry for entry in layout.read_index()}
     assert set(entries) == {"8.0.0", "8.0.0-base"}

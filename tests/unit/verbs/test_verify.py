@@ -45,7 +45,7 @@ def test_a_rebuild_with_the_same_bytes_is_reproducible(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
-    recorded = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    recorded = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True, rebuild=False)
     let_verify_rebuild(monkeypatch, workspace)
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
     assert (report.reproducible, report.mismatches, report.manifest_equal) == (True, (), True)
@@ -57,7 +57,7 @@ def test_a_rebuild_with_the_same_bytes_is_reproducible(
 
 def test_files_that_differ_are_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
-    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True, rebuild=False)
     let_verify_rebuild(monkeypatch, workspace, {"airflow": "other"})
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), report=tmp_path / "report")
     assert not report.reproducible
@@ -78,7 +78,7 @@ def test_without_the_recorded_layer_its_files_cannot_be_compared(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path, "elsewhere").store))
-    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "elsewhere"), record=True)
+    build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path, "elsewhere"), record=True, rebuild=False)
     let_verify_rebuild(monkeypatch, workspace, {"airflow": "other"})
     report = verify(workspace, "8.0", platform=AMD64, settings=settings(tmp_path))
     (changed,) = (layer for layer in report.layers if not layer.equal)
@@ -113,7 +113,7 @@ def test_layers_that_only_one_image_has_are_named(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(workspace, Store.open(settings(tmp_path).store))
-    built = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True)
+    built = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True, rebuild=False)
     recorded = workspace.read_lock("8.0.0", AMD64)
     *below, files = recorded.layers
     renamed = replace(recorded, layers=(*below, replace(files, name="scripts")))

@@ -51,7 +51,8 @@ def built(tmp_path: Path) -> Built:
     workspace = files_workspace(tmp_path / "project")
     fill(workspace, Store.open(settings(tmp_path).store))
     image = tmp_path / "image"
-    result = build(workspace, "8.0", platform=AMD64, settings=settings(tmp_path), record=True, output=image)
+    recorded = settings(tmp_path)
+    result = build(workspace, "8.0", platform=AMD64, settings=recorded, record=True, rebuild=False, output=image)
     return Built(workspace=workspace, result=result, files=archives.read_folder(image), folder=tmp_path)
 
 

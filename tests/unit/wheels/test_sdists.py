@@ -153,6 +153,21 @@ def test_the_key_depends_on_the_build_requirements_of_the_sdist_only(bench: Benc
     assert bench.engine.builds == 2
 
 
+def test_the_key_depends_on_the_packages_of_the_root_it_is_built_in(bench: Bench, tmp_path: Path) -> None:
+    """And on no others: the version of Python is the same in all of these locks."""
+    bench.realise()
+    unused = replace(locks.deb("curl"), sha256=bench.keep(b"curl"))
+    bench.lock = replace(bench.lock, debs=(*bench.lock.debs, unused))
+    bench.realise()
+    assert bench.engine.builds == 1
+    library = make_deb(tmp_path / "libc6.deb", [("./lib/libc.so.6", b"")]).read_bytes()
+    libc = replace(locks.deb("libc6"), sha256=bench.keep(library))
+    (python, _) = bench.lock.debs
+    bench.lock = replace(bench.lock, debs=(replace(python, depends=("libc6",)), unused, libc))
+    bench.realise()
+    assert bench.engine.builds == 2
+
+
 @pytest.mark.parametrize(
     ("content", "filename"),
     [(sdist({"setup.py": ""}), "demo-1.0.tar.gz"), (zipped_sdist({"setup.py": ""}), "demo-1.0.zip")],
