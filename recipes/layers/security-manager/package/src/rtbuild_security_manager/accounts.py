@@ -118,10 +118,9 @@ class Accounts:
         """Read a user again, and keep other requests from changing them before this one has."""
         user_id = user.id
         self._session.rollback()  # a new transaction sees what others have written meanwhile
-        query = self._session.query(self._user_model).filter(self._user_model.id == user_id)
-        if query.populate_existing().with_for_update().one_or_none() is None:
-            raise StaleDataError("the user was deleted")
-        self._session.expire(user, ["roles"])
+        self._session.expire(user)
+        # If it was deleted, whoever reads it next gets an ObjectDeletedError
+        self._session.query(self._user_model).filter(self._user_model.id == user_id).with_for_update().all()
 
     def _in_use(self, user: Any) -> tuple[RoleInUse, ...]:
         """What counts of a user's roles, read before anything is written: a commit may make the session forget it."""

@@ -95,7 +95,7 @@ class Guard:
                 return redirect(_here())
             # What was sent was meant with other roles: it is not done
             return redirect(self._index(), 303)
-        if not (had_session and current_user.is_authenticated):
+        if not current_user.is_authenticated:
             login_user(g.token_user, remember=False)
             session[OWNER_KEY], session[ROLES_KEY] = g.token_user.id, roles
         return None
