@@ -84,6 +84,13 @@ def bytecode() -> dict[str, str | None]:
 
 
 @nox.session(reuse_venv=True)
+def mutants(session: nox.Session) -> None:
+    """Break one check of rtbuild at a time; fail if the unit tests do not notice. Words after `--` choose by name."""
+    install(session, "test")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
 def integration(session: nox.Session) -> None:
     """Run the integration tests: real mirrors, a real engine, a real Airflow."""
     install(session, "test")

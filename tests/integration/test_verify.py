@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rtbuild.engine.engine import Engine
+from rtbuild.formats.frames import zstd
 from rtbuild.oci.compare import compare_layers
+from tests.fakes import image_archives as archives
+from tests.fakes.image_archives import Files
 from tests.integration.command_line import Answer
 from tests.integration.conftest import AMD64, FirstBuild, SmallRelease
 from tests.integration.small import VERSION, lock_small_project
@@ -107,6 +114,71 @@ def test_against_what_build_wrote(small: SmallRelease, room: Path) -> None:
     assert answer.document["mismatches"] == []
 
 
+def garbage_layer(files: Files) -> None:
+    files[archives.layer_paths(files)[1]] = b"garbage"
+
+
+def missing_layer(files: Files) -> None:
+    del files[archives.layer_paths(files)[1]]
+
+
+def swapped_layers(files: Files) -> None:
+    one, two, *_ = archives.layer_paths(files)
+    files[one], files[two] = files[two], files[one]
+
+
+def evil_layer(files: Files) -> None:
+    """A setuid file in the place of a layer, which manifest and index name with its right digest and size."""
+    archives.replace_layer(files, 1, zstd().frame(archives.layer_tar("evil", mode=0o4755)))
+
+
+def other_entrypoint(files: Files) -> None:
+    path, config = archives.config(files)
+    files[path] = json.dumps({**config, "config": {"Entrypoint": ["/evil"]}}).encode()
+
+
+@pytest.mark.parametrize("tamper", [garbage_layer, missing_layer, swapped_layers, evil_layer, other_entrypoint])
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_tampered_image_is_found_out_before_anything_is_rebuilt(
+    small: SmallRelease, room: Path, tamper: Callable[[Files], None], form: str
+) -> None:
+    small.command.run("build", VERSION, "--output", str(room / "image")).succeeded()
+    files = archives.read_folder(room / "image")
+    tamper(files)
+    write = archives.write_folder if form == "folder" else archives.write_tar
+    answer = small.command.run("verify", str(write(files, room / "tampered")), "--json")
+    assert answer.code == 3
+    assert (answer.document["rebuilt"], answer.document["reproducible"]) == (False, False)
+    assert re.match(r"blobs/sha256/[0-9a-f]{64}: ", answer.document["mismatches"][0])
+
+
+def test_an_image_in_docker(small: SmallRelease, engine: Engine) -> None:
+    names = {"RTBUILD_REPOSITORY": "rtbuild-tests/small"}
+    command = replace(small.command, environment={**small.command.environment, **names})
+    command.run("build", VERSION, "--load").succeeded()
+    try:
+        answer = command.run("verify", f"docker:rtbuild-tests/small:{VERSION}", "--json").succeeded()
+        assert (answer.document["reproducible"], answer.document["rebuilt"]) == (True, True)
+        assert answer.document["expected_image_id"] == answer.document["image_id"] == small.answer["image_id"]
+        base = command.run("verify", f"docker:rtbuild-tests/small:{VERSION}-base", "--no-rebuild").succeeded()
+        assert f"base config digest  {small.answer['image_base']['id']}" in base.stdout.splitlines()
+        assert base.stdout.splitlines()[-1].startswith("nothing was rebuilt: ")
+    finally:
+        for suffix in ("", "-base"):
+            engine.remove_image(f"rtbuild-tests/small:{VERSION}{suffix}")
+
+
+def test_an_archive_of_skopeo_in_the_old_format_of_docker(small: SmallRelease, room: Path) -> None:
+    small.command.run("build", VERSION, "--output", str(room / "image")).succeeded()
+    archive = room / "saved.tar"
+    subprocess.run(
+        ["skopeo", "copy", f"oci:{room / 'image'}:{VERSION}", f"docker-archive:{archive}:small:{VERSION}"], check=True
+    )
+    answer = small.command.run("verify", str(archive), "--json", "--no-rebuild").succeeded()
+    assert answer.document["expected_image_id"] == small.answer["image_id"]
+    assert (answer.document["expected_manifest_digest"], answer.document["read"]["findings"]) == (None, [])
+
+
 def test_against_an_image_with_a_changed_byte_and_one_more_file(small: SmallRelease, room: Path) -> None:
     mine = small.copy(room / "mine")
     add_file(mine, "greeting", "hello\n")
@@ -163,7 +235,7 @@ def test_a_build_that_is_not_reproducible_is_caught_with_its_file(small: SmallRe
 @pytest.mark.parametrize(
     ("make", "brief"),
     [
-        (lambda folder: None, "is not a folder"),
+        (lambda folder: None, "is neither a folder nor a file"),
         (lambda folder: folder.mkdir(), "no OCI image layout at"),
     ],
 )

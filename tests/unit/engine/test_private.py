@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,47 @@ def test_an_engine_from_other_packages_is_unpacked_again(tmp_path: Path) -> None
         status = private.status(tmp_path / "engines")
         assert status.packages == private.packages_digest(lock.debs)
         assert f"# {version}\n" in (status.folder / "root/usr/sbin/dockerd").read_text()
+
+
+ANSWERING = """
+for option in "$@"; do
+    case $option in
+        --pidfile=*) echo $$ > "${option#*=}" ;;
+        --host=unix://*) socket=${option#*//} ;;
+    esac
+done
+cp "@PYTHON@" "$0.new" && mv "$0.new" "$0"
+PYTHONHOME="@PREFIX@" exec "$0" -c '
+import http.server, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def address_string(self):
+        return "client"
+socketserver.UnixStreamServer(sys.argv[1], Handler).serve_forever()
+' "$socket"
+"""
+"""A dockerd that answers pings: the script replaces itself by a Python, because a daemon is known by its program."""
+
+
+def test_an_engine_that_runs_from_other_packages_is_started_again(tmp_path: Path) -> None:
+    require_root()
+    script = ANSWERING.replace("@PYTHON@", os.path.realpath(sys.executable)).replace("@PREFIX@", sys.base_prefix)
+    engines = tmp_path / "engines"
+    try:
+        lock, packages = engine_packages(tmp_path / "debs", script)
+        first = private.start(lock, packages.__getitem__, engines)
+        assert first.running
+        assert private.start(lock, packages.__getitem__, engines).pid == first.pid
+        other, others = engine_packages(tmp_path / "debs", script, version="2")
+        second = private.start(other, others.__getitem__, engines)
+        assert second.running
+        assert second.pid != first.pid
+        assert second.packages == private.packages_digest(other.debs) != first.packages
+    finally:
+        private.stop(engines)
+    assert not private.status(engines).running
 
 
 def test_a_folder_too_deep_for_sockets_gets_a_short_path_for_them(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from rtbuild.errors import UsageError
+from rtbuild.mirror import http
 from rtbuild.mirror.http import FetchFailure, Web, local_path, redacted
 from tests.fakes.debian_archive import Fault, serve_folder
 from tests.fakes.serving import serve_with
@@ -64,6 +65,20 @@ def test_a_reply_has_its_validators_and_media_type(web: Web) -> None:
     assert (found.location, found.content, found.changed) == (url, b"content", True)
     assert (found.etag, found.modified) == ('"v1"', "Mon, 01 May 2023 00:00:00 GMT")
     assert found.content_type == "text/plain"
+
+
+def test_an_answer_has_a_size_that_fits_into_memory(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_LARGEST", 1 << 20)
+    for headers, encode in (({}, bytes), ({"Content-Encoding": "gzip"}, gzip.compress)):
+        for size in (1 << 20, (1 << 20) + 1):
+            content = encode(bytes(size))
+            with serve_with(reply(headers={**headers, "Content-Length": str(len(content))}, content=content)) as url:
+                if size == 1 << 20:
+                    assert len(web.get(url).content) == size
+                else:
+                    failure = failure_of(web, url)
+                    assert "1 MiB" in failure.brief or str(1 << 20) in failure.brief
+                    assert not failure.transient
 
 
 def test_the_location_of_a_reply_is_where_redirects_end(web: Web, tmp_path: Path) -> None:

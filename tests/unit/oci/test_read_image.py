@@ -58,7 +58,7 @@ def test_a_whole_image_has_no_findings(tmp_path: Path, name: str | None) -> None
 def test_what_rtbuild_itself_writes_for_docker_has_no_findings(tmp_path: Path) -> None:
     layout = Layout.create(tmp_path / "layout")
     image = put_image(layout)
-    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, image, ["x:1", "x:2"])))
+    (tmp_path / "image.tar").write_bytes(b"".join(image_tar(layout, [(image, ["x:1", "x:2"])])))
     found = read_images(tar_file(tmp_path / "image.tar"))
     assert found.findings == ()
     (only,) = found.images

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rtbuild.digest import DiffId, Digest, Key, Sha256
+from rtbuild.lockfile.model import ImageResult, LayerResult
 from rtbuild.oci.layout import Layout
 from rtbuild.store.collect import Roots, occupied
 from rtbuild.store.store import Store
+from tests.fakes import locks
+from tests.fakes.engine_packages import engine_packages
 from tests.fakes.store_content import put_artifact, put_blob, realisation
 
 
@@ -49,6 +54,28 @@ def test_gc_keeps_what_the_roots_refer_to_and_nothing_else(tmp_path: Path) -> No
     assert json.loads((store.layout.root / "index.json").read_text())["manifests"] == [{"digest": manifest}]
     assert sorted(path.name for path in store.trees.iterdir()) == ["aa.json", "aa.tar.zst"]
     assert store.gc(lambda: roots).removed == ()
+
+
+def test_locks_keep_every_artifact_layer_and_image(tmp_path: Path) -> None:
+    image = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
+    base = replace(image, manifest=Digest("sha256:3"))
+    layer = LayerResult(name="base-os", key=Key("k"), diff_id=DiffId(Digest("sha256:4")), size=1)
+    build = replace(locks.wheel("setuptools", "68.0.0"), sha256=Sha256("c0de" * 16))
+    lock = locks.lock(
+        debs=(locks.deb("apt"),),
+        pythons=(locks.wheel("pip", "23.1.2"),),
+        build_pythons=(build,),
+        layers=(layer,),
+        image=image,
+        image_base=base,
+    )
+    engine, _ = engine_packages(tmp_path, "exit 0")
+    roots = Roots.of_locks([lock], [engine])
+    artifacts = (*lock.debs, *lock.pythons, build, *engine.debs)
+    assert roots.artifacts == {artifact.sha256 for artifact in artifacts}
+    assert roots.keys == {layer.key}
+    assert roots.manifests == {image.manifest, base.manifest}
+    assert roots.layers == {(lock.release, lock.platform.name, "base-os")}
 
 
 def test_an_index_of_manifests_keeps_each_of_them(tmp_path: Path) -> None:

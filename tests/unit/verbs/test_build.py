@@ -9,15 +9,17 @@ import pytest
 
 from rtbuild.derivations.plan import plan_release
 from rtbuild.digest import DiffId, Digest, Key
-from rtbuild.errors import BuildError, LockError
+from rtbuild.errors import BuildError, LockError, StaleLockError
 from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.lockfile.model import ImageResult
+from rtbuild.lockfile.read import write_lock
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import BuiltLayer, build, compare_with_lock, require_compressor
 from tests.fakes import locks
 from tests.fakes.command_line import realise
 from tests.fakes.dated_archive import AMD64, dated_archive
 from tests.fakes.docker_command import FakeDocker
+from tests.fakes.files_release import files_workspace, fill, settings
 from tests.fakes.serving import only_loopback
 
 IMAGE = ImageResult(id=Digest("sha256:1"), manifest=Digest("sha256:2"), compressor="zstd 1")
@@ -106,6 +108,46 @@ def test_another_version_of_the_compressor_is_refused() -> None:
         require_compressor(lock, "lock.toml", ours)
     assert caught.value.brief == f"lock.toml: recorded with {other}, this environment has {ours}"
     assert caught.value.hint == "install zstandard==0.0.1, or record the digests of this one with --record"
+
+
+def test_a_build_with_another_version_of_the_compressor_is_refused_unless_it_records(tmp_path: Path) -> None:
+    workspace, chosen = files_workspace(tmp_path / "project"), settings(tmp_path)
+    fill(workspace, Store.open(chosen.store))
+    built = build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False)
+    path, lock = workspace.lock_path("8.0.0", AMD64), workspace.read_lock("8.0.0", AMD64)
+    older = replace(built.image_result(), compressor="zstandard 0.1.0 (libzstd 1.0.0) level 3 frames 4 MiB")
+    write_lock(path, replace(lock, image=older))
+    with pytest.raises(LockError, match=r"recorded with zstandard 0\.1\.0"):
+        build(workspace, "8.0", platform=AMD64, settings=chosen)
+    assert build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False).matches_lock
+
+
+def test_a_damaged_layer_is_built_again_though_the_lock_records_its_digests(tmp_path: Path) -> None:
+    workspace, chosen = files_workspace(tmp_path / "project"), settings(tmp_path)
+    store = Store.open(chosen.store)
+    fill(workspace, store)
+    built = build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False)
+    realisation = store.realisation(built.layers[-1].key)
+    assert realisation is not None
+    blob = store.layout.blob_path(realisation.blob)
+    content = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    again = build(workspace, "8.0", platform=AMD64, settings=chosen)
+    assert [layer.state for layer in again.layers] == ["cached"] * 4 + ["built"]
+    assert again.matches_lock
+    assert blob.read_bytes() == content
+
+
+def test_a_stale_lock_is_not_built(tmp_path: Path) -> None:
+    workspace, chosen = files_workspace(tmp_path / "project"), settings(tmp_path)
+    fill(workspace, Store.open(chosen.store))
+    build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False)
+    (workspace.root / "recipes/layers/files/script").write_text("#!/bin/sh\n# changed\n")
+    for record in (False, True):
+        with pytest.raises(StaleLockError, match="stale, the recipes changed since it was made") as caught:
+            build(workspace, "8.0", platform=AMD64, settings=chosen, record=record, rebuild=False)
+        assert caught.value.details == "recipes/layers/files/script has changed since the lock was made"
 
 
 @pytest.mark.parametrize("name", ["zstd", "gzip"])
