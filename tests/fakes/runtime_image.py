@@ -37,6 +37,7 @@ FACTS: dict[str, Any] = {
     "uid": 50000,
     "gid": 0,
     "account": {"name": "astro", "gid": 0, "home": "/home/astro"},
+    "group": 50000,
     "user": "astro",
     "home": "/home/astro",
     "umask": 0o002,

@@ -16,8 +16,9 @@ OCI_LABELS = tuple(f"org.opencontainers.image.{name}" for name in ("title", "des
 
 
 def user(subject: Subject) -> None:
-    """Check the account, and that its group is 0."""
-    compare(subject.facts, {"uid": UID, "gid": 0, "account": {"name": "astro", "gid": 0, "home": HOME}, "home": HOME})
+    """Check the account, and that its group is 0. A group of its name is for those who write `chown astro:astro`."""
+    account = {"name": "astro", "gid": 0, "home": HOME}
+    compare(subject.facts, {"uid": UID, "gid": 0, "account": account, "home": HOME, "group": UID})
 
 
 def folders(subject: Subject) -> None:
@@ -136,8 +137,50 @@ if $install 'apache-airflow>=99' > log 2>&1; then cat log; echo "pip installed a
 pip config list | sed -n "s/^\\(global\\|install\\)\\.constraint='\\(.*\\)'$/\\2/p"
 """
 
+
+def venv(subject: Subject) -> None:
+    """Check that virtual environments can be made, and are free to hold what Airflow does not work with."""
+    outcome = subject.run("sh", "-c", _VENV_TRIAL)
+    require(outcome.exit_code == 0, "virtual environments cannot be used", outcome)
+
+
+_VENV_TRIAL = r"""
+set -eu
+cd "$(mktemp -d)"
+python - <<'END'
+import zipfile
+with zipfile.ZipFile("pydantic-99.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("pydantic-99.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pydantic\nVersion: 99.0\n")
+    wheel.writestr("pydantic-99.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("pydantic-99.0.dist-info/RECORD", "")
+END
+python -m venv own > log 2>&1 || { cat log; echo "python -m venv fails"; exit 1; }
+. own/bin/activate
+[ "$(command -v pip)" = "$PWD/own/bin/pip" ] || { echo "pip is $(command -v pip)"; exit 1; }
+pip install --no-index --find-links . pydantic > log 2>&1 || { cat log; echo "its pip is bound by Airflow"; exit 1; }
+"""
+
+
+def modules(subject: Subject) -> None:
+    """Check that Python sees what users change: an edited module, and one that is copied to `site-packages`."""
+    outcome = subject.run("sh", "-c", _MODULES_TRIAL, user="root")
+    require(outcome.exit_code == 0, "Python does not see a changed module", outcome)
+
+
+# One module of the standard library, one of a wheel.
+_MODULES_TRIAL = r"""
+set -eu
+for module in colorsys pip; do
+    echo 'EDITED = True' >> "$(python -c "import $module; print($module.__file__)")"
+    python -c "import $module; $module.EDITED" || { echo "an edit of $module does not count"; exit 1; }
+done
+folder=$(python -c 'import sys; print("/usr/local/lib/python%d.%d/site-packages" % sys.version_info[:2])')
+echo > "$folder/rtbuild_trial.py"
+python -c 'import rtbuild_trial' || { echo "a module in $folder is not found"; exit 1; }
+"""
+
 STATIC_CHECKS = (
-    Check(name="user", promise="runs as astro, 50000:0, with the home /home/astro", body=user),
+    Check(name="user", promise="runs as astro, 50000:0, with the home /home/astro; has a group astro", body=user),
     Check(name="folders", promise="group 0 can write to home and AIRFLOW_HOME", body=folders),
     Check(name="airflow-home", promise="works in /usr/local/airflow, which is on Python's path", body=airflow_home),
     Check(name="programs", promise="has airflow, bash, curl, git, nc, pip, pytest, python and tini", body=programs),
@@ -147,4 +190,6 @@ STATIC_CHECKS = (
     Check(name="shell", promise="runs RUN lines in bash with -o pipefail -e -u -x", body=shell),
     Check(name="labels", promise="has the labels that the Astro CLI reads", body=labels),
     Check(name="pins", promise="keeps pip from replacing Airflow", body=pins),
+    Check(name="venv", promise="makes virtual environments, which may hold any version", body=venv),
+    Check(name="modules", promise="sees edited modules, and those in site-packages", body=modules),
 )

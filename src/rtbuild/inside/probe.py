@@ -1,6 +1,7 @@
 """Runs in the image, whatever the age of its Python: what a program there sees, as JSON on standard output."""
 
 import getpass
+import grp
 import json
 import os
 import pwd
@@ -21,6 +22,7 @@ def main():
                 "uid": os.getuid(),
                 "gid": os.getgid(),
                 "account": account(),
+                "group": group("astro"),
                 "user": user(),
                 "home": os.environ.get("HOME"),
                 "folder": os.getcwd(),
@@ -42,6 +44,13 @@ def account():
     except KeyError:
         return None
     return {"name": entry.pw_name, "gid": entry.pw_gid, "home": entry.pw_dir}
+
+
+def group(name):
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
 
 
 def user():

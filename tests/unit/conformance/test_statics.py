@@ -60,6 +60,7 @@ def test_the_folders_of_a_project_may_have_the_modes_of_the_project() -> None:
         (statics.airflow_home, {}, {"import_path": []}, "/usr/local/airflow is not on Python's path"),
         (statics.user, {}, {"gid": 50000}, "gid is 50000, not 0"),
         (statics.user, {}, {"account": None}, "account is None"),
+        (statics.user, {}, {"group": None}, "group is None, not 50000"),
         (statics.folders, {}, {"home_folder": None}, "home does not exist"),
         (statics.folders, {}, {"home_folder": FOLDER | {"mode": "0755"}}, "home has mode 0755: group 0 cannot write"),
         (statics.folders, {}, {"home_folder": FOLDER | {"writable": False}}, "home: writable is False, not True"),
@@ -96,3 +97,14 @@ def test_pip_must_not_replace_airflow_and_its_constraints_have_their_place() -> 
     elsewhere = outcome("/tmp/constraints.txt\n")
     with pytest.raises(CheckFailure, match=r"the constraints are in '/tmp/constraints\.txt'"):
         statics.pins(RuntimeImage(answer=lambda command, options: elsewhere).subject())
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [(statics.venv, "virtual environments cannot be used"), (statics.modules, "Python does not see a changed module")],
+)
+def test_what_a_trial_in_the_image_finds_is_shown(check: Callable[[Subject], None], told: str) -> None:
+    failed = outcome("what was found\n", exit_code=1)
+    with pytest.raises(CheckFailure) as caught:
+        check(RuntimeImage(answer=lambda command, options: failed).subject())
+    assert str(caught.value) == f"{told} (exit code 1)\nwhat was found"
