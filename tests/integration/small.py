@@ -57,7 +57,7 @@ def write_small_workspace(root: Path, real: Workspace, lock: Lock) -> Workspace:
     for name, packages in (("base-os", ["passwd", "tini"]), ("python", ["python3.9"])):
         recipe = tomlkit.parse((real.root / "recipes" / "layers" / f"{name}.toml").read_text())
         recipe["packages"] = packages
-        recipe.pop("copies", None)  # of a file in the package apt
+        recipe.pop("apt_sources", None)  # the example is a file in the package apt
         (layers / f"{name}.toml").write_text(tomlkit.dumps(recipe))
     (layers / "airflow.toml").write_text(_AIRFLOW)
     release = root / "recipes" / "releases" / f"{VERSION}.toml"

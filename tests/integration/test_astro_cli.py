@@ -76,7 +76,7 @@ def connected(builder: Builder, image: BuiltImage, workspace: Workspace, setting
     lines = [
         "USER root",
         "COPY sources.list /etc/apt/sources.list",
-        "COPY pip.conf /usr/pip.conf",
+        "COPY pip.conf /etc/pip.conf",
         f"COPY authorities.pem {AUTHORITIES}",
         "USER astro",
         *(f"ONBUILD {trigger}" for trigger in release.image.on_build),

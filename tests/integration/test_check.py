@@ -37,7 +37,7 @@ def test_the_release_passes_every_check(image: BuiltImage, workspace: Workspace,
     report = check(workspace, "8.0", platform=AMD64, settings=settings, grace=GRACE, progress=Told())
     assert failures(report) == {}, describe_check(report)
     assert (report.passed, report.runtime, report.airflow) == (True, "8.0.0", "2.6.0")
-    assert len(report.results) == 20
+    assert len(report.results) == 22
 
 
 def test_a_users_image_passes_them_too(builder: Builder, image: BuiltImage, settings: Settings) -> None:
@@ -48,6 +48,7 @@ def test_a_users_image_passes_them_too(builder: Builder, image: BuiltImage, sett
     assert result.name == "config"
     quick = [
         *("user", "folders", "airflow-home", "programs", "environment", "config", "command", "shell", "labels", "pins"),
+        *("venv", "modules"),
         *("settings", "silence", "first-process", "foreign-uid", "read-only", "dead-database", "interrupted"),
     ]
     assert not set(quick) & set(slow)
@@ -65,7 +66,10 @@ BROKEN = {
     "versions": ('LABEL io.astronomer.docker.airflow.version="2.5.0"', {"settings"}),
     "entrypoint": ('ENTRYPOINT ["/bin/sh", "-c", "echo hello; exec \\"$0\\" \\"$@\\""]', {"config", "silence"}),
     "ports": ("EXPOSE 8080\nHEALTHCHECK CMD true", {"config"}),
-    "pins": ("USER root\nRUN rm /etc/pip.conf\nUSER astro", {"pins"}),
+    "pins": ("USER root\nRUN rm /usr/pip.conf\nUSER astro", {"pins"}),
+    "venv": ("USER root\nRUN mv /usr/pip.conf /etc/pip.conf\nUSER astro", {"venv"}),
+    "modules": ("USER root\nRUN rm /usr/local/lib/python3.9/site-packages\nUSER astro", {"modules"}),
+    "group": ("USER root\nRUN groupdel astro\nUSER astro", {"user"}),
     "folders": ("USER root\nRUN chmod 755 /usr/local/airflow && rmdir tests\nUSER astro", {"folders", "foreign-uid"}),
     "logs": ("USER root\nRUN chmod 755 logs\nUSER astro", {"folders", "foreign-uid"}),
     "programs": ("USER root\nRUN rm $(command -v nc)\nUSER astro\nENV PATH=/usr/local/bin:/usr/bin:/bin", {"programs"}),

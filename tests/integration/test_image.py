@@ -92,6 +92,20 @@ def test_the_package_database_is_healthy(image: BuiltImage) -> None:
     assert "0 newly installed" in run(image, "apt-get", "--simulate", "install", "git", user="root")
 
 
+def test_apt_knows_the_suites_that_the_packages_come_from(image: BuiltImage, workspace: Workspace) -> None:
+    """At one address, that of Debian's own package of apt."""
+    lines = [line.split() for line in run(image, "cat", "/etc/apt/sources.list").splitlines()]
+    assert {line[0] for line in lines} == {"deb"}
+    archives = {line[2]: line[1].rpartition("/") for line in lines}
+    suites = workspace.release("8.0").debian_layers[0].suites
+    assert {suite: archive for suite, (_, _, archive) in archives.items()} == {
+        suite.suite: suite.archive for suite in suites
+    }
+    assert [line[3:] for line in lines] == [list(suite.components) for suite in suites]
+    assert len({address for address, _, _ in archives.values()}) == 1
+    assert {deb.suite for deb in image.lock.debs} <= set(archives)
+
+
 def test_apt_can_install_from_an_archive(
     image: BuiltImage, workspace: Workspace, settings: Settings, tmp_path: Path
 ) -> None:
@@ -166,15 +180,12 @@ def test_a_dag_runs_to_success(image: BuiltImage) -> None:
     assert said.splitlines() == ["SequentialExecutor", "success"]
 
 
-def test_compiled_modules_are_used_as_they_are(image: BuiltImage) -> None:
-    """A module that Python had to compile again would be slow at every start: none of Airflow's own is."""
-    code = (
-        "import sys, airflow, airflow.models, importlib.util as u\n"
-        "loaded = [m for m in sys.modules.values() if getattr(m, '__file__', '') and m.__file__.endswith('.py')]\n"
-        "import os\n"
-        "print(sum(not os.path.exists(u.cache_from_source(m.__file__)) for m in loaded), len(loaded) > 300)\n"
-    )
-    assert run(image, "python", "-c", code) == "0 True"
+def test_every_compiled_module_is_of_its_source(image: BuiltImage) -> None:
+    """Of the standard library, of Debian's packages and of wheels: each loads, and no import compiles it again."""
+    compiled, stale, without = json.loads(run(image, "python", "/inside/compiled_modules.py", mounts=[INSIDE]))
+    assert compiled > 15_000
+    assert stale == []
+    assert without == []
 
 
 @pytest.mark.parametrize("user", ["astro", "50000:0", "123456:0", "root"])

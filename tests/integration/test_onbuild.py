@@ -75,7 +75,7 @@ def equipped(builder: Builder, base: str, workspace: Workspace) -> str:
         base,
         {f"context/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*") if path.is_file()},
         dockerfile="USER root\nCOPY context /srv/equipped\n"
-        "RUN cp /srv/equipped/sources.list /etc/apt/sources.list && cp /srv/equipped/pip.conf /usr/pip.conf\n"
+        "RUN cp /srv/equipped/sources.list /etc/apt/sources.list && cp /srv/equipped/pip.conf /etc/pip.conf\n"
         "USER astro\n" + "".join(f"ONBUILD {trigger}\n" for trigger in triggers),
     )
     return built.succeeded().reference
