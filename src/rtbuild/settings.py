@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shlex
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def load_settings(environment: Mapping[str, str], start: Path, **overrides: obje
     }
     file = _find_file(start)
     if file is not None:
+        _require_trusted(file, environment)
         values |= _from_file(file)
     values |= _from_environment(environment, start)
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -98,6 +100,9 @@ def load_settings(environment: Mapping[str, str], start: Path, **overrides: obje
         values[name] = _parse(name, value, start, f"option {name!r}", list(_KINDS))
     return Settings(**values)  # type: ignore[arg-type]
 
+
+TRUSTED_VARIABLE = "RTBUILD_TRUSTED_FOLDERS"
+"""Folders whose `rtbuild.toml` is obeyed whoever owns it, separated by colons; `*` for all."""
 
 _PIP_VARIABLES = (
     "PIP_INDEX_URL",
@@ -121,6 +126,30 @@ def _find_file(start: Path) -> Path | None:
     return None
 
 
+def _require_trusted(file: Path, environment: Mapping[str, str]) -> None:
+    """Check that the user, root or the caller of sudo owns the settings, as git does with safe.directory.
+
+    They name programs and daemons, so whoever can write into a folder above could have their own run.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    trusted = {0, os.geteuid()}
+    if os.geteuid() == 0 and environment.get("SUDO_UID", "").isdecimal():
+        trusted.add(int(environment["SUDO_UID"]))
+    allowed = environment.get(TRUSTED_VARIABLE, "").split(os.pathsep)
+    if allowed != [""] and {"*", str(file.parent)} & set(allowed):
+        return
+    try:
+        status = file.stat()
+    except OSError:
+        return  # reading it says why
+    hint = f"if you trust it, set {TRUSTED_VARIABLE}={file.parent}"
+    if status.st_uid not in trusted:
+        raise UsageError(f"{file}: owned by another user, so it is not obeyed", hint=hint)
+    if status.st_mode & stat.S_IWOTH:
+        raise UsageError(f"{file}: every user can write to it, so it is not obeyed", hint=hint)
+
+
 def _from_file(file: Path) -> dict[str, object]:
     try:
         content = parse_toml(read_regular(file, LARGEST_TOML))
@@ -139,6 +168,8 @@ def _from_environment(environment: Mapping[str, str], start: Path) -> dict[str, 
             values[name] = _parse(name, environment[foreign], start, foreign, [])
     known = [VARIABLE_PREFIX + name.upper() for name in _KINDS]
     for variable in sorted(environment):
+        if variable == TRUSTED_VARIABLE:
+            continue
         if not variable.startswith(VARIABLE_PREFIX) or variable.startswith(_CI_PREFIX) or not environment[variable]:
             continue
         name = variable.removeprefix(VARIABLE_PREFIX).lower() if variable in known else variable

@@ -13,6 +13,7 @@ import pytest
 import rtbuild.settings as module
 from rtbuild.errors import UsageError
 from rtbuild.settings import Settings, load_settings
+from tests.fakes.users import NOBODY, open_folder, require_root, somebody
 
 
 def test_defaults_are_usable(tmp_path: Path) -> None:
@@ -149,3 +150,33 @@ def test_an_invalid_address_with_a_password_is_not_shown(tmp_path: Path, address
 def test_a_pipe_as_settings_file_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rtbuild.toml")
     assert load_settings({}, tmp_path).retries == 4
+
+
+def test_the_file_of_another_user_is_not_obeyed(tmp_path: Path) -> None:
+    """A planted one above the workspace could have root run any program as its dockerd."""
+    require_root()
+    file = tmp_path / "rtbuild.toml"
+    file.write_text("jobs = 2")
+    os.chown(file, NOBODY, NOBODY)
+    with pytest.raises(UsageError, match=r"rtbuild\.toml: owned by another user, so it is not obeyed") as caught:
+        load_settings({"SUDO_UID": "1"}, tmp_path)
+    assert caught.value.hint == f"if you trust it, set RTBUILD_TRUSTED_FOLDERS={tmp_path}"
+    for variable, value in (
+        ("SUDO_UID", str(NOBODY)),
+        ("RTBUILD_TRUSTED_FOLDERS", f"/else:{tmp_path}"),
+        ("RTBUILD_TRUSTED_FOLDERS", "*"),
+    ):
+        assert load_settings({variable: value}, tmp_path).jobs == 2
+    os.chown(file, 0, 0)
+    with open_folder() as folder, somebody():
+        (folder / "rtbuild.toml").write_text("jobs = 2")
+        assert load_settings({}, folder).jobs == 2
+
+
+def test_a_file_that_everybody_can_write_is_not_obeyed(tmp_path: Path) -> None:
+    file = tmp_path / "rtbuild.toml"
+    file.write_text("jobs = 2")
+    file.chmod(0o646)
+    with pytest.raises(UsageError, match="every user can write to it, so it is not obeyed"):
+        load_settings({}, tmp_path)
+    assert load_settings({"RTBUILD_TRUSTED_FOLDERS": str(tmp_path)}, tmp_path).jobs == 2

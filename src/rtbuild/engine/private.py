@@ -6,6 +6,7 @@ Removing the folder of a stopped engine removes the engine. `<engine_dir>/<name>
 |------------------------------|---------------------------------------------------|
 | `root/`                      | the unpacked packages                             |
 | `unpacked`                   | the digest of the packages in `root/`             |
+| `programs`                   | the digest of each file in `root/`                |
 | `config/`                    | the folder for DOCKER_CONFIG                      |
 | `daemon.json`, `dockerd.log` | the daemon's settings and its log                 |
 | `data/`                      | images and build cache                            |
@@ -22,13 +23,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbuild.digest import Sha256, canonical_json, sha256_bytes
+from rtbuild.digest import Sha256, canonical_json, sha256_bytes, sha256_file
 from rtbuild.engine.daemon import Daemon
 from rtbuild.engine.debs import unpack_deb
 from rtbuild.engine.endpoint import Endpoint
@@ -110,7 +112,7 @@ def start(
         progress.begin(task)
         try:
             daemon.clean()
-            if before.packages != digest:
+            if before.packages != digest or not _is_intact(home):
                 _unpack(lock, find_package, home, progress)
             _configure(home)
             daemon.launch(timeout=timeout)
@@ -218,8 +220,11 @@ def _daemon(home: Path) -> Daemon:
 def _locked(home: Path) -> Iterator[None]:
     """Let one process at a time start or stop the engine."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        home.mkdir(exist_ok=True, mode=0o700)
+        _require_own(home)
         file = (home / "lock").open("a")
+        home.chmod(0o700)  # those of older versions, and whatever the umask was
     except OSError as error:
         raise EngineError(
             f"cannot write to the engine's folder {home}", details=str(error), hint="check the folder's permissions"
@@ -227,6 +232,27 @@ def _locked(home: Path) -> Iterator[None]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _require_own(home: Path) -> None:
+    """Check that nobody but the user can replace the programs in `home`, which run as root.
+
+    Raises:
+        EngineError: if another user can.
+        OSError: if the folder cannot be read.
+    """
+    for folder in (home, home.parent):
+        status = folder.stat()
+        if status.st_uid not in (0, os.geteuid()):
+            who = "is owned by another user"
+        elif folder == home.parent and status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+            who = "can be written by every user"
+        else:
+            continue
+        raise EngineError(
+            f"the engine's folder {folder} {who}, who could replace programs that run as root",
+            hint="remove it, or choose another with RTBUILD_ENGINE_DIR",
+        )
 
 
 def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path, progress: Progress) -> None:
@@ -259,8 +285,28 @@ def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path
         raise
     shutil.rmtree(home / "root", ignore_errors=True)
     new_root.rename(home / "root")
+    (home / "programs").write_text(_programs(home / "root"))
     (home / "unpacked").write_text(f"{packages_digest(lock.debs)}\n")
     progress.end(task, "unpacked")
+
+
+def _is_intact(home: Path) -> bool:
+    """Return whether the unpacked files are those that were unpacked; they are about to run as root."""
+    try:
+        return (home / "programs").read_text() == _programs(home / "root")
+    except OSError:
+        return False
+
+
+def _programs(root: Path) -> str:
+    """Return the sha256 and the path of every file in `root`, one a line, and where links lead."""
+    lines = []
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink():
+            lines.append(f"{path.readlink()} {path.relative_to(root)}\n")
+        elif path.is_file():
+            lines.append(f"{sha256_file(path)} {path.relative_to(root)}\n")
+    return "".join(lines)
 
 
 def _require_programs(root: Path, lock: EngineLock) -> None:

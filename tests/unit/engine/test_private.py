@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from rtbuild.engine.select import private_engine
 from rtbuild.errors import EngineError, IntegrityError
 from rtbuild.platform import PLATFORMS, host_platform
 from tests.fakes.engine_packages import engine_packages
-from tests.fakes.users import require_root, somebody
+from tests.fakes.users import NOBODY, require_root, somebody
 
 
 def test_an_engine_that_was_never_started_has_a_status(tmp_path: Path) -> None:
@@ -208,3 +209,50 @@ def test_a_folder_too_deep_for_sockets_gets_a_short_path_for_them(tmp_path: Path
     assert len(status.host) < 100
     assert status.host != private.status(deep, "other").host
     assert private.status(Path("/e")).host == "unix:///e/default/docker.sock"
+
+
+def test_only_its_owner_can_enter_the_folder_whatever_the_umask(tmp_path: Path) -> None:
+    require_root()
+    before = os.umask(0)
+    try:
+        with pytest.raises(EngineError):
+            start_fake(tmp_path, "exit 1")
+    finally:
+        os.umask(before)
+    home = tmp_path / "engines/default"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(home.parent.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("path", ["engines", "engines/default"])
+def test_programs_that_somebody_else_can_replace_do_not_run(tmp_path: Path, path: str) -> None:
+    require_root()
+    home = tmp_path / "engines/default"
+    home.mkdir(parents=True)
+    os.chown(tmp_path / path, NOBODY, NOBODY)
+    with pytest.raises(EngineError, match=r"is owned by another user, who could replace programs that run as root"):
+        start_fake(tmp_path, "exit 1")
+    os.chown(tmp_path / path, 0, 0)
+    home.parent.chmod(0o777)
+    with pytest.raises(EngineError, match="can be written by every user"):
+        start_fake(tmp_path, "exit 1")
+
+
+def test_a_program_that_was_changed_is_unpacked_again_before_it_runs(tmp_path: Path) -> None:
+    require_root()
+    planted = tmp_path / "planted"
+    with pytest.raises(EngineError):
+        start_fake(tmp_path, "exit 1")
+    program = tmp_path / "engines/default/root/usr/sbin/dockerd"
+    original = program.read_bytes()
+    program.write_text(f"#!/bin/sh\ntouch {planted}\n")
+    with pytest.raises(EngineError):
+        start_fake(tmp_path, "exit 1")
+    assert not planted.exists()
+    assert program.read_bytes() == original
+
+
+def start_fake(folder: Path, script: str) -> None:
+    """Start an engine whose dockerd is a shell script."""
+    lock, packages = engine_packages(folder / "debs", script)
+    private.start(lock, packages.__getitem__, folder / "engines")
