@@ -99,6 +99,14 @@ def shared_options(command: F) -> F:
     return command
 
 
+def _flush() -> None:
+    """Flush stderr. What it cannot take is lost: the interpreter would change the exit code for it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 class Group(click.Group):
     """A group that lists its commands in the order of a day's work, not of the alphabet."""
 
@@ -164,4 +172,5 @@ class Root(Group):
         except Exception as error:
             invocation.traceback = True  # a bug of rtbuild: its report needs the traceback
             code = print_failure(Failure.of_bug(error), invocation)
+        _flush()
         sys.exit(code)

@@ -69,8 +69,9 @@ class Plain:
 
     def _write(self, line: str) -> None:
         with self._lock:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+            with suppress(OSError):  # a full disk or a closed pipe behind stderr is no reason to end the work
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
 
 
 class Live:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import secrets
+import sys
 import threading
 import time
 from collections import deque
@@ -49,6 +51,16 @@ exec "$@"
 """
 """python-on-whales does not report the pid of its child. This shell writes down its own, links the user's builders into
 the buildx folder of this call, and becomes docker, unless the build was ended before its pid was known."""
+
+_END_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Have Linux send SIGTERM (15) to docker if rtbuild is killed: PR_SET_PDEATHSIG (1) of prctl(2), which survives exec.
+The build would go on in the engine otherwise. If rtbuild died before, there is no signal to wait for."""
 
 
 class BuildOptions(TypedDict, total=False):
@@ -259,8 +271,15 @@ def _client(endpoint: Endpoint, scratch: Path) -> python_on_whales.DockerClient:
     folder.mkdir()
     (folder / ".buildNodeID").write_text(secrets.token_hex(8))
     own = str(endpoint.config / "buildx") if endpoint.config else ""
-    call = [*environment(), "sh", "-c", _BECOME_DOCKER, str(scratch), own, *endpoint.command()]
+    call = [*environment(), *_ending_with_parent(), "sh", "-c", _BECOME_DOCKER, str(scratch), own, *endpoint.command()]
     return python_on_whales.DockerClient(client_call=call)
+
+
+def _ending_with_parent() -> list[str]:
+    """Return the start of a command that ends when this process does, however it ends."""
+    if sys.platform != "linux" or not sys.executable:
+        return []
+    return [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -202,11 +201,18 @@ def test_the_next_run_removes_what_a_killed_build_leaves(folder: Path) -> None:
         store = Store.open(folder / "store")
         assert left.is_dir(), "a running build keeps its folder"
         process.kill()
-    os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    wait_until_gone(int((folder / "pid").read_text()))
     assert left.is_dir()
     assert list(elsewhere.iterdir()) == []
     Store.open(store.root)
     assert list((store.root / "tmp").iterdir()) == []
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while start_time(pid) is not None:
+        assert time.monotonic() < deadline, "docker runs on after rtbuild was killed"
+        time.sleep(0.01)
 
 
 def test_a_missing_docker_command_is_an_engine_error(folder: Path) -> None:
