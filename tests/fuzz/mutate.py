@@ -51,6 +51,7 @@ WORDS = (
     b"\xff\xff\xff\xff",
     b"\xff\xff\xff\x7f",
     b"\x80\0\0\0\xff\xff\xff\xff",
+    b"(" * 3000,
     b"[" * 3000,
     b'{"a":' * 3000,
 )

@@ -20,9 +20,12 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import zstandard
+from packaging.markers import UndefinedEnvironmentName
 
 from rtbuild.digest import digest_of, hex_of, sha256_bytes
 from rtbuild.documents import parse_json, parse_toml
@@ -41,18 +44,24 @@ from rtbuild.formats.unified_diff import DiffError, read_diff
 from rtbuild.lockfile.read import read_lock, write_lock
 from rtbuild.mirror.apt import apt_mirrors
 from rtbuild.mirror.logins import netrc_logins
+from rtbuild.mirror.sources import Sources
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.layout import Layout, image_of
+from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import Suite
 from rtbuild.recipe.read import read_release
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.debian.packages_file import PackagesIndex
+from rtbuild.resolve.python.index import Index
+from rtbuild.resolve.python.pages import read_page
 from rtbuild.resolve.python.sdist import read_sdist
+from rtbuild.resolve.python.target import target_for
 from rtbuild.resolve.python.wheel import wheel_metadata
 from rtbuild.settings import load_settings
 from rtbuild.verbs.mirrors import why_untrusted
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.scheme import debian_scheme
+from rtbuild.wheels.toolroot import unpack_debs
 from rtbuild.wheels.wheel import open_wheel
 from tests.fakes import locks, patches, workspaces
 from tests.fakes.debian_archive import SigningKey
@@ -91,6 +100,20 @@ PAGE = json.dumps(
         ],
     }
 ).encode()
+METADATA = b"""\
+Metadata-Version: 2.1
+Name: spam
+Version: 1.0
+Requires-Python: >=3.8
+Provides-Extra: x
+Requires-Dist: eggs (>=1.0,<2)
+Requires-Dist: ham[y]~=2.0; python_version < '3.10' and (os_name == 'posix' or extra == 'x')
+Requires-Dist: old (>=1.0-legacy,<2.*)
+
+Text
+"""
+AS_OF = datetime(2023, 5, 1, tzinfo=UTC)
+TARGET = target_for(PLATFORMS["linux/amd64"], "3.9.2", (2, 31))
 MIXED = b'a = 1\nb = ["x", {c = 2023-05-02T00:00:00Z}]\n[d.e]\nf = """g\nh"""\n[[i]]\nj = 0x1F\nk = -1.5e3\n'
 
 
@@ -366,6 +389,44 @@ def _sdist(content: bytes) -> None:
     read_sdist("spam-1.0.zip" if content[:2] == b"PK" else "spam-1.0.tar.gz", io.BytesIO(content))
 
 
+def _target_page(content: bytes) -> None:
+    try:
+        page = parse_project_page(content, "https://index.invalid/simple/spam/")
+    except ValueError:  # the target index-json looks at it
+        return
+    for file in read_page("spam", page, target=TARGET, as_of=AS_OF).files:
+        str(file).encode()
+
+
+class _OneFile:
+    """The part of `Sources` that reading metadata needs."""
+
+    def __init__(self, metadata: bytes) -> None:
+        self._metadata = metadata
+
+    def python_metadata(self, url: str, sha256: str | None) -> bytes:
+        return self._metadata
+
+
+def _metadata(content: bytes) -> None:
+    page = parse_project_page(PAGE.replace(b"b" * 64, sha256_bytes(content).encode()), "https://index.invalid/spam/")
+    (file,) = read_page("spam", page, target=TARGET, as_of=AS_OF).files
+    index = Index(cast(Sources, _OneFile(content)), target=TARGET, as_of=AS_OF, cache=SCRATCH.fresh())
+    for requirement in index.metadata(file).requires:
+        str(requirement)
+        list(requirement.specifier.filter(["1.0", "2.0"]))
+        if requirement.marker is not None:
+            with suppress(UndefinedEnvironmentName):
+                requirement.marker.evaluate({**TARGET.environment, "extra": "x"})
+
+
+def _tool_root(content: bytes) -> None:
+    folder = SCRATCH.fresh()
+    (folder / "x.deb").write_bytes(content)
+    unpack_debs([folder / "x.deb"], folder / "root.tar", jobs=1)
+    assert (folder / "root.tar").stat().st_size < 1 << 26
+
+
 def _modules(content: bytes) -> None:
     path = SCRATCH.fresh() / "modules"
     path.write_bytes(content)
@@ -465,6 +526,9 @@ def targets() -> list[Target]:
         Target("wheel", wheels, _wheel, (BuildError, IntegrityError)),
         Target("wheel-metadata", wheels, _wheel_metadata, (ResolutionError,)),
         Target("sdist", sdists, _sdist, (ResolutionError,), _repaired_tar),
+        Target("target-page", [PAGE], _target_page, (ResolutionError,)),
+        Target("metadata", [METADATA], _metadata, (ResolutionError,)),
+        Target("tool-root", _debs(), _tool_root, (IntegrityError,), _repaired_deb),
         Target("compiled-modules", [_compiled()], _modules, (BuildError,)),
         Target("lock", [_lock()], _read_lock, (LockError,)),
         Target(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 SDIST_SUFFIXES = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
 
@@ -54,5 +54,5 @@ def version_of(text: str) -> Version | None:
 def _parsed(text: str) -> Version | None:
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or Python's own error for a number of 5,000 digits
         return None

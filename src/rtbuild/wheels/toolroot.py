@@ -209,6 +209,9 @@ def _merged(path: str, links: Collection[str]) -> str:
 def _octal(deb: Path, field: bytes) -> int:
     text = field.strip(b" \0")
     try:
-        return int(text or b"0", 8)
+        number = int(text or b"0", 8)
+        if number < 0:  # a member would end before it begins, and be read for ever
+            raise ValueError("negative")
+        return number
     except ValueError:
         raise IntegrityError(f"{deb.name}: its data.tar has a damaged header") from None

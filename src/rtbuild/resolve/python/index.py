@@ -37,6 +37,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _CACHE_FORMAT = "1"
+_HUGE_NUMBER = re.compile(r"\d{1001}")
 _SMALL = 128 << 10
 """Bytes up to which a wheel is fetched whole: its metadata is checked with it, and parts would not be quicker."""
 
@@ -199,6 +200,9 @@ def _header(content: bytes) -> str:
 
 def _check_header(file: DistributionFile, header: str) -> None:
     """Check that metadata is of the package and version that its file name promises."""
+    if _HUGE_NUMBER.search(header):
+        # Python refuses to read it, and versions are read in many places.
+        raise ResolutionError(f"{file.filename}: its metadata has a number of more than 1,000 digits")
     found = [re.search(rf"^{field}: *(\S+)", header, re.MULTILINE) for field in ("Name", "Version")]
     name, version = (match[1] if match else "" for match in found)
     if not name or not version:
