@@ -146,6 +146,6 @@ def as_mapping(text: str) -> dict[str, Any]:
     """Return the JSON object in the output of a docker command; empty if it holds none."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

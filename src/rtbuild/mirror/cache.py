@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from rtbuild.digest import Sha256, sha256_bytes, sha256_file, sha256_stream
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 from rtbuild.mirror.http import Reply, Web, redacted
 from rtbuild.store.files import store_errors
@@ -138,7 +139,7 @@ def _filled(file: BinaryIO, sha256: Sha256, write: Callable[[BinaryIO], object])
 def _read_answer(path: Path) -> Reply | None:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         head, _, content = path.read_bytes().partition(b"\n")
-        fields = json.loads(head)
+        fields = parse_json(head)
         if fields.pop("sha256", None) == sha256_bytes(content):
             return Reply(content=content, **fields)
     return None

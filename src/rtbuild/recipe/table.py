@@ -31,6 +31,7 @@ T = TypeVar("T")
 RECIPE_HELP = "see docs/reference/recipes.md for the fields of recipes"
 """The hint for problems of recipes without a hint of their own."""
 
+_MOST_PROBLEMS = 200
 _FIRST_MOMENT = datetime.fromtimestamp(0, UTC)  # file headers hold seconds since then
 
 _KINDS: dict[type, str] = {
@@ -77,6 +78,8 @@ class Problems:
         """Note a problem with the field at `place` (`suite[1].components`), or with the file if `place` is empty."""
         where = f"{self.file}: {place}" if place else self.file
         self._problems.append((f"{where}: {text}", hint))
+        if len(self._problems) >= _MOST_PROBLEMS:
+            self.raise_if_any()  # nobody reads more, and entries that are compared with each other have quadratically many
 
     def raise_if_any(self) -> None:
         """Raise an error for the first problem; its `details` list all problems if there are several."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Digest, Key, Sha256, parse_digest
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.oci.layout import Layout
@@ -210,7 +211,7 @@ def _list(value: Any) -> list[Any]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

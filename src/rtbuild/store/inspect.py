@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Sha256, canonical_json, parse_sha256, sha256_bytes
+from rtbuild.documents import parse_json
 from rtbuild.errors import IntegrityError
 from rtbuild.files import write_atomically
 from rtbuild.oci.layout import LAYOUT_FILE, Layout
@@ -159,7 +159,7 @@ def _recorded_digest(record: Path) -> Sha256:
     Raises:
         ValueError, KeyError or TypeError: if the record is damaged.
     """
-    content = json.loads(record.read_bytes())
+    content = parse_json(record.read_bytes())
     if "frames" not in content:  # a wheel that was built from an sdist or patched
         return parse_sha256(content["sha256"])
     own = content.pop("sha256")

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rtbuild.digest import DiffId, Key, Sha256, parse_digest, parse_sha256, sha256_bytes
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 from rtbuild.store.files import store_errors
 from rtbuild.store.realisation import Realisation
@@ -118,7 +119,7 @@ def parse_realisation(content: bytes) -> Realisation:
     Raises:
         ValueError: if it is not a realisation.
     """
-    fields = json.loads(content)
+    fields = parse_json(content)
     if not isinstance(fields, dict) or set(fields) != set(Realisation.__dataclass_fields__):
         raise ValueError("not the fields of a realisation")
     for name in _TEXTS:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rtbuild.digest import DiffId, Key, Sha256, parse_digest, parse_sha256
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 
 Summary = Mapping[str, tuple[Key, DiffId]]
@@ -20,7 +21,7 @@ Summary = Mapping[str, tuple[Key, DiffId]]
 def read_summary(folder: Path, name: Sha256) -> Summary | None:
     """Return the summary `name` in `folder`; None if it is missing, unreadable or damaged."""
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        layers = json.loads((folder / name).read_bytes())
+        layers = parse_json((folder / name).read_bytes())
         return {
             layer: (Key(parse_sha256(key)), DiffId(parse_digest(diff_id))) for layer, (key, diff_id) in layers.items()
         }

@@ -5,11 +5,11 @@ The key covers everything that goes into the wheel.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_file
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 from rtbuild.progress import Progress
 from rtbuild.store.files import store_errors
@@ -42,7 +42,7 @@ def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> Buil
         except FileNotFoundError:
             return None  # a wheel without a record is what a killed process leaves
         try:
-            record = json.loads(text)
+            record = parse_json(text)
             wheel = BuiltWheel(
                 package=package,
                 filename=record["filename"],

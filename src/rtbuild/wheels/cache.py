@@ -73,7 +73,7 @@ class TreeCache:
                 tree = _parse(key, frames, text)
                 if sha256_file(frames) == tree.sha256:
                     return tree
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
+            except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
                 pass
         self._damaged.add(key)
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from packaging.version import InvalidVersion, Version
 
 from rtbuild.digest import Key, Sha256, canonical_json, sha256_bytes
 from rtbuild.errors import BuildError, IntegrityError
+from rtbuild.files import open_regular
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.patched import patches_of
 from rtbuild.recipe.model import Patch, Release
@@ -29,7 +31,7 @@ from rtbuild.store.files import store_errors
 from rtbuild.wheels.apply import PatchedFile, apply_patch
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.wheel import dist_info_folder, is_executable, record_hash
+from rtbuild.wheels.wheel import check_members, dist_info_folder, is_executable, record_hash
 
 _SCHEMA = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip archive can store
@@ -232,11 +234,12 @@ def _key(artifact: PythonArtifact, base: Sha256) -> Key:
 @contextmanager
 def _reading(path: Path, label: str) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            check_members(archive, path.stat().st_size)
             yield archive
     except FileNotFoundError:
         raise BuildError(f"{label} is not in the store", hint="fetch the lock's artifacts first") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError, EOFError) as error:
         raise IntegrityError(f"{label}: cannot be read as a wheel", details=str(error)) from error
     except (NotImplementedError, RuntimeError) as error:
         # zipfile raises these for encrypted files and for compression methods that wheels do not use.

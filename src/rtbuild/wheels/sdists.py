@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import tarfile
-import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from rtbuild.derivations.derivation import uploaded_epoch
 from rtbuild.digest import Key, canonical_json, sha256_bytes
+from rtbuild.documents import parse_toml
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.files import link_file
 from rtbuild.inside import read_script, script_digest
@@ -32,6 +32,7 @@ from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
 SCRIPT = "build_wheels.py"
 """The script that builds, in `rtbuild.inside`."""
 
+_LARGEST = 16 << 20  # bytes of a file of metadata
 _SCHEMA = 1
 _PROGRESS_TASK = "build wheels"
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
@@ -179,7 +180,7 @@ def _backend(sdist: PythonArtifact, path: Path) -> tuple[str, list[str]]:
     """Return the sdist's `build-backend` and the folders in it to import that from, `backend-path` (PEP 517)."""
     try:
         text = _member(sdist, path, "pyproject.toml")
-        system: Any = tomllib.loads(text.decode()).get("build-system", {}) if text is not None else {}
+        system: Any = parse_toml(text).get("build-system", {}) if text is not None else {}
         backend = system.get("build-backend", _DEFAULT_BACKEND)
         folders = system.get("backend-path", [])
         if not isinstance(backend, str) or not all(isinstance(folder, str) for folder in folders):
@@ -199,16 +200,25 @@ def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.namelist():
                     if entry.count("/") == 1 and entry.endswith(f"/{name}"):
-                        return archive.read(entry)
+                        return _limited(archive.open(entry))
                 return None
-        with tarfile.open(path) as tar:
+        # As a stream, so that no size in a header can lead it backwards (CVE-2025-8194).
+        with tarfile.open(path, "r|*") as tar:
             for member in tar:
                 if member.isfile() and member.name.removeprefix("./").partition("/")[2] == name:
                     stream = tar.extractfile(member)
-                    return stream.read() if stream is not None else None
+                    return _limited(stream) if stream is not None else None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise IntegrityError(f"{sdist.filename}: cannot be read as an archive", details=str(error)) from error
     return None
+
+
+def _limited(stream: IO[bytes]) -> bytes:
+    with stream:
+        content = stream.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"a file of metadata has more than {_LARGEST} bytes")
+    return content
 
 
 def _store(sdist: PythonArtifact, key: Key, folder: Path, store: Store) -> BuiltWheel:

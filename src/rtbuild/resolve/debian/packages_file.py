@@ -169,6 +169,8 @@ class PackagesIndex:
                 raise ValueError(f"the stanza at byte {position} does not begin with the field Package")
             end_of_name = content.find(b"\n", position)
             name = content[position + 9 : end_of_name if end_of_name >= 0 else None].strip().decode()
+            if not name:  # it would be found everywhere, for ever
+                raise ValueError(f"the stanza at byte {position} has an empty field Package")
             self._places.setdefault(name, []).append(position)
             position = _end_of_stanza(content, position)
         for place, text in self._lines(b"Provides: "):
