@@ -79,7 +79,7 @@ class Problems:
         where = f"{self.file}: {place}" if place else self.file
         self._problems.append((f"{where}: {text}", hint))
         if len(self._problems) >= _MOST_PROBLEMS:
-            self.raise_if_any()  # nobody reads more, and entries that are compared with each other have quadratically many
+            self.raise_if_any()  # nobody reads more, and entries that repeat each other have quadratically many
 
     def raise_if_any(self) -> None:
         """Raise an error for the first problem; its `details` list all problems if there are several."""
