@@ -213,6 +213,8 @@ def test_metadata_and_files_of_wheels(tmp_path: Path) -> None:
         digest = hashlib.sha256(spam.metadata).hexdigest()
         assert asked.python_metadata(spam_url, digest) == spam.metadata
         assert asked.python_metadata(spam_url + "#sha256=" + spam.sha256, None) == spam.metadata
+        with pytest.raises(IntegrityError, match=r"spam.*\.metadata: the file does not match the sha256 in the index"):
+            asked.python_metadata(spam_url, "0" * 64)
         assert asked.python_metadata(eggs_url, None) is None
         size = len(eggs.content)
         with asked.python_file(eggs_url, eggs.sha256, size) as file:
