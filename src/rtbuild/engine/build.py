@@ -221,6 +221,20 @@ def build(
     return BuildOutcome(manifest=manifest, manifest_size=size, seconds=time.monotonic() - begun, log=log)
 
 
+def require_layout_path(folder: Path) -> None:
+    """Require a path that can stand in a reference to an OCI layout.
+
+    Raises:
+        EngineError: if it contains a colon or an at sign, which begin a tag and a digest there.
+    """
+    for sign, name in ((":", "a colon"), ("@", "an at sign")):
+        if sign in str(folder.resolve()):
+            raise EngineError(
+                f"{folder}: a store's path must not contain {name}, which buildx cannot read in the path of a layout",
+                hint="choose another store with --store or RTBUILD_STORE",
+            )
+
+
 def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int) -> str:
     """Make `folder` an OCI layout with one image, and return the reference to it for the `contexts` of `build`.
 
@@ -233,10 +247,9 @@ def layout_reference(folder: Path, *, blobs: Path, manifest: Digest, size: int) 
         size: The manifest's size in bytes.
 
     Raises:
-        EngineError: if the path contains a colon.
+        EngineError: if the path contains a colon or an at sign.
     """
-    if ":" in str(folder):
-        raise EngineError(f"{folder}: a layout's path must not contain a colon", hint="choose another folder")
+    require_layout_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "blobs"
     if link.is_symlink():

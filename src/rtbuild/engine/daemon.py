@@ -115,6 +115,8 @@ class Daemon:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
+                # Such as the descriptor of a lock that a caller holds: the daemon would hold it for ever.
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()),
             ],
             # It outlives this command and its terminal, with the default signal handlers
             setsid=True,
@@ -225,3 +227,13 @@ class Daemon:
         line = next((line for line in reversed(tail) if any(mark in line for mark in _ERRORS)), "")
         brief = f"the private engine {what}" + (f": {line.strip()}" if line else "")
         return EngineError(brief, details="\n".join(tail), hint=f"see the full log in {self.log}")
+
+
+def _inherited() -> list[int]:
+    """Return the descriptors that a child process would inherit, except the three standard ones."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
+            if int(name) > 2 and os.get_inheritable(int(name)):  # noqa: PLR2004
+                found.append(int(name))
+    return found

@@ -325,13 +325,13 @@ def _configure(home: Path) -> None:
     """Write the daemon's settings, and a DOCKER_CONFIG folder with buildx as its only plugin."""
     settings = {
         "features": {"containerd-snapshotter": True},
-        # Each build sends its contexts again, so those of earlier builds are of no use
+        # rtbuild's own builds never use what earlier ones left; builds of users' projects do
         "builder": {
             "gc": {
                 "enabled": True,
                 "policy": [
                     {"keepStorage": "1GB", "filter": ["type=source.local"]},
-                    {"keepStorage": "20GB", "all": True},
+                    {"keepStorage": "2GB", "all": True},
                 ],
             }
         },

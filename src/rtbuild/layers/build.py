@@ -117,6 +117,9 @@ class _LayersBuild:
     def _build(self, plan: Plan) -> None:
         self._build_files(plan)
         if any(not isinstance(planned.layer, FilesLayer) for planned in plan.missing):
+            from rtbuild.engine.build import require_layout_path
+
+            require_layout_path(self._store.root)  # before anything is fetched or built
             engine = self._environment.engine
             engine.require_platform(self._lock.platform)
             self._fetch(plan)

@@ -322,5 +322,6 @@ def test_a_layout_reference_has_a_tag_and_links_the_blobs(tmp_path: Path) -> Non
     assert descriptor["annotations"] == {"org.opencontainers.image.ref.name": "parent"}
     assert (tmp_path / "parent/blobs").resolve() == blobs
     assert (tmp_path / "parent/oci-layout").exists()
-    with pytest.raises(EngineError, match="colon"):
-        layout_reference(tmp_path / "a:b", blobs=blobs, manifest=Digest(DIGEST), size=472)
+    for name, sign in (("a:b", "a colon"), ("job@2", "an at sign")):
+        with pytest.raises(EngineError, match=f"must not contain {sign}"):
+            layout_reference(tmp_path / name, blobs=blobs, manifest=Digest(DIGEST), size=472)

@@ -236,3 +236,11 @@ def test_a_layer_that_disappears_during_the_build_is_an_error(bench: Bench, monk
     monkeypatch.setattr(Store, "record", record_others)
     with pytest.raises(StoreError, match="layer airflow was built but is not in the store"):
         bench.realise()
+
+
+def test_a_store_whose_path_buildx_cannot_read_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    (tmp_path / "job@2").mkdir()
+    bench = Bench(tmp_path / "job@2")
+    with pytest.raises(EngineError, match="a store's path must not contain an at sign"):
+        bench.realise()
+    assert bench.engine.debian.contexts == []
