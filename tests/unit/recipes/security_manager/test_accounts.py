@@ -14,6 +14,7 @@ from rtbuild_security_manager.accounts import Accounts
 from rtbuild_security_manager.errors import Refused
 from rtbuild_security_manager.tokens import Identity
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
 
 from tests.unit.recipes.security_manager.database import Database, Role, User
 
@@ -73,7 +74,9 @@ def test_a_later_token_updates_its_user(accounts: Accounts, database: Database) 
         assert user.login_count == 1, "the session goes on"
 
 
-def test_nothing_is_written_if_nothing_is_new(accounts: Accounts, database: Database) -> None:
+def test_nothing_is_written_if_nothing_is_new(
+    accounts: Accounts, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     bring(accounts)
     written: list[str] = []
 
@@ -82,9 +85,10 @@ def test_nothing_is_written_if_nothing_is_new(accounts: Accounts, database: Data
             written.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
-    for _ in range(3):
-        bring(accounts)
-    assert written == []
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            bring(accounts)
+    assert (written, caplog.messages) == ([], [])
 
 
 def test_a_session_that_begins_is_counted(accounts: Accounts, database: Database) -> None:
@@ -233,6 +237,28 @@ def test_changes_of_other_requests_are_not_undone_by_a_change_of_roles(database:
     _, roles = accounts.bring_in_line(with_roles("Op"), found, begins_session=False)
     assert sorted(role.name for role in roles) == ["Finance", "Op"]
     assert database.roles() == ["Finance", "Op"]
+
+
+def test_a_change_of_roles_locks_the_user_in_a_new_transaction(
+    accounts: Accounts, session: Any, database: Database
+) -> None:
+    """SQLite has no such locks, but other databases do."""
+    bring(accounts)
+    done: list[str] = []
+
+    def note(state: Any) -> None:
+        done.append(str(state.statement.compile(dialect=postgresql.dialect())))
+
+    found = accounts.find(ADA)
+    event.listen(session, "do_orm_execute", note)
+    event.listen(database.engine, "rollback", lambda _: done.append("rollback"))
+    accounts.bring_in_line(ADA, found, begins_session=True)
+    assert not any("FOR UPDATE" in statement for statement in done), "only if roles change"
+    del done[:]
+    accounts.bring_in_line(with_roles("Admin"), accounts.find(ADA), begins_session=False)
+    (locked,) = [number for number, statement in enumerate(done) if statement.rstrip().endswith("FOR UPDATE")]
+    assert done[locked - 1] == "rollback"
+    assert any("ab_role" in statement for statement in done[locked + 1 :]), "what the roles are is read after that"
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["changes", "first requests"])

@@ -16,6 +16,7 @@ from rtbuild_security_manager.accounts import Accounts
 from rtbuild_security_manager.errors import Refused
 from rtbuild_security_manager.guard import Guard, forbidden, user_of_session
 from rtbuild_security_manager.tokens import Identity
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from tests.unit.recipes.security_manager.database import Database, Role, User
@@ -50,6 +51,7 @@ class Site:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.failing = False
+        self.transactions: list[bool] = []
         self.session: Any = database.make_session()
         self.asked_permissions: list[list[int]] = []
         self.app = Flask("airflow", static_folder=str(Path(__file__).parent), static_url_path="/static")
@@ -59,7 +61,7 @@ class Site:
         self.app.before_request(
             Guard(Tokens(), accounts=self.accounts, find_permissions=self.permissions, index=lambda: "/start")
         )
-        self.app.teardown_request(lambda _: self.session.close())
+        self.app.teardown_request(self.end)
         self.app.add_url_rule("/page", view_func=self.page, methods=["GET", "POST"])
         self.app.add_url_rule("/page/<path:rest>", view_func=self.page)
         self.app.add_url_rule("/api/v1/dags", view_func=self.page, endpoint="api")
@@ -75,7 +77,12 @@ class Site:
             self.session.query = self.fail
         return Accounts(self.session, user_model=User, role_model=Role)
 
+    def end(self, _error: BaseException | None) -> None:
+        self.transactions.append(self.session.in_transaction())
+        self.session.close()
+
     def fail(self, *_args: Any) -> Any:
+        self.session.execute(text("select 1"))
         raise OperationalError("select ada@mail.example", {}, Exception("no connection"))
 
     def permissions(self, role_ids: list[int]) -> list[tuple[str, str]]:
@@ -134,6 +141,12 @@ def test_the_roles_are_the_tokens_whatever_the_record_says(site: Site, browser: 
                 "perms": [["can_read", str(ids[role])]],
             }
     assert site.database.roles() == ["Op"]
+
+
+def test_the_roles_are_the_tokens_even_if_the_record_changes_at_once(site: Site, browser: FlaskClient) -> None:
+    assert browser.get("/kept", **bearer("ada-admin")).get_json() == 1
+    event.listen(site.session, "after_commit", lambda _: site.database.give("Finance", "Op"))
+    assert site.app.test_client().get("/page", **bearer("ada")).get_json()["roles"] == ["Viewer"]
 
 
 def test_permissions_are_asked_for_once_and_only_if_wanted(site: Site, browser: FlaskClient) -> None:
@@ -250,11 +263,15 @@ def test_flask_logins_session_is_mended_if_it_is_broken(browser: FlaskClient) ->
             kept["_user_id"] = user_id
         seen = browser.get("/page", **bearer("ada")).get_json()
         assert (seen["current"], seen["same"]) == (["Viewer"], True)
+        with browser.session_transaction() as kept:
+            assert kept["_user_id"] == "1"
     assert browser.get("/kept", **bearer("ada")).get_json() == 2, "the session goes on"
 
 
 def test_a_session_alone_lets_nobody_in(site: Site, browser: FlaskClient) -> None:
     assert browser.get("/kept", **bearer("ada-admin")).get_json() == 1
+    with browser.session_transaction() as kept:
+        kept.permanent = True  # as Airflow's are: Flask sends them anew with each answer
     for answer in (browser.get("/page"), browser.get("/page", **bearer("nonsense")), browser.get("/nowhere")):
         assert (answer.status_code, answer.get_data(), answer.mimetype) == (403, b"Forbidden\n", "text/plain")
         assert answer.headers["Cache-Control"] == "no-store"
@@ -291,6 +308,7 @@ def test_a_database_that_does_not_answer(site: Site, browser: FlaskClient, caplo
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert "Set-Cookie" not in answer.headers
     assert caplog.messages == ["The user cannot be looked up: OperationalError from the database"] * 2
+    assert not any(site.transactions), "nothing of it is left for whoever uses the session next"
     assert browser.get("/kept", **bearer("nonsense")).status_code == 403
 
 
