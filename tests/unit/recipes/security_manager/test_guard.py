@@ -21,8 +21,8 @@ from sqlalchemy.exc import OperationalError
 
 from tests.unit.recipes.security_manager.database import Database, Role, User
 
-# Werkzeug of the image is older than the Python that runs the tests.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:werkzeug", "ignore::DeprecationWarning:flask")
+# Werkzeug of the image is older than the Python that runs the tests, and makes the `ast` module warn.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 ADA = Identity(subject="ada", email="ada@mail.example", first_name="Ada", last_name="King", roles=frozenset({"Viewer"}))
 BOB = replace(ADA, subject="bob", email="bob@mail.example", first_name="Bob")
@@ -54,7 +54,8 @@ class Site:
         self.transactions: list[bool] = []
         self.session: Any = database.make_session()
         self.asked_permissions: list[list[int]] = []
-        self.app = Flask("airflow", static_folder=str(Path(__file__).parent), static_url_path="/static")
+        here = str(Path(__file__).parent)
+        self.app = Flask("airflow", root_path=here, instance_path=here, static_folder=here, static_url_path="/static")
         self.app.config.update(SECRET_KEY="a secret of these tests", TESTING=True)
         manager = LoginManager(self.app)
         manager.user_loader(user_of_session)
@@ -67,7 +68,7 @@ class Site:
         self.app.add_url_rule("/api/v1/dags", view_func=self.page, endpoint="api")
         self.app.add_url_rule("/kept", view_func=self.kept)
         self.app.add_url_rule("/fresh.static", view_func=self.page, endpoint="view.static")
-        airflow = Blueprint("Airflow", "airflow")
+        airflow = Blueprint("Airflow", "airflow", root_path=here)
         airflow.add_url_rule("/health", view_func=self.health)
         self.app.register_blueprint(airflow)
 
