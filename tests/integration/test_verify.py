@@ -169,7 +169,9 @@ def test_an_image_in_docker(small: SmallRelease, engine: Engine) -> None:
 
 
 def test_an_archive_of_skopeo_in_the_old_format_of_docker(small: SmallRelease, room: Path) -> None:
-    small.command.run("build", VERSION, "--output", str(room / "image")).succeeded()
+    # Debian 12's skopeo cannot bring zstd into that format.
+    command = replace(small.command, environment={**small.command.environment, "RTBUILD_COMPRESSION": "gzip"})
+    command.run("build", VERSION, "--output", str(room / "image")).succeeded()
     archive = room / "saved.tar"
     subprocess.run(
         ["skopeo", "copy", f"oci:{room / 'image'}:{VERSION}", f"docker-archive:{archive}:small:{VERSION}"], check=True
@@ -207,7 +209,7 @@ def test_a_build_that_is_not_reproducible_is_caught_with_its_file(small: SmallRe
     assert count == 1
     recipe.write_text(text)
     lock_again(mine)
-    mine.command.run("build", VERSION, "--record").succeeded()
+    mine.command.run("build", VERSION, "--record", "--no-rebuild").succeeded()
     answer = mine.command.run("verify", VERSION, "--json", "--report", str(room / "report"))
     assert answer.code == 3
     assert verdicts(answer) == {"base-os": False, "python": False, "airflow": True}
