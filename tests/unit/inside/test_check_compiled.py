@@ -14,6 +14,12 @@ import pytest
 from rtbuild.inside import read_script
 
 
+@pytest.fixture(autouse=True)
+def beside_their_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled modules lie beside their sources, wherever the Python that runs the tests keeps its own."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+
+
 def look(folder: Path) -> list[str]:
     """Run the script with nothing but `folder` on the path, and return its lines."""
     script = (

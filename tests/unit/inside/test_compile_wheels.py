@@ -194,8 +194,9 @@ def test_bytecode_that_cannot_be_loaded_as_it_was_is_refused(monkeypatch: pytest
         stable(marshal.dumps(compile("x = {None, 2}", "/demo.py", "exec")), code)
 
 
-def test_python_takes_a_module_until_its_source_changes(tmp_path: Path) -> None:
+def test_python_takes_a_module_until_its_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The import system decides, as in the image: a hot fix counts, and nothing else is compiled again."""
+    monkeypatch.setattr(sys, "pycache_prefix", None)  # beside its source, as in the image
     source = tmp_path / "hot.py"
     pyc = Path(importlib.util.cache_from_source(str(source)))
 

@@ -441,7 +441,7 @@ def test_an_interrupt_leaves_no_process_behind(
     with pytest.raises(KeyboardInterrupt):
         resolve_python(release("shop"), target, replace(environment, pip=PipProcess(), progress=listener))
     assert [process.poll() is None for process in started] == [False]
-    assert listener.outcomes == ["failed"]
+    assert listener.outcomes == ["cancelled"]
 
 
 def test_the_resolvers_identity_names_its_versions() -> None:
