@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rtbuild.derivations.plan import PlannedLayer as PlannedLayer
     from rtbuild.engine.engine import Engine as Engine
     from rtbuild.engine.private import EngineStatus as EngineStatus
+    from rtbuild.engine.usage import EnginePruned as EnginePruned
+    from rtbuild.engine.usage import EngineUsage as EngineUsage
     from rtbuild.errors import BuildError as BuildError
     from rtbuild.errors import CancelledError as CancelledError
     from rtbuild.errors import EngineError as EngineError
@@ -78,7 +80,10 @@ if TYPE_CHECKING:
     from rtbuild.verbs.check import check as check
     from rtbuild.verbs.check import check_image as check_image
     from rtbuild.verbs.engine import engine_status as engine_status
+    from rtbuild.verbs.engine import engine_usage as engine_usage
     from rtbuild.verbs.engine import find_engine as find_engine
+    from rtbuild.verbs.engine import prune_engine as prune_engine
+    from rtbuild.verbs.engine import remove_engine as remove_engine
     from rtbuild.verbs.engine import start_engine as start_engine
     from rtbuild.verbs.engine import stop_engine as stop_engine
     from rtbuild.verbs.export import export as export

@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from rtbuild.digest import Digest, digest_of, sha256_bytes
-from rtbuild.engine import private, processes, select
+from rtbuild.engine import private, processes, select, usage
 from rtbuild.engine.build import BuildOutcome, layout_reference
 from rtbuild.engine.containers import Mount
 from rtbuild.engine.engine import Engine
@@ -376,6 +376,17 @@ def test_an_image_is_loaded_run_and_removed(lab: Lab, base: Base, tmp_path: Path
     assert engine.inspect(name) is None
     with pytest.raises(EngineError, match="has no image"):
         engine.run(name)
+
+
+def test_the_build_cache_is_known_and_given_back(lab: Lab, base: Base) -> None:
+    folder = lab.settings.engine_dir
+    found = usage.usage(folder)
+    assert found.build_cache is not None
+    assert found.build_cache > 1_000_000
+    assert found.programs > 100_000_000
+    assert found.total >= found.programs + found.data
+    assert usage.prune(folder).build_cache > 1_000_000
+    assert usage.usage(folder).build_cache == 0
 
 
 def test_a_killed_engine_is_cleaned_up_and_started_again(lab: Lab, base: Base, tmp_path: Path) -> None:

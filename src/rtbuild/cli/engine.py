@@ -1,4 +1,4 @@
-"""`rtbuild engine start`, `status`, `stop` and `lock`."""
+"""`rtbuild engine start`, `status`, `stop` and `lock`; the other commands are in `engine_space`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from rtbuild.cli.document import as_document
+from rtbuild.cli.engine_space import du, prune, remove
 from rtbuild.cli.group import Group, shared_options
 from rtbuild.cli.invocation import Invocation
-from rtbuild.cli.options import platform_option
+from rtbuild.cli.options import DEFAULT_ENGINE, engine_name_option, platform_option
 from rtbuild.cli.suites import allow_older_archive_option, suite_documents, suite_lines
 from rtbuild.platform import host_platform
 
 if TYPE_CHECKING:
     from rtbuild.engine.private import EngineStatus
     from rtbuild.platform import Platform
-
-DEFAULT_NAME = "default"
-
-name_option = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Which recipe of recipes/engines/."
-)
 
 
 @click.group(cls=Group, short_help="Manage a private Docker daemon, for machines without Docker.")
@@ -37,7 +32,7 @@ def engine() -> None:
 
 
 @engine.command(short_help="Fetch, unpack and start it.")
-@name_option
+@engine_name_option
 @shared_options
 @click.pass_obj
 def start(invocation: Invocation, name: str) -> None:
@@ -55,7 +50,7 @@ def start(invocation: Invocation, name: str) -> None:
 
 
 @engine.command(short_help="Show whether it is running.")
-@name_option
+@engine_name_option
 @shared_options
 @click.pass_obj
 def status(invocation: Invocation, name: str) -> None:
@@ -73,7 +68,7 @@ def status(invocation: Invocation, name: str) -> None:
 
 
 @engine.command(short_help="Stop it.")
-@name_option
+@engine_name_option
 @shared_options
 @click.pass_obj
 def stop(invocation: Invocation, name: str) -> None:
@@ -93,12 +88,16 @@ def stop(invocation: Invocation, name: str) -> None:
 
 def require_known(invocation: Invocation, status: EngineStatus) -> None:
     """Raise `RecipeError` for an engine that is neither unpacked here nor has a recipe in the workspace."""
-    if status.name != DEFAULT_NAME and not status.folder.exists():
+    if status.name != DEFAULT_ENGINE and not status.folder.exists():
         invocation.workspace().engine(status.name)
 
 
+for command in (du, prune, remove):
+    engine.add_command(command)
+
+
 @engine.command(short_help="Choose its packages and write its lockfile.")
-@name_option
+@engine_name_option
 @platform_option
 @allow_older_archive_option
 @click.option("--check", is_flag=True, help="Write nothing, offline; exit with 1 if the lock is stale.")

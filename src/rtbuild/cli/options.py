@@ -136,3 +136,9 @@ builder_option = click.option(
     metavar="NAME",
     help="The buildx builder to use  [default: the machine's Docker, else a private engine]",
 )
+
+DEFAULT_ENGINE = "default"
+
+engine_name_option = click.option(
+    "--name", default=DEFAULT_ENGINE, show_default=True, metavar="NAME", help="Which recipe of recipes/engines/."
+)

@@ -234,6 +234,6 @@ def _inherited() -> list[int]:
     found = []
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
-            if int(name) > 2 and os.get_inheritable(int(name)):  # noqa: PLR2004
+            if int(name) > 2 and os.get_inheritable(int(name)):
                 found.append(int(name))
     return found

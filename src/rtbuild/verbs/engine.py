@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from rtbuild.engine import private, select
+from rtbuild.engine import private, select, usage
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.private import DEFAULT_NAME, EngineStatus
+from rtbuild.engine.usage import EnginePruned, EngineUsage
 from rtbuild.errors import StaleLockError
 from rtbuild.lockfile.check import stale_engine_parts
 from rtbuild.lockfile.model import EngineLock
@@ -103,6 +104,52 @@ def engine_status(
     settings = settings or _default_settings(workspace)
     _require_known(workspace, name, settings)
     return private.status(settings.engine_dir, name)
+
+
+def engine_usage(
+    workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None
+) -> EngineUsage:
+    """Return how much space a private engine uses. The arguments are those of `engine_status`.
+
+    Raises:
+        RecipeError: if the engine is unknown.
+        EngineError: if its folder cannot be read, or its daemon does not answer.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return usage.usage(settings.engine_dir, name)
+
+
+def prune_engine(
+    workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None
+) -> EnginePruned:
+    """Remove the build cache of a running private engine, and images without a name.
+
+    The arguments are those of `engine_status`.
+
+    Raises:
+        RecipeError: if the engine is unknown.
+        EngineError: if the engine does not run, or refuses.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return usage.prune(settings.engine_dir, name)
+
+
+def remove_engine(
+    workspace: Workspace | None, name: str = DEFAULT_NAME, *, settings: Settings | None = None
+) -> EngineStatus:
+    """Stop a private engine and remove its folder; do nothing if there is none. Needs root.
+
+    The arguments are those of `engine_status`.
+
+    Raises:
+        RecipeError: if the engine is unknown.
+        EngineError: if the user is not root, a process does not end, or the folder holds something else.
+    """
+    settings = settings or _default_settings(workspace)
+    _require_known(workspace, name, settings)
+    return usage.remove(settings.engine_dir, name)
 
 
 def open_engine(workspace: Workspace, settings: Settings, store: Store, progress: Progress) -> Engine:
