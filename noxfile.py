@@ -93,10 +93,20 @@ def mutants(session: nox.Session) -> None:
 @nox.session(reuse_venv=True)
 def integration(session: nox.Session) -> None:
     """Run the integration tests: real mirrors, a real engine, a real Airflow."""
+    integration_tests(session, "-m", "not large")
+
+
+@nox.session(name="integration-large", reuse_venv=True)
+def integration_large(session: nox.Session) -> None:
+    """Run the integration tests that build other images for minutes: other Debians, packages with keys, tutorials."""
+    integration_tests(session, "-m", "large")
+
+
+def integration_tests(session: nox.Session, *options: str) -> None:
     install(session, "test")
     # A socket that a client library leaves open is reported at garbage collection, in whichever test is running then.
     leaks = "default::pytest.PytestUnraisableExceptionWarning"
-    session.run("pytest", "-W", leaks, "tests/integration", *session.posargs)
+    session.run("pytest", "-W", leaks, "--durations=15", *options, "tests/integration", *session.posargs)
 
 
 @nox.session(name="security-manager-versions", reuse_venv=True)

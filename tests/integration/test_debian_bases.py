@@ -24,7 +24,7 @@ from tests.integration.command_line import CommandLine, artifacts_of, as_chosen,
 from tests.integration.conftest import AMD64
 from tests.integration.told import Told
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.large]
 
 SERIES = {"trixie": "3.13", "bookworm": "3.11"}
 # What Debian 12 has otherwise than the Debian 13 that `init` writes.

@@ -15,7 +15,7 @@ from rtbuild.engine.engine import Engine
 from rtbuild.settings import Settings
 from tests.integration.command_line import ROOT, as_chosen, reaching
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.large]
 
 _COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
