@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from rtbuild.formats.frames import open_uncompressed
 from rtbuild.formats.tar_entry import BLOCK, CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK
 from rtbuild.oci.layout import Layout, read_stored_image
@@ -69,12 +71,19 @@ def mounted(root: Path) -> Iterator[tuple[str, Shown]]:
             )
 
 
-def test_podman_shows_the_tree_that_the_layers_describe(image: BuiltImage, room: Path) -> None:
+@pytest.fixture
+def runroot() -> Iterator[Path]:
+    """Podman's folder for what runs, whose path must not be longer than 50 characters."""
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_podman_shows_the_tree_that_the_layers_describe(image: BuiltImage, room: Path, runroot: Path) -> None:
     source = Layout.open(Path(image.result.location))
     layout = room / "layout"
     stored = read_stored_image(source, image.result.manifest_digest)
     copy_image(source, stored.manifest, layout, ["rtbuild-tests/podman:8.0.0"])
-    podman = ["podman", "--root", str(room / "root"), "--runroot", str(room / "run"), "--storage-driver", "overlay"]
+    podman = ["podman", "--root", str(room / "root"), "--runroot", str(runroot), "--storage-driver", "overlay"]
 
     def run(*words: str) -> str:
         return subprocess.run([*podman, *words], capture_output=True, text=True, check=True).stdout.strip()
