@@ -43,7 +43,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(name="tests-slow", reuse_venv=True)
 def tests_slow(session: nox.Session) -> None:
-    """Run the unit tests that start other programs, such as pip or mypy, for seconds."""
+    """Run the unit tests that start other programs, such as pip or mypy, for seconds, and a small fuzz run."""
     install(session, "test")
     unit_tests(session, "-m", "slow")
 

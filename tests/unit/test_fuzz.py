@@ -12,6 +12,8 @@ from rtbuild.errors import IntegrityError
 from tests.fuzz import run
 from tests.fuzz.targets import SCRATCH, Target, targets
 
+pytestmark = pytest.mark.slow
+
 RUNS = 200
 """Inputs for each target: seconds in total."""
 TARGETS = {target.name: target for target in targets()}
