@@ -75,6 +75,9 @@ class Engines:
         if clock is not None:
             private.stop(folder, name)
             clock.put_into(status)
+            # An engine with other programs than were unpacked is unpacked again: the clock is to be one of them.
+            home = folder / name
+            (home / "programs").write_text(private.programs_listing(home / "root"))
             status = private.start(lock, self.store.artifact_path, folder, name=name, progress=Told())
         return select.private_engine(status, store=self.store.root)
 

@@ -285,7 +285,7 @@ def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path
         raise
     shutil.rmtree(home / "root", ignore_errors=True)
     new_root.rename(home / "root")
-    (home / "programs").write_text(_programs(home / "root"))
+    (home / "programs").write_text(programs_listing(home / "root"))
     (home / "unpacked").write_text(f"{packages_digest(lock.debs)}\n")
     progress.end(task, "unpacked")
 
@@ -293,12 +293,12 @@ def _unpack(lock: EngineLock, find_package: Callable[[Sha256], Path], home: Path
 def _is_intact(home: Path) -> bool:
     """Return whether the unpacked files are those that were unpacked; they are about to run as root."""
     try:
-        return (home / "programs").read_text() == _programs(home / "root")
+        return (home / "programs").read_text() == programs_listing(home / "root")
     except OSError:
         return False
 
 
-def _programs(root: Path) -> str:
+def programs_listing(root: Path) -> str:
     """Return the sha256 and the path of every file in `root`, one a line, and where links lead."""
     lines = []
     for path in sorted(root.rglob("*")):
