@@ -98,7 +98,7 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(name="integration-large", reuse_venv=True)
 def integration_large(session: nox.Session) -> None:
-    """Run the integration tests that build other images for minutes: other Debians, packages with keys, tutorials."""
+    """Run the large integration tests: other Debians, packages whose scripts make keys, the tutorials, OpenLineage."""
     integration_tests(session, "-m", "large")
 
 

@@ -17,7 +17,7 @@ from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, Deployment, local_environment
 from tests.integration.servers import postgresql
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.large]
 
 INSIDE = Path(__file__).parent / "inside"
 DAGS = "/usr/local/airflow/dags"
