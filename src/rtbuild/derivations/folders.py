@@ -8,7 +8,7 @@ layers become an image (`layers.stack`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rtbuild.recipe.model import Layer, Release
 
@@ -38,15 +38,3 @@ def known_folders(release: Release, layer: Layer) -> dict[str, Attributes]:
         if lower.name == layer.name:
             break
     return {path: attributes for path, attributes in folders.items() if attributes != PLAIN}
-
-
-def folders_above(paths: Iterable[str]) -> set[str]:
-    """Return each folder above `paths`, which have no leading slash."""
-    folders: set[str] = set()
-    for path in paths:
-        while slash := path.rfind("/") + 1:
-            path = path[: slash - 1]
-            if path in folders:
-                break
-            folders.add(path)
-    return folders

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rtbuild.derivations.derivation import Derivation
-from rtbuild.derivations.folders import PLAIN, folders_above
+from rtbuild.derivations.folders import PLAIN
 from rtbuild.formats.tar_entry import DIRECTORY, Entry
 from rtbuild.layers.debian import installed_entries
+from rtbuild.oci.folders import folders_above
 from rtbuild.oci.layer import LayerDigest, LayerWriter
 from rtbuild.wheels.environment import BuildEnvironment
 

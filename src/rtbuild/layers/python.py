@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rtbuild.derivations.derivation import Derivation
-from rtbuild.derivations.folders import folders_above
 from rtbuild.derivations.plan import PlannedLayer
 from rtbuild.errors import RecipeError
 from rtbuild.layers.debian import installed_entries
 from rtbuild.layers.files import folder_entries
 from rtbuild.lockfile.model import Lock
+from rtbuild.oci.folders import folders_above
 from rtbuild.oci.layer import LayerDigest, LayerWriter
 from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.wheels.environment import BuildEnvironment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +36,15 @@ def read_folders(blob: Path) -> LayerFolders:
             elif entry.type == SYMLINK:
                 links[entry.path] = entry.link
     return LayerFolders(folders=folders, links=links)
+
+
+def folders_above(paths: Iterable[str]) -> set[str]:
+    """Return each folder above `paths`, which have no leading slash."""
+    folders: set[str] = set()
+    for path in paths:
+        while slash := path.rfind("/") + 1:
+            path = path[: slash - 1]
+            if path in folders:
+                break
+            folders.add(path)
+    return folders

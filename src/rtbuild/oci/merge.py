@@ -44,6 +44,7 @@ from typing import BinaryIO
 from rtbuild.errors import IntegrityError
 from rtbuild.formats.tar import read_members
 from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, REGULAR, Entry
+from rtbuild.oci.folders import folders_above
 from rtbuild.recipe.model import Removal
 
 WHITEOUT = ".wh."
@@ -200,17 +201,13 @@ class LayerMerge:
         Raises:
             IntegrityError: if `below` has something else than a folder at such a path.
         """
-        for path in [*self.members, *self.whiteout_paths()]:
-            while slash := path.rfind("/") + 1:
-                path = path[: slash - 1]
-                if path in self.members:
-                    break
-                old = below.members.get(path) if below else None
-                if old and old.entry.type != DIRECTORY:
-                    raise IntegrityError(f"/{path} contains files, but is a {old.entry.type} in the layers below")
-                entry = replace(old.entry) if old else Entry(path=path, type=DIRECTORY, mode=0o755)
-                entry.mtime = mtime
-                self.members[path] = MergedEntry(entry)
+        for path in folders_above([*self.members, *self.whiteout_paths()]) - self.members.keys():
+            old = below.members.get(path) if below else None
+            if old and old.entry.type != DIRECTORY:
+                raise IntegrityError(f"/{path} contains files, but is a {old.entry.type} in the layers below")
+            entry = replace(old.entry) if old else Entry(path=path, type=DIRECTORY, mode=0o755)
+            entry.mtime = mtime
+            self.members[path] = MergedEntry(entry)
 
     def whiteout_paths(self) -> list[str]:
         """Return the paths of the whiteouts as tar members; nothing inside an opaque folder needs one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rtbuild.derivations.folders import folders_above, known_folders
+from rtbuild.derivations.folders import known_folders
 from rtbuild.recipe.model import FilesLayer, InstalledFile
 from tests.fakes.four_layers import AIRFLOW, BASE, PYTHON, changed, keys, lock, release
 
@@ -28,7 +28,3 @@ def test_plain_folders_need_not_be_known() -> None:
 def test_they_count_for_the_layers_made_without_the_layers_below() -> None:
     before, after = release(BASE, PYTHON, AIRFLOW, UPPER), release(HOME, PYTHON, AIRFLOW, UPPER)
     assert changed(keys(lock(), before), keys(lock(), after)) == {"base-os", "airflow", "upper"}
-
-
-def test_folders_above() -> None:
-    assert folders_above(["usr/bin/a", "usr/bin/b", "etc"]) == {"usr", "usr/bin"}
