@@ -83,7 +83,7 @@ class Ground:
         """A store with every artifact of the lock, and nothing else: no layer, no tree, no index."""
         self._stores += 1
         store = self.folder / f"store-{self._stores}"
-        (store / "artifacts").mkdir(parents=True)
+        Store.open(store)  # a folder with other files is refused as a store
         for artifact in self.lock.remote:
             with contextlib.suppress(FileExistsError):
                 os.link(self.artifacts / artifact.sha256, store / "artifacts" / artifact.sha256)
