@@ -8,6 +8,7 @@ folders and to the engine's cache.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import statistics
 import subprocess
@@ -31,14 +32,15 @@ class Checkout:
     root: Path
     python: Path
 
-    def run(self, ground: Ground, *words: str, store: Path, workspace: Path | None = None) -> None:
-        """Run one command, in its own workspace by default; raises `BenchError` if it fails."""
+    def run(self, ground: Ground, *words: str, store: Path, workspace: Path | None = None) -> str:
+        """Return what one command writes, run in its own workspace by default; raises `BenchError` if it fails."""
         folder = workspace or self.root
         command = [str(self.python), "-m", "rtbuild", *words, "-q", "--store", str(store)]
         environment = {**user_environment(), "RTBUILD_ENGINE_DIR": str(ground.settings.engine_dir)}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchError(f"{folder}: rtbuild {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")
+        return done.stdout
 
 
 Work = Callable[[Checkout], float]
@@ -93,7 +95,9 @@ def comparisons(ground: Ground) -> Iterator[Comparison]:
 
     def forgetting(*layers: str, trees: bool = False) -> Work:
         def work(checkout: Checkout) -> float:
-            ground.forget(warm, *layers, trees=trees)
+            # Keys may differ between the checkouts.
+            plan = json.loads(checkout.run(ground, "plan", RELEASE, "--json", store=warm))
+            ground.forget(warm, *layers, trees=trees, plan=plan)
             return timed(partial(checkout.run, ground, "build", RELEASE, store=warm))
 
         return work

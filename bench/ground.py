@@ -115,9 +115,12 @@ class Ground:
         self.engine  # noqa: B018 (it must run before the clock does)
         return self.rtbuild("build", RELEASE, *options, store=store, workspace=workspace, watch=watch)
 
-    def forget(self, store: Path, *layers: str, trees: bool = False) -> None:
-        """Make the store forget that it has `layers`, and with `trees` all wheels' trees."""
-        for layer in self.rtbuild("plan", RELEASE, store=store).answer["layers"]:
+    def forget(self, store: Path, *layers: str, trees: bool = False, plan: dict[str, Any] | None = None) -> None:
+        """Make the store forget that it has `layers`, and with `trees` all wheels' trees.
+
+        `plan` is what `rtbuild plan --json` says of them (default: this checkout's).
+        """
+        for layer in (plan or self.rtbuild("plan", RELEASE, store=store).answer)["layers"]:
             if layer["name"] in layers:
                 (store / "realisations" / "by-key" / f"{layer['key']}.json").unlink()
         if trees:
