@@ -67,6 +67,7 @@ def main() -> None:
     print(_LINE.format("measure (seconds)", "other", "this", "ratio", "runs", "load"))
     try:
         with open_ground(quick=False) as ground:
+            other.run(ground, "build", RELEASE, store=ground.warm_store)  # its keys may differ
             for comparison in comparisons(ground):
                 if not options.only or any(text in comparison.name for text in options.only):
                     print(_compare(comparison, other, this), flush=True)
