@@ -122,7 +122,9 @@ class Ground:
         """
         for layer in (plan or self.rtbuild("plan", RELEASE, store=store).answer)["layers"]:
             if layer["name"] in layers:
-                (store / "realisations" / "by-key" / f"{layer['key']}.json").unlink()
+                # A folder, or a file in stores of earlier versions.
+                (record,) = (store / "realisations" / "by-key").glob(f"{layer['key']}*")
+                shutil.rmtree(record) if record.is_dir() else record.unlink()
         if trees:
             shutil.rmtree(store / "trees")
 
