@@ -21,7 +21,8 @@ from urllib.parse import quote, urlsplit
 from urllib.request import proxy_bypass
 
 from rtbuild.files import read_regular
-from rtbuild.mirror.http import DIRECT, redacted
+from rtbuild.mirror.addresses import redacted
+from rtbuild.mirror.connections import DIRECT
 from rtbuild.mirror.site import Mirror, trimmed
 
 _LARGEST = 1 << 20

@@ -15,7 +15,9 @@ from typing import BinaryIO
 from rtbuild.digest import Sha256, sha256_bytes, sha256_file, sha256_stream
 from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
-from rtbuild.mirror.http import Reply, Web, redacted
+from rtbuild.mirror.addresses import redacted
+from rtbuild.mirror.answers import Reply
+from rtbuild.mirror.http import Web
 from rtbuild.store.files import store_errors
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.lockfile.model import Artifact
 from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import Mirrors, find_mirrors
-from rtbuild.mirror.http import FetchFailure, Web
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.locations import Locations
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.remote import CACHE, add_sites, open_web

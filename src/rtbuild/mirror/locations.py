@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 
 from rtbuild.lockfile.model import Artifact, DebArtifact, PythonArtifact
 from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import Mirrors, distinct
-from rtbuild.mirror.http import FetchFailure
 from rtbuild.mirror.simple_api import file_addresses
 from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite

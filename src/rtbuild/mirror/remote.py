@@ -12,9 +12,11 @@ from urllib.parse import urldefrag, urlsplit
 from rtbuild.digest import Sha256, sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError
 from rtbuild.formats.project_page import ProjectPage
+from rtbuild.mirror.addresses import redacted
 from rtbuild.mirror.cache import AnswerCache, WrongDigest
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import Mirrors
-from rtbuild.mirror.http import FetchFailure, Web, redacted
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.logins import netrc_logins
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.simple_api import read_project

@@ -8,8 +8,9 @@ from __future__ import annotations
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from rtbuild.formats.project_page import JSON_TYPE, JSON_TYPES, ProjectPage, parse_links, parse_project_page
+from rtbuild.mirror.answers import Reply
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.http import FetchFailure, Reply
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.site import Mirror
 
 _ACCEPT = f"{JSON_TYPE}, text/html;q=0.1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from rtbuild.mirror.http import local_path, redacted
+from rtbuild.mirror.addresses import local_path, redacted
 
 MOMENT = re.compile(r"\d{8}T\d{6}Z\Z")
 _SAFE = "/~+:@!$&'()*,;=%"

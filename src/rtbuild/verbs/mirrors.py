@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from rtbuild.errors import IntegrityError
+from rtbuild.mirror.addresses import redacted
 from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import Mirrors, find_mirrors
-from rtbuild.mirror.http import FetchFailure, redacted
 from rtbuild.mirror.parallel import run_parallel
 from rtbuild.mirror.remote import add_sites, open_web
 from rtbuild.mirror.simple_api import read_project

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from rtbuild.mirror.apt import apt_mirrors, apt_options
+from rtbuild.mirror.connections import DIRECT
 from rtbuild.mirror.find import find_mirrors
-from rtbuild.mirror.http import DIRECT, Web
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
 from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite

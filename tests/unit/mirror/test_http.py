@@ -25,7 +25,9 @@ from cryptography.x509.oid import NameOID
 
 from rtbuild.errors import UsageError
 from rtbuild.mirror import http
-from rtbuild.mirror.http import FetchFailure, Web, local_path, redacted
+from rtbuild.mirror.addresses import local_path, redacted
+from rtbuild.mirror.failure import FetchFailure
+from rtbuild.mirror.http import Web
 from tests.fakes.debian_archive import Fault, serve_folder
 from tests.fakes.serving import serve_with
 

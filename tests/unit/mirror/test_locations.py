@@ -9,8 +9,9 @@ import pytest
 
 from rtbuild.lockfile.model import Artifact
 from rtbuild.mirror.cache import AnswerCache
+from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import SETTINGS, Mirrors
-from rtbuild.mirror.http import FetchFailure, Web
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.locations import Locations
 from rtbuild.mirror.site import Mirror
 from rtbuild.recipe.model import Suite

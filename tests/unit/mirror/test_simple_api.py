@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rtbuild.mirror.cache import AnswerCache
-from rtbuild.mirror.http import FetchFailure, Web
+from rtbuild.mirror.failure import FetchFailure
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.simple_api import file_addresses, read_project
 from rtbuild.mirror.site import Mirror
 from tests.fakes.package_index import PackageIndex, make_wheel
