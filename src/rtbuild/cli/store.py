@@ -73,7 +73,7 @@ def verify(invocation: Invocation) -> None:
 @shared_options
 @click.pass_obj
 def gc(invocation: Invocation, trees: bool) -> None:
-    """Remove what no lock of this workspace refers to: artifacts, layers, images, unfinished downloads.
+    """Remove what no lock of this workspace refers to: artifacts, layers, wheel trees, images, unfinished downloads.
 
     Logs and cached index pages are removed if they were not used for 30 days.
 

@@ -39,7 +39,10 @@ def realise_python(
     for layer, derivation in layers:
         assert derivation is not None  # a Python layer has no parent
         own = [tree for tree in trees if tree.layer == layer.name]
-        yield derivation, _write_layer(layer, derivation, own, environment)
+        digest = _write_layer(layer, derivation, own, environment)
+        made_of = {key for tree in own for key in (tree.key, *tree.wheels)}
+        environment.store.record_trees(derivation.key, digest.compressor, made_of)
+        yield derivation, digest
 
 
 def _write_layer(

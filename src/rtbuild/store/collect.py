@@ -3,6 +3,10 @@
 It marks and sweeps from an explicit list of roots, not by age: a store may sit unused for a year and still be what
 makes an old release rebuildable offline. Only logs and cached answers, which no build needs, are removed by age. It
 runs only while no other process has the store open (`Store.gc`).
+
+Wheel trees and built wheels stay as long as a layer that is made of them (`rtbuild.store.trees`). Those that no record
+names, such as trees of layers that an rtbuild without these records built, are removed; the next build that needs them
+makes them again.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +27,7 @@ from rtbuild.lockfile.model import EngineLock, Lock
 from rtbuild.oci.layout import Layout
 from rtbuild.store.files import entries, remove_tree
 from rtbuild.store.realisations import latest_key, read_record, record_files
+from rtbuild.store.trees import read_tree_keys, tree_records
 
 UNUSED_DAYS = 30
 """Logs and cached answers are removed if they were not used for this many days."""
@@ -37,7 +42,7 @@ class Roots:
         keys: Layers, by the key of their derivation.
         manifests: Images, with their configs and layers.
         layers: The realisation recorded last of each (release, platform, layer), so that a plan can say what changed.
-        trees: Wheel trees, by key; None keeps all.
+        trees: Wheel trees and built wheels, by key; None keeps those that the kept layers are made of.
     """
 
     artifacts: frozenset[Sha256] = frozenset()
@@ -48,7 +53,7 @@ class Roots:
 
     @classmethod
     def of_locks(cls, locks: Iterable[Lock], engines: Iterable[EngineLock] = ()) -> Roots:
-        """Return everything that `locks` and the locks of private engines refer to, and all trees."""
+        """Return everything that `locks` and the locks of private engines refer to."""
         locks = list(locks)
         artifacts = {artifact.sha256 for lock in locks for artifact in (*lock.debs, *lock.pythons, *lock.build_pythons)}
         return cls(
@@ -102,10 +107,7 @@ def collect(root: Path, roots: Roots) -> GcReport:
             if path.name not in roots.artifacts:
                 sweep.remove(kind, path)
     _sweep_layout(layout, blobs, sweep)
-    for path in entries(root / "trees"):
-        # A hidden name is the temporary file of a killed process.
-        if path.name.startswith(".") or (roots.trees is not None and path.name.partition(".")[0] not in roots.trees):
-            sweep.remove("tree", path)
+    _sweep_trees(root, keys, roots.trees, sweep)
     for kind, folder in (("log", root / "logs"), ("cached answer", root / "cache")):
         for path in _unused(folder, since=time.time() - UNUSED_DAYS * 86400):
             sweep.remove(kind, path)
@@ -158,6 +160,20 @@ def _unused(folder: Path, *, since: float) -> Iterator[Path]:
             status = (path := Path(parent, name)).lstat()
             if max(status.st_atime, status.st_mtime) < since:
                 yield path
+
+
+def _sweep_trees(root: Path, layers: Collection[Key], wanted: Collection[str] | None, sweep: _Sweep) -> None:
+    """Remove the trees that are not `wanted`; if that is None, those that none of `layers` is made of."""
+    realisations = root / "realisations"
+    if wanted is None:
+        wanted = {tree for layer in layers for tree in read_tree_keys(realisations, layer)}
+    for path in entries(root / "trees"):
+        # A hidden name is the temporary file of a killed process.
+        if path.name.startswith(".") or path.name.partition(".")[0] not in wanted:
+            sweep.remove("tree", path)
+    for path in tree_records(realisations):
+        if path.name not in layers:
+            remove_tree(path)
 
 
 def _sweep_layout(layout: Layout, blobs: set[Digest], sweep: _Sweep) -> None:

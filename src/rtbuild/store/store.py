@@ -7,7 +7,7 @@ killed process leaves at most partial downloads and temporary folders, which the
     artifacts/<sha256>      .debs, wheels and sdists, as the lock names them
     partial/<sha256>        downloads to resume
     layout/                 an OCI image layout with every layer and image
-    realisations/           which derivation resulted in which layer
+    realisations/           which derivation resulted in which layer, and which trees a layer is made of
     trees/                  wheel trees, and wheels that were built
     cache/<name>/           what can be had again at any time, such as indexes
     logs/                   logs of builds
@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +32,10 @@ from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
-from rtbuild.store.files import entries, lock_file, store_errors
+from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.folders import keep_folders, load_folders
+from rtbuild.store.format import FORMAT, is_store
+from rtbuild.store.lease import Lease, lease_of
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.realisations import (
     latest_key,
@@ -45,15 +46,13 @@ from rtbuild.store.realisations import (
 )
 from rtbuild.store.summaries import Summary, read_summary, write_summary
 from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
+from rtbuild.store.trees import write_tree_keys
 
 # Most commands neither collect nor inspect, and some read no lock.
 if TYPE_CHECKING:
     from rtbuild.lockfile.model import Artifact
     from rtbuild.store.collect import GcReport, Roots
     from rtbuild.store.inspect import StoreReport
-
-FORMAT = "1"
-"""The format of the store that this rtbuild reads and writes."""
 
 _SUMMARIES = "cache/summaries"
 _FOLDERS_OF_LAYERS = "cache/folders"
@@ -78,11 +77,11 @@ class Store:
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
-            if not _is_store(root):
+            if not is_store(root):
                 write_atomically(root / "format", f"{FORMAT}\n".encode())
             for name in _FOLDERS:
                 (root / name).mkdir(exist_ok=True)
-            lease = _lease(root, progress or Silent())
+            lease = lease_of(root, progress or Silent())
             remove_leftovers(root / TEMPORARY)
         return cls(root, lease)
 
@@ -94,7 +93,7 @@ class Store:
             StoreError: if there is no store, or `open` fails.
         """
         with store_errors(f"use {root} as a store"):
-            if not _is_store(root):
+            if not is_store(root):
                 raise StoreError(f"there is no store in {root.absolute()}", hint="name an existing one with --store")
         return cls.open(root, progress)
 
@@ -109,9 +108,9 @@ class Store:
         """
         root = root.absolute()
         with store_errors(f"use {root} as a store"):
-            _is_store(root)
+            is_store(root)
             try:
-                lease = _lease(root, progress or Silent(), create=False)
+                lease = lease_of(root, progress or Silent(), create=False)
             except FileNotFoundError:
                 lease = None  # nothing was ever put there
         return cls(root, lease)
@@ -210,6 +209,19 @@ class Store:
             StoreError: if it cannot be written.
         """
         write_realisation(self.root / "realisations", realisation)
+
+    def record_trees(self, key: Key, compressor: str, trees: Collection[Key]) -> None:
+        """Record which wheel trees and built wheels the layer `key` is made of, so that `gc` keeps them as long.
+
+        Args:
+            key: The key of the layer's derivation.
+            compressor: The compressor of the layer, which is also that of its trees.
+            trees: The keys of the files in `trees`.
+
+        Raises:
+            StoreError: if the record cannot be written.
+        """
+        write_tree_keys(self.root / "realisations", key, compressor, trees)
 
     def latest(self, release: str, platform: str, layer: str) -> Realisation | None:
         """Return the realisation recorded last for this layer of this release and platform, if it is still there.
@@ -345,43 +357,6 @@ def _verify(path: Path, sha256: str) -> bool:
     return False
 
 
-def _is_store(root: Path) -> bool:
-    """Return whether the folder is a store; False if it is missing or empty.
-
-    Raises:
-        StoreError: if it holds something else, or a store of another format.
-        OSError: if it cannot be read.
-    """
-    for _ in range(2):
-        try:
-            text = (root / "format").read_text(encoding="utf-8", errors="replace").strip()
-            break
-        except FileNotFoundError:
-            # What a file system makes, or a process that was killed while it created the store
-            others = {path.name for path in entries(root) if not path.name.startswith(".format.")} - {"lost+found"}
-            if not others:
-                return False
-            # Another process may have made the store between the two looks
-    else:
-        shown = ", ".join(sorted(others)[:5])
-        raise StoreError(
-            f"{root} is not a store: it holds other files",
-            details=f"no file `format`, but {shown}" + (f" and {len(others) - 5} more" if len(others) > 5 else ""),
-            hint="choose a new or empty folder with --store or RTBUILD_STORE",
-        )
-    if text == FORMAT:
-        return True
-    if text.isdecimal():
-        raise StoreError(
-            f"{root / 'format'}: the store has format {text[:20]}, but this rtbuild supports format {FORMAT}",
-            hint="use the newer rtbuild, or choose another store with --store",
-        )
-    raise StoreError(
-        f"{root / 'format'}: the file does not contain the format of a store",
-        hint=f"write {FORMAT} into it if the folder is an rtbuild store, or choose another with --store",
-    )
-
-
 def _holder(path: Path) -> str:
     """Return who holds the lock at `path`, for a message."""
     with suppress(OSError):
@@ -389,40 +364,3 @@ def _holder(path: Path) -> str:
         if text.isdigit() and int(text) != os.getpid():
             return f"process {text}"
     return "another task"
-
-
-class Lease:
-    """A shared lock on the whole store, held by every process that has it open. Garbage collection needs it alone."""
-
-    def __init__(self, path: Path, progress: Progress, *, create: bool) -> None:
-        descriptor = lock_file(path, fcntl.LOCK_SH | fcntl.LOCK_NB, create=create)
-        if descriptor is None:
-            progress.note("waiting for another process to finish collecting garbage in the store")
-            descriptor = lock_file(path, fcntl.LOCK_SH, create=create)
-        assert descriptor is not None  # a blocking lock is always granted
-        self._descriptor = descriptor
-        weakref.finalize(self, os.close, descriptor)
-
-    def upgrade(self, progress: Progress) -> None:
-        """Wait until this process is the only one."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.note("waiting for other processes that use the store")
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def downgrade(self) -> None:
-        """Let other processes in again."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-
-
-_leases: weakref.WeakValueDictionary[Path, Lease] = weakref.WeakValueDictionary()
-
-
-def _lease(root: Path, progress: Progress, *, create: bool = True) -> Lease:
-    # One per process and folder: two leases of one process would keep its own garbage collection waiting for ever.
-    path = root.resolve() / "locks" / "in-use.lock"
-    lease = _leases.get(path)
-    if lease is None:
-        lease = _leases[path] = Lease(path, progress, create=create)
-    return lease

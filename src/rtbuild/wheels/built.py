@@ -26,6 +26,11 @@ class BuiltWheel:
     size: int
     sha256: Sha256
 
+    @property
+    def key(self) -> Key:
+        """The key of everything that goes into it."""
+        return Key(self.path.stem)
+
 
 def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> BuiltWheel | None:
     """Return the wheel with this key after checking its bytes, or None if it is missing or damaged.

@@ -38,12 +38,16 @@ _PROGRESS_TASK = "compose trees"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelTree:
-    """The tree of a package of a lock, in the store. `state` is `built` or `cached`."""
+    """The tree of a package of a lock, in the store. `state` is `built` or `cached`.
+
+    `wheels` are the keys of the wheels that rtbuild built or patched for it; none if its wheel is an artifact.
+    """
 
     package: str
     layer: str
     state: str
     stored: StoredTree
+    wheels: tuple[Key, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -66,7 +70,8 @@ class _Package:
     """A package of the lock and its wheel.
 
     `claims` are the names and versions that the wheel gives itself; `files` are the paths that it installs, without
-    those that the recipe removes; `excluded` are the paths that its tree leaves out.
+    those that the recipe removes; `excluded` are the paths that its tree leaves out; `wheels` are the keys of the
+    wheels that rtbuild built or patched for it.
     """
 
     artifact: PythonArtifact
@@ -75,6 +80,7 @@ class _Package:
     claims: tuple[Claim, ...]
     files: frozenset[str]
     excluded: frozenset[str]
+    wheels: tuple[Key, ...] = ()
 
 
 def realise_trees(
@@ -139,6 +145,7 @@ def realise_trees(
             layer=package.artifact.layer,
             state=BUILT if name in built else CACHED,
             stored=built.get(name) or cached[name],
+            wheels=package.wheels,
         )
         for package in packages
         for name in (package.artifact.name,)
@@ -162,19 +169,20 @@ def _open_packages(
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
     built = realise_wheels(release, lock, environment)
-    built |= realise_patched(release, lock, built, environment)
+    patched = realise_patched(release, lock, built, environment)
 
     def read(artifact: PythonArtifact) -> _Package:
         wheel, digest, label = environment.store.artifact_path(artifact.sha256), artifact.sha256, artifact.filename
-        if artifact.name in built:
-            own = built[artifact.name]
-            wheel, digest, label = own.path, own.sha256, own.filename
+        own = [wheels[artifact.name] for wheels in (built, patched) if artifact.name in wheels]
+        if own:
+            wheel, digest, label = own[-1].path, own[-1].sha256, own[-1].filename
         if artifact.layer not in removals:
             raise LockError(
                 f"the lock puts {artifact.name} into layer {artifact.layer!r}, "
                 f"which is not a Python layer of release {release.version}"
             )
-        return _read(artifact, wheel, digest, label, removals[artifact.layer], scheme)
+        package = _read(artifact, wheel, digest, label, removals[artifact.layer], scheme)
+        return replace(package, wheels=tuple(built_wheel.key for built_wheel in own))
 
     packages = list(pool.map(read, lock.pythons))
     require_claims(

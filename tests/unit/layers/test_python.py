@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pytest
 
 from rtbuild.derivations.derivation import derive
 from rtbuild.derivations.plan import PlannedLayer
-from rtbuild.digest import sha256_bytes
+from rtbuild.digest import Key, sha256_bytes
 from rtbuild.errors import RecipeError
 from rtbuild.formats.frames import open_uncompressed
 from rtbuild.layers.python import realise_python
+from rtbuild.lockfile.model import LockedPatch
 from rtbuild.oci.layer import LayerDigest
-from rtbuild.recipe.model import FilesLayer, InstalledFile, Layer, PythonLayer
+from rtbuild.recipe.model import FilesLayer, InstalledFile, Layer, Patch, PythonLayer
+from rtbuild.store.collect import Roots
 from tests.fakes import releases
 from tests.fakes.environments import Notes
+from tests.fakes.patches import diff, patch
 from tests.fakes.wheel_bench import PYTHON, UPLOADED, WheelBench
 
 LIBRARY = f"usr/local/lib/python{PYTHON}/dist-packages"
@@ -27,9 +31,11 @@ UPPER = PythonLayer(name="upper", title="Upper", roots=())
 
 
 class Bench(WheelBench):
-    def realise(self, *layers: Layer, notes: Notes | None = None) -> dict[str, LayerDigest]:
+    def realise(
+        self, *layers: Layer, notes: Notes | None = None, patches: tuple[Patch, ...] = ()
+    ) -> dict[str, LayerDigest]:
         """Build `layers` of a release that has just these; return what was built by name."""
-        release = releases.release(python_series=PYTHON, as_of=UPLOADED, layers=layers)
+        release = releases.release(python_series=PYTHON, as_of=UPLOADED, layers=layers, patches=patches)
         planned = [
             PlannedLayer(
                 name=layer.name,
@@ -44,6 +50,13 @@ class Bench(WheelBench):
         built_in = replace(self.environment(), progress=notes or Notes())
         digests = realise_python(release, self.lock, planned, built_in)
         return {derivation.layer.name: digest for derivation, digest in digests}
+
+    def key(self, layer: Layer, *, patches: tuple[Patch, ...]) -> Key:
+        """Return the key of `layer`."""
+        release = releases.release(python_series=PYTHON, as_of=UPLOADED, layers=(layer,), patches=patches)
+        derivation = derive(release, self.lock, layer, {})
+        assert derivation is not None  # a Python layer has no parent
+        return derivation.key
 
     def members(self, digest: LayerDigest) -> dict[str, tarfile.TarInfo]:
         """Return the members of a layer in the store by path; fails if a path is there twice."""
@@ -136,3 +149,20 @@ def test_a_repaired_tree_is_reported(bench: Bench) -> None:
     assert [text for text in notes.texts if text.startswith("the tree")] == [
         f"the tree of {name} in the store was damaged and has been rebuilt" for name in ("alpha", "beta")
     ]
+
+
+def test_a_layer_records_what_it_is_made_of_for_garbage_collection(bench: Bench) -> None:
+    bench.add("able", {"able.py": ""}, layer="upper")
+    alpha = next(artifact for artifact in bench.pythons if artifact.name == "alpha")
+    mend = patch(diff("alpha/__init__.py", "x = 1\n", "x = 2\n"), package="alpha")
+    bench.pythons.remove(alpha)
+    bench.pythons.append(replace(alpha, version="1.0+own.1", patches=(LockedPatch(id="mend", sha256=mend.sha256),)))
+    bench.realise(LOWER, UPPER, patches=(mend,))
+    lower, upper = bench.key(LOWER, patches=(mend,)), bench.key(UPPER, patches=(mend,))
+    suffixes = Counter(path.suffix for path in bench.store.trees.iterdir())
+    assert suffixes == {".zst": 3, ".whl": 1, ".json": 4}
+    assert "tree" not in dict(bench.store.gc(lambda: Roots(keys=frozenset({lower, upper}))).removed)
+    report = bench.store.gc(lambda: Roots(keys=frozenset({lower})))
+    assert dict(report.removed)["tree"] == 2, "the frames and the record of able"
+    assert Counter(path.suffix for path in bench.store.trees.iterdir()) == {".zst": 2, ".whl": 1, ".json": 3}
+    assert dict(bench.store.gc(Roots).removed)["tree"] == 6

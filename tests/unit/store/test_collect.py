@@ -128,11 +128,44 @@ def test_gc_removes_old_logs_and_cached_answers(tmp_path: Path) -> None:
     assert sorted(path.name for path in answers.iterdir()) == ["new", "read"]
 
 
-def test_gc_keeps_every_tree_by_default(tmp_path: Path) -> None:
+def test_gc_keeps_the_trees_of_the_layers_of_every_lock(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    (store.trees / "aa.json").write_text("tree")
-    store.gc(Roots)
-    assert (store.trees / "aa.json").exists()
+    old, new, shared, dropped, unknown = (Key(letter * 64) for letter in "abcde")
+    for key, suffixes in ((old, "tar.zst"), (new, "tar.gz"), (shared, "whl"), (dropped, "tar.zst"), (unknown, "whl")):
+        for suffix in (suffixes, "json"):
+            (store.trees / f"{key}.{suffix}").write_text("tree")
+    layers = [
+        LayerResult(name="airflow", key=Key(digit * 64), diff_id=DiffId(Digest("sha256:4")), size=1) for digit in "123"
+    ]
+    store.record_trees(layers[0].key, "zstd 1", {old, shared})
+    store.record_trees(layers[1].key, "zstd 1", {shared})
+    store.record_trees(layers[1].key, "gzip 1", {new})
+    store.record_trees(layers[2].key, "zstd 1", {dropped, shared})
+    locks_of = [locks.lock(layers=(layer,)) for layer in layers]
+    roots = Roots.of_locks(locks_of[:2])
+    assert dict(store.gc(lambda: roots).removed) == {"tree": 4}
+    assert {path.name.partition(".")[0] for path in store.trees.iterdir()} == {old, new, shared}
+    assert store.gc(lambda: roots).removed == ()
+    assert dict(store.gc(lambda: Roots.of_locks(locks_of[:1])).removed) == {"tree": 2}
+    assert {path.name.partition(".")[0] for path in store.trees.iterdir()} == {old, shared}
+
+
+def test_gc_keeps_the_trees_of_the_latest_layer(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    last, tree = realisation("airflow"), Key("a" * 64)
+    store.record(last)
+    store.record_trees(last.key, last.compressor, {tree})
+    (store.trees / f"{tree}.json").write_text("tree")
+    store.gc(lambda: Roots(layers=frozenset({(last.release, last.platform, last.layer)})))
+    assert (store.trees / f"{tree}.json").exists()
+
+
+def test_gc_with_trees_removes_those_of_kept_layers(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    layer, tree = Key("1" * 64), Key("a" * 64)
+    store.record_trees(layer, "zstd 1", {tree})
+    (store.trees / f"{tree}.json").write_text("tree")
+    assert dict(store.gc(lambda: Roots(keys=frozenset({layer}), trees=frozenset())).removed) == {"tree": 1}
 
 
 def test_a_hard_link_takes_space_once(tmp_path: Path) -> None:
