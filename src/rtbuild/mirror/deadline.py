@@ -21,6 +21,9 @@ _THREAD = threading.local()
 REASON = "the deadline has passed"
 """The text of the time-out that a deadline causes."""
 
+_BODY = 1 << 16  # bytes; with this size httpcore2 reads heads and bodies
+_GATHERED = 1 << 18
+
 
 @contextmanager
 def deadlines() -> Iterator[None]:
@@ -72,12 +75,35 @@ class _Stream(httpcore2.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Wait for bytes, and return up to 256 KiB of those that have arrived by then.
+
+        One read of TLS returns 16 KiB at most, and httpcore2 and h11 spend more time on each piece than it takes to
+        receive it.
+        """
         allowed = _left(timeout)
+        wanted = _GATHERED if max_bytes >= _BODY else max_bytes
         try:
-            return self._stream.read(max_bytes, allowed)
+            first = self._stream.read(wanted, allowed)
         except httpcore2.ReadTimeout:
             _left(None)  # says so if it was the deadline
             raise
+        return self._gathered(first, wanted) if first else first
+
+    def _gathered(self, first: bytes, wanted: int) -> bytes:
+        """Return `first` and what else has arrived, up to `wanted` bytes, without waiting."""
+        pieces, size = [first], len(first)
+        while size < wanted:
+            try:
+                piece = self._stream.read(wanted - size, 0)
+            except httpcore2.ReadError as error:
+                if not isinstance(error.__cause__, BlockingIOError | ssl.SSLWantReadError):
+                    raise
+                break
+            if not piece:  # the end, which the next read returns again
+                break
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

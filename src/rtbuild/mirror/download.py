@@ -47,6 +47,16 @@ class FetchReport:
     seconds: float
     repaired: tuple[str, ...] = ()
 
+    def with_more(self, other: FetchReport) -> FetchReport:
+        """Return the report of this fetch and of `other`, which came after it."""
+        return FetchReport(
+            fetched=self.fetched + other.fetched,
+            present=self.present + other.present,
+            bytes=self.bytes + other.bytes,
+            seconds=self.seconds + other.seconds,
+            repaired=self.repaired + other.repaired,
+        )
+
 
 def fetch_artifacts(
     artifacts: Sequence[Artifact],

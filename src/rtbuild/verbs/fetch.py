@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from rtbuild.engine import private, select
 from rtbuild.engine.private import DEFAULT_NAME
@@ -48,14 +49,21 @@ def fetch(
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
     store = Store.open(settings.store, progress)
-    artifacts: tuple[Artifact, ...] = locked.lock.remote
     suites = locked.release.suites
+    artifacts: tuple[Artifact, ...] = locked.lock.remote
     packages = engine_packages(workspace)
-    if packages and (engine or _lacks_engine(settings, packages)):
-        progress.note("fetching the packages of a private engine as well")
-        artifacts, suites = (*artifacts, *packages), (*suites, *workspace.engine(DEFAULT_NAME).suites)
+    own = {artifact.sha256 for artifact in artifacts}
+    others = [package for package in packages if package.sha256 not in own]
     store_local(locked.release, locked.lock, store)
-    return fetch_artifacts(artifacts, store, settings, suites=suites, progress=progress)
+    # Asking Docker takes as long as fetching a few hundred files: it is done meanwhile.
+    with ThreadPoolExecutor(1, thread_name_prefix="engine") as pool:
+        lacking = pool.submit(lambda: engine or _lacks_engine(settings, packages))
+        report = fetch_artifacts(artifacts, store, settings, suites=suites, progress=progress)
+        if not packages or not lacking.result():
+            return report
+    progress.note("fetching the packages of a private engine as well")
+    suites = (*suites, *workspace.engine(DEFAULT_NAME).suites)
+    return report.with_more(fetch_artifacts(others, store, settings, suites=suites, progress=progress))
 
 
 def engine_packages(workspace: Workspace) -> tuple[DebArtifact, ...]:
@@ -69,8 +77,11 @@ def _lacks_engine(settings: Settings, packages: Sequence[DebArtifact]) -> bool:
     """Return whether a build here would have to fetch `packages`: no usable Docker, and none is named."""
     if settings.builder or settings.docker_host or settings.docker_context:
         return False
+    # First, because it takes no time: select.find runs several `docker` commands.
+    if private.status(settings.engine_dir).packages == private.packages_digest(packages):
+        return False
     try:
         select.find(settings)
     except EngineError:
-        return private.status(settings.engine_dir).packages != private.packages_digest(packages)
+        return True
     return False

@@ -7,6 +7,7 @@ import gzip
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -159,6 +160,29 @@ def test_the_authorities_of_the_machine_are_trusted(tmp_path: Path, monkeypatch:
     web.close()
 
 
+def test_what_has_arrived_comes_as_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    content = os.urandom(1 << 20)
+    asked: list[object] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.protocol_version, handler.close_connection = "HTTP/1.1", False
+        asked.append(handler.client_address)
+        reply(content=content)(handler)
+
+    web = Web(timeout=5, retries=0)
+    with serve_with(answer, context) as url:
+        for _ in range(2):
+            with web.open(url) as stream:
+                time.sleep(0.3)  # until more than one record of TLS has arrived, 16 KiB
+                chunks = list(stream.chunks)
+            assert b"".join(chunks) == content
+            assert max(map(len, chunks)) > 1 << 16
+    assert len(set(asked)) == 1, "the connection is kept"
+    web.close()
+
+
 def test_a_part_is_none_if_the_server_ignores_ranges(web: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     with serve_folder(tmp_path) as server:
@@ -296,6 +320,16 @@ def test_an_answer_that_drips_has_a_deadline(scheme: str, start: bytes, piece: b
         assert failure.transient
     assert time.monotonic() - began < 5
     web.close()
+
+
+def test_a_connection_that_is_reset_is_not_the_end_of_the_file(web: Web) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of a file whose size nobody says")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a RST
+
+    with raw_server(answer) as place:
+        assert failure_of(web, f"http://{place}/").brief.startswith("the connection broke: ")
 
 
 def test_a_download_that_is_slow_but_steady_has_no_deadline() -> None:
