@@ -28,7 +28,7 @@ from rtbuild.recipe.model import DebianLayer, FilesLayer, InstalledFile, Layer, 
 if TYPE_CHECKING:
     from rtbuild.lockfile.model import DebArtifact, Lock, PythonArtifact
 
-SCHEMA = 2
+SCHEMA = 3
 """Increase it whenever a change to rtbuild turns the same inputs into a different layer."""
 
 _DEBIAN_SCRIPTS = ("install_packages.sh",)

@@ -7,7 +7,7 @@ modules are exported from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,13 +150,19 @@ def _write_sources(task: CompileTask, wheel: Path, target: Path) -> list[Module]
     return modules
 
 
-def compile_tasks(wheel: Wheel, scheme: Scheme) -> tuple[CompileTask, ...]:
+def compile_tasks(wheel: Wheel, scheme: Scheme, excluded: Collection[str] = ()) -> tuple[CompileTask, ...]:
     """Return the tasks in which to compile `wheel`.
 
-    They depend on the wheel alone, because modules compiled in the same process affect each other's bytecode. Only
+    They depend on the arguments alone, because modules compiled in the same process affect each other's bytecode. Only
     importable modules are compiled; pip also compiles scripts whose names end in `.py`.
+
+    Args:
+        wheel: The wheel.
+        scheme: Where its files are installed.
+        excluded: Absolute paths that its tree leaves out: sources, or compiled modules alone. These are not compiled.
     """
-    return tuple(_split(wheel, sorted(path for path in wheel.parts if scheme.is_module(path))))
+    modules = (path for path in wheel.parts if scheme.is_module(path) and path not in excluded)
+    return tuple(_split(wheel, sorted(path for path in modules if scheme.compiled(path) not in excluded)))
 
 
 def _split(wheel: Wheel, paths: Sequence[str]) -> Iterator[CompileTask]:

@@ -299,7 +299,7 @@ class _TreesBuild:
                 name=package.sha256,
                 wheel=package.wheel,
                 mtime=uploaded_epoch(package.artifact),
-                tasks=compile_tasks(wheel, self._scheme),
+                tasks=compile_tasks(wheel, self._scheme, package.excluded),
             )
 
     def _compose(

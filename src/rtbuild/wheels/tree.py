@@ -20,7 +20,7 @@ from rtbuild.recipe.model import Removal
 from rtbuild.wheels.scheme import Scheme
 from rtbuild.wheels.wheel import Part, Wheel, record_hash
 
-SCHEMA = 2
+SCHEMA = 3
 """Increase it whenever the same inputs give different bytes than before."""
 
 _EXECUTABLE, _PLAIN = 0o755, 0o644

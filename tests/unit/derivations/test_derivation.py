@@ -154,11 +154,11 @@ def test_keys_are_the_same_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Existing stores and locks contain such keys: change how they are computed only with `SCHEMA`."""
     monkeypatch.setattr("rtbuild.derivations.derivation.script_digest", lambda name: Sha256("e" * 64))
     assert keys(lock(), release(BASE, PYTHON, AIRFLOW, PROVIDERS, FILES)) == {
-        "base-os": "32af0eb96c82bc1d3aacae74a374d7f0bedfb7492be4f664dcdd077f5679d133",
-        "python": "0e2fdb92bf8cff1b3d3b10b43ffe3a5fced3051adf5d9c33fc8002a8719d868d",
-        "airflow": "7097a50a321755eb0006586b6715b93c82fbe5d788fd84d60fbca99a11e728b1",
-        "providers": "cf139b68255112d5a1204637e4e42e62a492ed0d6297ce502da3506162d19a8e",
-        "files": "2f9f12989982fee685f8ed2eeb6bb4e0c27c14392f315c802a7a070236087279",
+        "base-os": "277bee40a07cf972914ec831f8a1e9b0db344f006f2aa2dc2fdb398b2f688e21",
+        "python": "1a92257ce237a64fb575952fa21e83c2bf727fada6a03ea37cdcb6f1547593e4",
+        "airflow": "da1d57239952b2b909fe834a54c72f01c0875a1f7dbb689e0cd1e56019dc5a11",
+        "providers": "eff8982fbf0a321147832c164c65c319229696a289d3deb7316260d659774ea2",
+        "files": "f17e6342b7859368bf344ef91197a2a0e84b34f56cd7e6f551e5128a5cdee7b1",
     }
 
 

@@ -86,6 +86,16 @@ def test_only_importable_modules_are_compiled(tmp_path: Path) -> None:
     assert [module[0] for module in task.modules] == [f"{LIBRARY}/demo/a.py"]
 
 
+def test_modules_that_the_tree_leaves_out_are_not_compiled(tmp_path: Path) -> None:
+    sizes = {"m0": 1_500_000, "m1": 400_000, "m2": 900_000, "m3": 900_000}
+    wheel = make_wheel(tmp_path / "demo.whl", {f"{name}.py": "#" * size for name, size in sizes.items()})
+    excluded = {f"{LIBRARY}/m0.py", SCHEME.compiled(f"{LIBRARY}/m2.py"), f"{LIBRARY}/missing.py"}
+    with open_wheel(wheel, SCHEME) as opened:
+        (task,) = compile_tasks(opened, SCHEME, excluded)
+    assert [module[0] for module in task.modules] == [f"{LIBRARY}/m1.py", f"{LIBRARY}/m3.py"]
+    assert task.weight == sizes["m1"] + sizes["m3"]
+
+
 def test_each_wheel_gets_its_own_modules(bench: Bench, tmp_path: Path) -> None:
     alpha, beta = work(tmp_path / "alpha", {"alpha.py": "x = 1\n"}), work(tmp_path / "beta", {"beta.py": "y = 2\n"})
     modules = bench.compile(alpha, beta)

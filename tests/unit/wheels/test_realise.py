@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tarfile
 from dataclasses import replace
@@ -148,6 +149,20 @@ def test_removals_and_shared_files_change_only_the_trees_that_have_them(bench: B
     assert {name for name in before if trees[name].key == before[name]} == {"alpha", "beta", "able"}
     modules = {path for path in paths(trees["gamma"]) if path.endswith((".py", ".pyc"))}
     assert modules == {f"{LIBRARY}/gamma/m.py", f"{LIBRARY}/gamma/__pycache__/m.cpython-311.pyc"}
+
+
+def test_what_a_tree_leaves_out_is_not_compiled(bench: Bench) -> None:
+    bench.add("gamma", {"alpha/__init__.py": "x = 1\n", "gamma/tests/t.py": "", "gamma/m.py": ""})
+    compiled: list[str] = []
+
+    def read_tasks(out: Path) -> None:
+        for task in (out.parent / "context/work/tasks").iterdir():
+            compiled.extend(module[0] for module in json.loads(task.read_text())["modules"])
+
+    bench.engine.spoil = read_tasks
+    lower = layer("lower", removals=(Removal(pattern="*/tests", reason="not needed"),))
+    bench.realise(release(lower, layer("upper")))
+    assert sorted(compiled) == [f"{LIBRARY}/{name}.py" for name in ("able", "alpha/__init__", "beta", "gamma/m")]
 
 
 def test_a_path_with_different_content_needs_a_decision(bench: Bench) -> None:

@@ -260,7 +260,7 @@ def test_the_key_is_the_hash_of_the_same_text_as_ever() -> None:
         ],
     }
     text = {
-        "schema": 2,
+        "schema": 3,
         "wheel": sha256_bytes(b"w"),
         "uploaded": 1,
         "python": "3.9.2-1",
