@@ -17,7 +17,7 @@ from rtbuild.lockfile.model import Lock
 from rtbuild.progress import unfinished
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.scheme import Scheme
-from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
+from rtbuild.wheels.tools import place_tools
 from rtbuild.wheels.wheel import Wheel
 
 SCRIPT = "compile_wheels.py"
@@ -105,8 +105,7 @@ def compile_wheels(
         (context / "work" / "tasks" / name).write_text(text, encoding="utf-8")
         archives[wheel.name].append(out / name)
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
-    debs = [environment.store.artifact_path(deb.sha256) for deb in tool_debs(tools.debs)]
-    unpack_debs(debs, context / "tools.tar", links=merged_folders(tools.debs))
+    place_tools(tools, context / "tools.tar", environment.store)
     python = f"/usr/bin/python{scheme.python}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
     log, progress = environment.log("compile"), environment.progress

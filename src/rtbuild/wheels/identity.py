@@ -46,13 +46,34 @@ class Claims:
     claims: tuple[Claim, ...]
 
 
-def wheel_claims(artifact: PythonArtifact, filename: str, dist_info: str, metadata: bytes) -> tuple[Claim, ...]:
-    """Return what a wheel says: `filename` is its name, `dist_info` its folder of that name, with `metadata`."""
-    name, _, version = dist_info.removesuffix(".dist-info").rpartition("-")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelNames:
+    """The names and versions inside of a wheel.
+
+    Attributes:
+        dist_info: The name of its .dist-info folder, which has both.
+        name: The name in METADATA; empty if there is none.
+        version: The version in METADATA; empty if there is none.
+    """
+
+    dist_info: str
+    name: str
+    version: str
+
+    @classmethod
+    def of(cls, dist_info: str, metadata: bytes) -> WheelNames:
+        """Return those of the wheel that has `metadata` in the folder `dist_info`."""
+        name, version = _header(metadata)
+        return cls(dist_info=dist_info, name=name, version=version)
+
+
+def wheel_claims(artifact: PythonArtifact, filename: str, names: WheelNames) -> tuple[Claim, ...]:
+    """Return what a wheel called `filename` says."""
+    name, _, version = names.dist_info.removesuffix(".dist-info").rpartition("-")
     return (
         _of_filename(artifact, filename),
-        Claim(where=f"{dist_info} in {filename}", name=name, version=version),
-        _of_header(f"METADATA in {filename}", metadata),
+        Claim(where=f"{names.dist_info} in {filename}", name=name, version=version),
+        Claim(where=f"METADATA in {filename}", name=names.name, version=names.version),
     )
 
 
@@ -66,7 +87,8 @@ def locked_wheel_claims(artifact: PythonArtifact, path: Path) -> tuple[Claim, ..
     try:
         with zipfile.ZipFile(path) as archive:
             folder = dist_info_folder(artifact.filename, archive)
-            return wheel_claims(artifact, artifact.filename, folder, archive.read(f"{folder}/METADATA"))
+            names = WheelNames.of(folder, archive.read(f"{folder}/METADATA"))
+            return wheel_claims(artifact, artifact.filename, names)
     except KeyError:
         raise BuildError(f"{artifact.filename}: not a wheel: it has no METADATA") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -76,7 +98,10 @@ def locked_wheel_claims(artifact: PythonArtifact, path: Path) -> tuple[Claim, ..
 def sdist_claims(artifact: PythonArtifact, pkg_info: bytes | None) -> tuple[Claim, ...]:
     """Return what an sdist says, which need not have a PKG-INFO."""
     claims = () if artifact.local else (_of_filename(artifact, artifact.filename),)
-    return claims if pkg_info is None else (*claims, _of_header(f"PKG-INFO in {artifact.filename}", pkg_info))
+    if pkg_info is None:
+        return claims
+    name, version = _header(pkg_info)
+    return (*claims, Claim(where=f"PKG-INFO in {artifact.filename}", name=name, version=version))
 
 
 def require_claims(lock: Lock, packages: Iterable[Claims]) -> None:
@@ -108,8 +133,9 @@ def _of_filename(artifact: PythonArtifact, filename: str) -> Claim:
     return Claim(where=f"the file name {filename}", name=artifact.name, version=str(parts.version))
 
 
-def _of_header(where: str, content: bytes) -> Claim:
+def _header(content: bytes) -> tuple[str, str]:
+    """Return the name and the version in METADATA or PKG-INFO; what is missing is empty."""
     # The description, which may hold any text, begins after an empty line.
     header = re.split(rb"(?:^|\r?\n)\r?\n", content, maxsplit=1)[0]
     fields = {field.lower(): value.decode(errors="replace") for field, value in reversed(_FIELD.findall(header))}
-    return Claim(where=where, name=fields.get(b"name", ""), version=fields.get(b"version", ""))
+    return fields.get(b"name", ""), fields.get(b"version", "")

@@ -18,21 +18,23 @@ from rtbuild.inside import script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.python import python_source_version
 from rtbuild.progress import unfinished
-from rtbuild.recipe.model import PythonLayer, Release, Removal
+from rtbuild.recipe.model import PythonLayer, Release
 from rtbuild.wheels.cache import StoredTree, TreeCache
 from rtbuild.wheels.compile import SCRIPT, CompileWork, compile_tasks, compile_wheels
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.conflicts import Conflict, WheelFiles, dropped_paths, find_conflicts
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.identity import Claim, Claims, require_claims, wheel_claims
+from rtbuild.wheels.listing import Listings
 from rtbuild.wheels.patched import realise_patched
 from rtbuild.wheels.scheme import Scheme, debian_scheme
 from rtbuild.wheels.sdists import realise_wheels
-from rtbuild.wheels.tree import TreeIndex, TreeInputs, TreeWriter, compose_tree, excluded_paths
+from rtbuild.wheels.tree import TreeIndex, TreeInputs, TreeWriter, compose_tree
 from rtbuild.wheels.wheel import open_wheel
 
 BUILT, CACHED = "built", "cached"
 
+_LISTINGS = "wheels"
 _PROGRESS_TASK = "compose trees"
 
 
@@ -47,7 +49,7 @@ class WheelTree:
     layer: str
     state: str
     stored: StoredTree
-    wheels: tuple[Key, ...] = ()
+    wheels: tuple[Key, ...]
 
     @property
     def key(self) -> Key:
@@ -80,7 +82,7 @@ class _Package:
     claims: tuple[Claim, ...]
     files: frozenset[str]
     excluded: frozenset[str]
-    wheels: tuple[Key, ...] = ()
+    wheels: tuple[Key, ...]
 
 
 def realise_trees(
@@ -168,6 +170,7 @@ def _open_packages(
     release: Release, lock: Lock, scheme: Scheme, pool: ThreadPoolExecutor, environment: BuildEnvironment
 ) -> list[_Package]:
     removals = {layer.name: layer.removals for layer in release.python_layers}
+    listings = Listings(environment.store.cache(_LISTINGS), scheme)
     built = realise_wheels(release, lock, environment)
     patched = realise_patched(release, lock, built, environment)
 
@@ -181,8 +184,20 @@ def _open_packages(
                 f"the lock puts {artifact.name} into layer {artifact.layer!r}, "
                 f"which is not a Python layer of release {release.version}"
             )
-        package = _read(artifact, wheel, digest, label, removals[artifact.layer], scheme)
-        return replace(package, wheels=tuple(built_wheel.key for built_wheel in own))
+        try:
+            listing = listings.listing(wheel, digest, removals[artifact.layer], label=label)
+        except FileNotFoundError:
+            hint = "fetch the lock's artifacts first"
+            raise BuildError(f"{artifact.filename} is not in the store", hint=hint) from None
+        return _Package(
+            artifact=artifact,
+            wheel=wheel,
+            sha256=digest,
+            claims=wheel_claims(artifact, label, listing.names),
+            files=listing.files,
+            excluded=listing.excluded,
+            wheels=tuple(built_wheel.key for built_wheel in own),
+        )
 
     packages = list(pool.map(read, lock.pythons))
     require_claims(
@@ -198,19 +213,6 @@ def _open_packages(
         ],
     )
     return packages
-
-
-def _read(
-    artifact: PythonArtifact, wheel: Path, digest: Sha256, label: str, removals: Sequence[Removal], scheme: Scheme
-) -> _Package:
-    try:
-        with open_wheel(wheel, scheme, label=label) as opened:
-            removed = excluded_paths(opened, removals, scheme)
-            files = frozenset(opened.parts) - removed
-            claims = wheel_claims(artifact, label, opened.dist_info_dir, opened.metadata())
-    except FileNotFoundError:
-        raise BuildError(f"{artifact.filename} is not in the store", hint="fetch the lock's artifacts first") from None
-    return _Package(artifact=artifact, wheel=wheel, sha256=digest, claims=claims, files=files, excluded=removed)
 
 
 def _conflicts(packages: Sequence[_Package], release: Release, scheme: Scheme) -> tuple[Conflict, ...]:

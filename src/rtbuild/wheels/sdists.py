@@ -27,7 +27,8 @@ from rtbuild.store.store import Store
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.wheels.identity import Claims, locked_wheel_claims, require_claims, sdist_claims
-from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import tool_debs
+from rtbuild.wheels.tools import place_tools
 
 SCRIPT = "build_wheels.py"
 """The script that builds, in `rtbuild.inside`."""
@@ -156,8 +157,7 @@ def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Rel
         )
     (context / "work" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
     (context / "work" / SCRIPT).write_bytes(read_script(SCRIPT))
-    debs = [store.artifact_path(deb.sha256) for deb in tool_debs(lock.debs)]
-    unpack_debs(debs, context / "tools.tar", links=merged_folders(lock.debs))
+    place_tools(lock, context / "tools.tar", store)
     python = f"/usr/bin/python{release.require_python()}"
     (context / "Dockerfile").write_text(_DOCKERFILE.format(python=python, script=SCRIPT))
 

@@ -33,7 +33,14 @@ _EXTENSION_TYPES = frozenset(b"LKxg")
 _DIRECTORY_TYPE = ord("5")
 
 
-def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None, links: Collection[str] = ()) -> None:
+def unpack_debs(
+    debs: Sequence[Path],
+    out: Path,
+    *,
+    jobs: int | None = None,
+    links: Collection[str] = (),
+    without: Collection[str] = (),
+) -> None:
     """Write the files of `debs` to the uncompressed tar `out`, in the given order, with each directory only once.
 
     The packages are not configured, and their scripts are not run. Needs a few MiB of memory, and disk space next to
@@ -44,12 +51,14 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None, lin
         out: The tar to write.
         jobs: How many packages to decompress in parallel (default: one per processor).
         links: The folders of the root that are links into `usr` (see `merged_folders`).
+        without: What paths that are left out start with, such as `usr/share/doc/`.
 
     Raises:
         IntegrityError: if a file is not a Debian package (deb(5)).
     """
     workers = max(1, min(jobs or os.cpu_count() or 1, len(debs) or 1))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    left_out = tuple(start.encode() for start in without)
     try:
         with partial.open("wb") as stream, ThreadPoolExecutor(workers) as pool:
             directories: set[bytes] = set()
@@ -57,9 +66,9 @@ def unpack_debs(debs: Sequence[Path], out: Path, *, jobs: int | None = None, lin
             for deb, payload in _decompressed(debs, out.parent, pool, ahead=workers):
                 with payload:
                     if links:
-                        _append_merged(payload, stream, directories, links)
+                        _append_merged(payload, stream, directories, links, left_out)
                     else:
-                        _append(deb, payload, stream, directories)
+                        _append(deb, payload, stream, directories, left_out)
             stream.write(bytes(2 * _BLOCK))
         partial.replace(out)
     finally:
@@ -140,8 +149,11 @@ def _data_tar(deb: Path, folder: Path) -> BinaryIO:
     return plain
 
 
-def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]) -> None:
-    """Copy the members of one data.tar, without its end-of-archive blocks and without `directories` seen before."""
+def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes], left_out: tuple[bytes, ...]) -> None:
+    """Copy the members of one data.tar, without its end-of-archive blocks and without `directories` seen before.
+
+    Members whose paths start with one of `left_out` are not copied.
+    """
     length = payload.seek(0, os.SEEK_END)
     if not length:
         return
@@ -165,7 +177,7 @@ def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]
                 continue
             name = (long_name or header[:100].split(b"\0", 1)[0]).removeprefix(b"./").rstrip(b"/")
             long_name = None
-            if kind == _DIRECTORY_TYPE and name in directories:
+            if name.startswith(left_out) or (kind == _DIRECTORY_TYPE and name in directories):
                 out.write(view[copied:start])
                 copied = following
             elif kind == _DIRECTORY_TYPE:
@@ -179,7 +191,13 @@ def _root_links(links: Collection[str]) -> Iterator[bytes]:
         yield member_header(Entry(path=name, type=SYMLINK, mode=0o777, link=f"usr/{name}"))
 
 
-def _append_merged(payload: BinaryIO, out: BinaryIO, directories: set[bytes], links: Collection[str]) -> None:
+def _append_merged(
+    payload: BinaryIO,
+    out: BinaryIO,
+    directories: set[bytes],
+    links: Collection[str],
+    left_out: tuple[bytes, ...],
+) -> None:
     """Copy the members of one data.tar as `_append` does, those below one of `links` into `usr`."""
     if not payload.seek(0, os.SEEK_END):
         return
@@ -191,6 +209,8 @@ def _append_merged(payload: BinaryIO, out: BinaryIO, directories: set[bytes], li
         if entry.type == HARDLINK:
             entry.link = _merged(entry.link, links)
         name = entry.path.encode("utf-8", "surrogateescape")
+        if name.startswith(left_out):
+            continue
         if entry.type == DIRECTORY:
             if not name or name in directories:
                 continue

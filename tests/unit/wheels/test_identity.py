@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import BuildError, IntegrityError, LockError
-from rtbuild.wheels.identity import Claim, Claims, locked_wheel_claims, require_claims, sdist_claims, wheel_claims
+from rtbuild.wheels.identity import (
+    Claim,
+    Claims,
+    WheelNames,
+    locked_wheel_claims,
+    require_claims,
+    sdist_claims,
+    wheel_claims,
+)
 from tests.fakes import locks
 from tests.fakes.wheels import make_wheel
 
@@ -31,7 +39,7 @@ def check(claims: tuple[Claim, ...], version: str = "1.0") -> list[str]:
 @pytest.mark.parametrize("folder", ["demo_tool-1.0.dist-info", "Demo.Tool-1.0.0.dist-info", "demo-tool-1.0.dist-info"])
 @pytest.mark.parametrize("metadata", [GOOD, GOOD.replace(b"\n", b"\r\n"), b"version : x\nname:demo-tool\nVERSION:1\n"])
 def test_spellings_do_not_matter(folder: str, metadata: bytes) -> None:
-    assert check(wheel_claims(DEMO, FILENAME, folder, metadata)) == []
+    assert check(wheel_claims(DEMO, FILENAME, WheelNames.of(folder, metadata))) == []
 
 
 @pytest.mark.parametrize(
@@ -65,12 +73,13 @@ def test_spellings_do_not_matter(folder: str, metadata: bytes) -> None:
     ],
 )
 def test_each_place_is_compared(filename: str, folder: str, metadata: bytes, problem: str) -> None:
-    (line,) = check(wheel_claims(DEMO, filename, folder, metadata))
+    (line,) = check(wheel_claims(DEMO, filename, WheelNames.of(folder, metadata)))
     assert line.startswith(f"runtime.lock/8.0.0/linux-amd64.toml: python[7].{problem}")
 
 
 def test_a_local_version_is_another_one() -> None:
-    claims = wheel_claims(DEMO, "demo_tool-1.0+local.1-py3-none-any.whl", "demo_tool-1.0+local.1.dist-info", GOOD)
+    names = WheelNames.of("demo_tool-1.0+local.1.dist-info", GOOD)
+    claims = wheel_claims(DEMO, "demo_tool-1.0+local.1-py3-none-any.whl", names)
     assert len(check(claims)) == 2
     assert len(check(claims, "1.0+local.1")) == 1
 
