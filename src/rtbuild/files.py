@@ -1,14 +1,23 @@
-"""Reading regular files, and writing atomically: a crash leaves the old file or the new one, never a part of it."""
+"""Reading regular files, and writing atomically: a crash leaves the old file or the new one, never a part of it.
+
+A killed process leaves its temporary file as well. Such a file is locked for as long as its process lives, so that the
+next writer of the same file can tell it from one in use, and removes it.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_RANDOM = re.compile(r"[0-9a-f]{12}\Z")
 
 # Another filesystem, one without hard links (EPERM on FAT), or more links than it allows.
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
@@ -73,20 +82,77 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         OSError: if the file cannot be written; `path` is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.urandom(6).hex()}"
+    remove_unfinished(path.parent, f".{path.name}.")
+    with replacing(path) as file:
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    if durable:
+        sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file beside `path`, which takes its place when the block ends, and is removed if it raises.
+
+    Raises:
+        OSError: if it cannot be created, written or renamed.
+    """
+    temporary, file = create_unfinished(path.parent, f".{path.name}.")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
+        with file:
+            yield file
+            file.flush()
+            temporary.replace(path)  # while it is locked
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    if durable:
-        sync_folder(path.parent)
+
+
+def create_unfinished(folder: Path, prefix: str) -> tuple[Path, BinaryIO]:
+    """Create a temporary file in `folder`, to be renamed before it is closed; return its path and the open file.
+
+    Args:
+        folder: The folder.
+        prefix: The start of its name; 12 random hexadecimal digits follow.
+
+    Raises:
+        OSError: if it cannot be created.
+    """
+    while True:
+        path = folder / f"{prefix}{os.urandom(6).hex()}"
+        file = path.open("x+b")
+        with suppress(OSError):  # a filesystem without locks: the file stays if the process is killed
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Before it was locked, it looked like one that a killed process left.
+        if path.exists():
+            return path, file
+        file.close()
+
+
+def remove_unfinished(folder: Path, prefix: str = ".") -> None:
+    """Remove the temporary files of killed processes, as `create_unfinished` names them, from `folder`.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(prefix)]
+    for name in names:
+        if _RANDOM.search(name):
+            with suppress(OSError):  # it is in use, renamed by now, or somebody else's
+                _remove_unlocked(folder / name)
+
+
+def _remove_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rtbuild.files import link_file, open_regular, read_regular, require_inside, sync_folder, write_atomically
+from rtbuild.files import (
+    create_unfinished,
+    link_file,
+    open_regular,
+    read_regular,
+    remove_unfinished,
+    replacing,
+    require_inside,
+    sync_folder,
+    write_atomically,
+)
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -30,6 +43,69 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from rtbuild.files import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert [entry.name.startswith(".file.") for entry in tmp_path.iterdir()] == [True]
+    write_atomically(path, b"whole")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"whole"
+
+
+def test_what_another_process_writes_or_a_user_keeps_stays(tmp_path: Path) -> None:
+    unfinished, file = create_unfinished(tmp_path, ".file.")
+    others = {tmp_path / name for name in (".file.bak", ".file.0123456789abcdef.", "file.0123456789ab", ".filename")}
+    for other in others:
+        other.touch()
+    with file:
+        remove_unfinished(tmp_path)
+        assert set(tmp_path.iterdir()) == {*others, unfinished}
+    remove_unfinished(tmp_path)
+    assert set(tmp_path.iterdir()) == others
+
+
+def test_a_planted_link_or_pipe_is_no_leftover(tmp_path: Path) -> None:
+    (tmp_path / "target").touch()
+    (tmp_path / ".file.000000000000").symlink_to("target")
+    os.mkfifo(tmp_path / ".file.000000000001")  # would wait for a writer
+    write_atomically(tmp_path / "file", b"")
+    assert (tmp_path / "target").exists()
+    assert (tmp_path / ".file.000000000000").is_symlink()
+
+
+def test_many_writers_of_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_atomically(path, b"%d" % number, durable=False), range(400)))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_raises_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

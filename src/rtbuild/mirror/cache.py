@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ from typing import BinaryIO
 
 from rtbuild.digest import Sha256, sha256_bytes, sha256_file, sha256_stream
 from rtbuild.documents import parse_json
-from rtbuild.files import write_atomically
+from rtbuild.files import create_unfinished, remove_unfinished, write_atomically
 from rtbuild.mirror.addresses import redacted
 from rtbuild.mirror.answers import Reply
 from rtbuild.mirror.http import Web
@@ -97,12 +96,13 @@ class AnswerCache:
         if self._folder is None:
             return _filled(TemporaryFile(), sha256, write)
         path = self._folder / "by-digest" / sha256
-        partial = path.with_name(f".{sha256}.{os.urandom(6).hex()}")
         with store_errors(f"write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(path.parent, f".{sha256}.")
+            partial, file = create_unfinished(path.parent, f".{sha256}.")
             try:
-                file = _filled(partial.open("w+b"), sha256, write)
-                partial.replace(path)
+                _filled(file, sha256, write)
+                partial.replace(path)  # while it is locked
             except BaseException:
                 with suppress(OSError):
                     partial.unlink()

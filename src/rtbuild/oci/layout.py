@@ -9,17 +9,22 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest
 from rtbuild.documents import LARGEST_JSON
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.files import open_regular, read_regular, sync_folder, write_atomically
+from rtbuild.files import (
+    create_unfinished,
+    open_regular,
+    read_regular,
+    remove_unfinished,
+    sync_folder,
+    write_atomically,
+)
 from rtbuild.oci.descriptor import (
     INDEXES,
     MANIFESTS,
@@ -30,6 +35,9 @@ from rtbuild.oci.descriptor import (
     parse_document,
 )
 from rtbuild.oci.names import is_called, names_of
+
+VERSION_FILE = "oci-layout"
+"""The name of the file that makes a folder a layout."""
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
@@ -78,8 +86,8 @@ class Layout:
         """
         try:
             (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-            if not (root / "oci-layout").exists():
-                write_atomically(root / "oci-layout", LAYOUT_FILE)
+            if not (root / VERSION_FILE).exists():
+                write_atomically(root / VERSION_FILE, LAYOUT_FILE)
             if not (root / "index.json").exists():
                 write_atomically(root / "index.json", index_document(()))
         except OSError as error:
@@ -93,7 +101,7 @@ class Layout:
         Raises:
             StoreError: if there is none.
         """
-        if not (root / "oci-layout").is_file():
+        if not (root / VERSION_FILE).is_file():
             hint = "name a folder with the files `oci-layout` and `index.json`"
             raise StoreError(f"no OCI image layout at {root}", hint=hint)
         return cls(root)
@@ -106,6 +114,19 @@ class Layout:
         """Return the files in the folder of blobs, sorted by name: blobs, and what killed processes left."""
         folder = self.root / "blobs" / "sha256"
         return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def remove_unfinished(self) -> None:
+        """Remove the parts of blobs that killed processes left.
+
+        Raises:
+            StoreError: if the folder of blobs cannot be read.
+        """
+        try:
+            remove_unfinished(self.root / "blobs" / "sha256")
+        except FileNotFoundError:
+            pass  # nothing was ever written
+        except OSError as error:
+            raise StoreError(f"cannot read {self.root}", details=str(error)) from None
 
     def new_blob(self) -> BlobWriter:
         """Return a writer for a new blob.
@@ -207,11 +228,9 @@ class BlobWriter:
         self._hasher = hashlib.sha256()
         self.size = 0
         try:
-            number, name = tempfile.mkstemp(prefix=".new-", dir=layout.root / "blobs" / "sha256")
+            self._path, self._file = create_unfinished(layout.root / "blobs" / "sha256", ".new-")
         except OSError as error:
             raise StoreError(f"cannot write into {layout.root}", details=str(error)) from None
-        self._path = Path(name)
-        self._file: BinaryIO = os.fdopen(number, "wb", buffering=_CHUNK)
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -247,8 +266,8 @@ class BlobWriter:
             self._file.flush()
             os.fchmod(self._file.fileno(), 0o444)  # blobs are hard-linked: nobody may write through a link
             os.fsync(self._file.fileno())
+            self._path.replace(self._layout.blob_path(digest))  # while it is locked
             self._file.close()
-            self._path.replace(self._layout.blob_path(digest))
             sync_folder(self._path.parent)
         except OSError as error:
             raise self._failure(error) from None

@@ -9,12 +9,33 @@ from pathlib import Path
 
 from rtbuild.digest import canonical_json, hex_of
 from rtbuild.errors import IntegrityError, StoreError
-from rtbuild.files import link_file
 from rtbuild.formats.tar import END, member_header, padding
 from rtbuild.formats.tar_entry import DIRECTORY, Entry
 from rtbuild.oci.descriptor import Descriptor, index_document
-from rtbuild.oci.layout import LAYOUT_FILE, Layout, image_of
+from rtbuild.oci.layout import LAYOUT_FILE, VERSION_FILE, Layout, image_of
 from rtbuild.oci.names import full_reference, named
+
+
+def require_destination(folder: Path) -> None:
+    """Require a folder that `copy_image` may write into: a layout, or a missing or empty folder.
+
+    Raises:
+        StoreError: if it holds anything else, or cannot be read.
+    """
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read: {error.strerror}", hint="name another folder") from None
+    # What a file system makes, or a process that was killed while it created the layout
+    unfinished = {name for name in names if name.startswith(f".{VERSION_FILE}.")} | {"blobs", "lost+found"}
+    if VERSION_FILE not in names and (foreign := sorted(names - unfinished)):
+        raise StoreError(
+            f"{folder}: is not an OCI image layout, and not empty",
+            details=f"no file `{VERSION_FILE}`, but {', '.join(foreign[:5])}",
+            hint="name a new or empty folder",
+        )
 
 
 def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: Sequence[str]) -> Layout:
@@ -28,6 +49,7 @@ def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: S
         IntegrityError: if a part of the image is missing or malformed.
     """
     target = Layout.create(destination)
+    target.remove_unfinished()
     image = image_of(layout, manifest)
     for blob in (*image.layers, image.config, image.manifest):
         _link_or_copy(layout, blob, target)
@@ -69,7 +91,7 @@ def image_tar(layout: Layout, images: Sequence[tuple[Descriptor, Sequence[str]]]
     documents = {
         "index.json": index_document(entries),
         "manifest.json": canonical_json(legacy),
-        "oci-layout": LAYOUT_FILE,
+        VERSION_FILE: LAYOUT_FILE,
     }
     for path, content in documents.items():
         yield member_header(Entry(path=path, size=len(content))) + content + padding(len(content))
@@ -82,16 +104,12 @@ def _member(blob: Descriptor) -> str:
 
 def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:
     source, path = layout.blob_path(blob.digest), target.blob_path(blob.digest)
-    temporary = path.with_name(f".new-{path.name}-{os.getpid()}")
     try:
-        temporary.unlink(missing_ok=True)
-        try:
-            link_file(source, temporary)
-            temporary.replace(path)
-        finally:
-            # rename(2) does nothing if both names are links to one file, as they are when an image is copied again
-            temporary.unlink(missing_ok=True)
+        if path.exists() and path.samefile(source):
+            return
+        os.link(source, path)
     except FileNotFoundError:
         raise IntegrityError(f"{source}: the blob is missing") from None
-    except OSError as error:
-        raise StoreError(f"cannot write into {target.root}", details=str(error)) from None
+    except OSError:
+        # There is another file, which may be damaged, or the filesystem does not allow the link.
+        target.put_blob(layout.read_blob(blob), blob.media_type)

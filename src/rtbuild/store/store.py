@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from rtbuild.digest import DiffId, Key, Sha256, hex_of
 from rtbuild.errors import StoreError
-from rtbuild.files import write_atomically
+from rtbuild.files import remove_unfinished, write_atomically
 from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
@@ -83,6 +83,8 @@ class Store:
                 (root / name).mkdir(exist_ok=True)
             lease = lease_of(root, progress or Silent())
             remove_leftovers(root / TEMPORARY)
+            remove_unfinished(root / "trees")
+            Layout(root / "layout").remove_unfinished()
         return cls(root, lease)
 
     @classmethod

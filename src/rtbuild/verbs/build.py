@@ -19,6 +19,7 @@ from rtbuild.lockfile.model import ImageResult, LayerResult, Lock
 from rtbuild.lockfile.read import record_results
 from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.oci.names import require_name
+from rtbuild.oci.transfer import require_destination
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent, unfinished
 from rtbuild.settings import Settings, load_settings
@@ -148,7 +149,7 @@ def build(  # noqa: PLR0913
         EngineError: if there is no usable engine.
         BuildError: if a layer cannot be built, or is to be recorded and has private keys that scripts made.
         NotReproducibleError: if the second build before recording differs; it names the files.
-        StoreError: if the store cannot be read or written.
+        StoreError: if the store cannot be read or written, or `output` holds something else than a layout.
     """
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
@@ -194,6 +195,8 @@ def build_locked(
     """Build a release that is read already; see `build`. `record` says after how many builds to record, if at all."""
     begun = time.monotonic()
     require_names(locked.release.version, environment.settings)
+    if output is not None:
+        require_destination(output)
     release, lock, settings, store = locked.release, locked.lock, environment.settings, environment.store
     _require_fresh(locked)
     if record == "no":

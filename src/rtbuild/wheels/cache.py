@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import Key, Sha256, canonical_json, parse_sha256, sha256_bytes, sha256_file
+from rtbuild.files import replacing
 from rtbuild.formats.frames import DEFAULT, Compressor, Cutter
 from rtbuild.store.files import store_errors
 from rtbuild.wheels.tree import TreeFile, TreeIndex, TreeWriter
@@ -86,31 +85,24 @@ class TreeCache:
             Exception: whatever `compose` raises; nothing is stored then.
         """
         target = self._frames(key)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
         with store_errors(f"write {target}"):
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with partial.open("wb", buffering=0) as stream:
-                    writer = _FrameWriter(stream.write, self._compressor)
-                    index = compose(writer)
-                    writer.end()
-                tree = StoredTree(
-                    key=key,
-                    frames=target,
-                    sha256=Sha256(writer.digest.hexdigest()),
-                    size=writer.size,
-                    uncompressed=writer.uncompressed,
-                    index=index,
-                    repaired=key in self._damaged,
-                )
-                # Not synced: every byte is checked before use, and 300 trees would wait for the disk 1,200 times.
-                partial.replace(target)
-                partial.write_bytes(_format(tree))
-                partial.replace(self._record(key))
-            except BaseException:
-                with suppress(OSError):
-                    partial.unlink()
-                raise
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Not synced: every byte is checked before use, and 300 trees would wait for the disk 1,200 times.
+            with replacing(target) as file:
+                writer = _FrameWriter(file.write, self._compressor)
+                index = compose(writer)
+                writer.end()
+            tree = StoredTree(
+                key=key,
+                frames=target,
+                sha256=Sha256(writer.digest.hexdigest()),
+                size=writer.size,
+                uncompressed=writer.uncompressed,
+                index=index,
+                repaired=key in self._damaged,
+            )
+            with replacing(self._record(key)) as file:
+                file.write(_format(tree))
         return tree
 
     def _frames(self, key: Key) -> Path:

@@ -15,6 +15,7 @@ from rtbuild.cli.document import as_document
 from rtbuild.cli.group import Root, shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.lockfile.model import Lock
 from rtbuild.lockfile.read import write_lock
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import BuildResult, BuiltLayer
@@ -181,3 +182,13 @@ def test_one_digest_file_is_for_one_platform(run: Run, tmp_path: Path) -> None:
     result = run("build", "8.0", "--platform", "amd64,arm64", "--iidfile", str(tmp_path / "id"))
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--iidfile takes one digest" in result.stderr
+
+
+def test_a_folder_of_something_else_gets_no_image(run: Run, workspace: Workspace, lock: Lock, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").touch()
+    result = run("build", "8.0.0", *HERE, "-o", str(tmp_path / "photos"))
+    assert result.exit_code == 1
+    assert f"error: {tmp_path}/photos: is not an OCI image layout, and not empty" in result.stderr
+    assert "hint: name a new or empty folder" in result.stderr
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["me.jpg"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 
 from rtbuild.errors import IntegrityError, StoreError
+from rtbuild.files import create_unfinished
 from rtbuild.oci.layout import Layout, read_stored_image
-from rtbuild.oci.transfer import copy_image, image_tar
+from rtbuild.oci.transfer import copy_image, image_tar, require_destination
 from tests.fakes.small_images import put_image
 
 
@@ -72,6 +75,29 @@ def test_copying_again_leaves_nothing_but_blobs(layout: Layout, tmp_path: Path) 
     assert {path.name for path in target.blob_files()} == {path.name for path in layout.blob_files()}
 
 
+def test_copying_removes_what_a_killed_copy_left(layout: Layout, tmp_path: Path) -> None:
+    image = put_image(layout)
+    target = Layout.create(tmp_path / "out")
+    path, file = create_unfinished(target.root / "blobs" / "sha256", ".new-")
+    with file:
+        copy_image(layout, image, tmp_path / "out", ["x:1"])
+        assert path.exists(), "another process is writing it"
+    copy_image(layout, image, tmp_path / "out", ["x:1"])
+    assert not path.exists()
+
+
+def test_copies_to_a_filesystem_without_links(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = put_image(layout)
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    target = copy_image(layout, image, tmp_path / "out", ["x:1"])
+    assert {path.name for path in target.blob_files()} == {path.name for path in layout.blob_files()}
+    assert not target.blob_path(image.digest).samefile(layout.blob_path(image.digest))
+
+
 def test_rejects_an_image_with_a_missing_blob(layout: Layout, tmp_path: Path) -> None:
     image = put_image(layout)
     layout.write_index([image])
@@ -86,8 +112,26 @@ def test_reports_a_destination_that_cannot_be_written(layout: Layout, tmp_path: 
         copy_image(layout, put_image(layout), tmp_path / "file", ["x:1"])
     image = put_image(layout)
     Layout.create(tmp_path / "out").blob_path(image.digest).mkdir()
-    with pytest.raises(StoreError, match="cannot write into"):
+    with pytest.raises(StoreError, match="cannot write a blob into"):
         copy_image(layout, image, tmp_path / "out", ["x:1"])
+
+
+def test_a_folder_of_something_else_is_no_destination(layout: Layout, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    require_destination(folder)
+    folder.mkdir()
+    for name in ("lost+found", "blobs", ".oci-layout.0123456789ab"):  # a process that was killed at once leaves these
+        (folder / name).mkdir()
+        require_destination(folder)
+    (folder / "thesis.tex").touch()
+    with pytest.raises(StoreError) as caught:
+        require_destination(folder)
+    assert caught.value.brief == f"{folder}: is not an OCI image layout, and not empty"
+    assert caught.value.details == "no file `oci-layout`, but thesis.tex"
+    copy_image(layout, put_image(layout), folder, ["x:1"])
+    require_destination(folder)
+    with pytest.raises(StoreError, match=r"thesis\.tex: cannot be read: Not a directory"):
+        require_destination(folder / "thesis.tex")
 
 
 def unpack(archive: tarfile.TarFile, folder: Path) -> None:
