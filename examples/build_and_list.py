@@ -27,6 +27,9 @@ class Marks:
     def advance(self, task: str, amount: int = 1) -> None:
         """Amounts are not shown."""
 
+    def detail(self, task: str, text: str) -> None:
+        """Nor are the lines of logs."""
+
     def end(self, task: str, outcome: str = "done") -> None:
         self._print(f"[x] {task}: {outcome}")
 

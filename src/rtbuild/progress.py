@@ -28,6 +28,9 @@ class Progress(Protocol):
     def advance(self, task: str, amount: int = 1) -> None:
         """Report that `amount` more units of the task are done."""
 
+    def detail(self, task: str, text: str) -> None:
+        """Tell what the task is doing now, such as the last line of a log; each call replaces the one before."""
+
     def end(self, task: str, outcome: str = "done") -> None:
         """End a task; `outcome` is a word or two (`built`, `cached`, `failed`, `cancelled`)."""
 
@@ -41,6 +44,8 @@ class Silent:
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None: ...
 
     def advance(self, task: str, amount: int = 1) -> None: ...
+
+    def detail(self, task: str, text: str) -> None: ...
 
     def end(self, task: str, outcome: str = "done") -> None: ...
 

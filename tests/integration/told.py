@@ -15,6 +15,9 @@ class Told:
     def advance(self, task: str, amount: int = 1) -> None:
         pass
 
+    def detail(self, task: str, text: str) -> None:
+        pass
+
     def end(self, task: str, outcome: str = "done") -> None:
         self._say(f"{task}: {outcome}")
 

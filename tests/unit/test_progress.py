@@ -13,6 +13,7 @@ def test_the_default_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     progress.begin("fetch", total=2, unit="files")
     progress.advance("fetch")
     progress.advance("fetch", 5)
+    progress.detail("fetch", "a line of a log")
     progress.note("a note")
     progress.end("fetch", "done")
     progress.end("never begun")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rtbuild.cli.invocation import ProgressMode
@@ -15,6 +17,9 @@ from rtbuild.text import amount_text
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBars
     from rich.progress import TaskID
+
+SILENCE = 30.0
+"""Seconds after which a line says that the work goes on, where there is no terminal."""
 
 
 @contextmanager
@@ -39,39 +44,100 @@ def shown(mode: ProgressMode) -> Iterator[Progress]:
         drawn.close()
 
 
-class Plain:
-    """One line when a task starts and one when it ends, for CI logs; no times, so that logs can be compared."""
+@dataclass(slots=True)
+class _Task:
+    """A task that runs. `begun` is in seconds of the listener's clock."""
 
-    def __init__(self, stream: TextIO) -> None:
+    begun: float
+    total: int | None
+    unit: str
+    done: int = 0
+    detail: str = ""
+
+    @property
+    def amount(self) -> str:
+        """How much is done, as text; empty if that is not known."""
+        if self.total is None:
+            return amount_text(self.done, self.unit) if self.done else ""
+        if self.unit == "bytes":
+            return f"{amount_text(self.done, self.unit)} of {amount_text(self.total, self.unit)}"
+        return f"{self.done}/{self.total} {self.unit}".rstrip()
+
+
+class Plain:
+    """One line when a task starts and one when it ends, for CI logs.
+
+    These have no times, so that logs can be compared. If nothing was written for `SILENCE` seconds, each running task
+    gets a line that says for how long, how much is done and what it is doing: CI services end jobs that say nothing.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
         self._lock = threading.Lock()
-        self._running: dict[str, None] = {}  # a set that keeps its order
+        self._running: dict[str, _Task] = {}
+        self._written = clock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
-        self._running[task] = None
-        self._write(f"{task} ..." if total is None else f"{task} ({amount_text(total, unit)}) ...")
+        with self._lock:
+            self._running[task] = _Task(begun=self._clock(), total=total, unit=unit)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+                self._thread.start()
+            self._write(f"{task} ..." if total is None else f"{task} ({amount_text(total, unit)}) ...")
 
-    def advance(self, task: str, amount: int = 1) -> None: ...
+    def advance(self, task: str, amount: int = 1) -> None:
+        with self._lock:
+            if task in self._running:
+                self._running[task].done += amount
+
+    def detail(self, task: str, text: str) -> None:
+        with self._lock:
+            if task in self._running:
+                self._running[task].detail = text
 
     def end(self, task: str, outcome: str = "done") -> None:
-        self._running.pop(task, None)
-        self._write(f"{task}: {outcome}")
+        with self._lock:
+            self._running.pop(task, None)
+            self._write(f"{task}: {outcome}")
 
     def note(self, text: str) -> None:
-        self._write(text)
+        with self._lock:
+            self._write(text)
 
     def running(self) -> list[str]:
         """The tasks that have begun and not ended, in order."""
         return list(self._running)
 
     def close(self) -> None:
-        """Nothing is left on the terminal."""
+        """Write no more about running tasks."""
+        self._closed.set()
+
+    def break_silence(self) -> float:
+        """Write a line for each running task if it is time; return the seconds until it is time again."""
+        with self._lock:
+            now = self._clock()
+            left = self._written + SILENCE - now
+            if left > 0:
+                return left
+            self._written = now
+            for name, task in self._running.items():
+                state = ", ".join(filter(None, (f"{now - task.begun:.0f} s", task.amount, task.detail)))
+                self._write(f"{name} ... {state}")
+            return SILENCE
+
+    def _watch(self) -> None:
+        left = SILENCE
+        while not self._closed.wait(left):
+            left = self.break_silence()
 
     def _write(self, line: str) -> None:
-        with self._lock:
-            with suppress(OSError):  # a full disk or a closed pipe behind stderr is no reason to end the work
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
+        self._written = self._clock()
+        with suppress(OSError):  # a full disk or a closed pipe behind stderr is no reason to end the work
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
 
 class Live:
@@ -80,24 +146,27 @@ class Live:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bars: RichBars | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._units: dict[str, str] = {}
-        self._done: dict[str, int] = {}
-        self._totals: dict[str, int | None] = {}
+        self._tasks: dict[str, tuple[TaskID, _Task]] = {}
 
     def begin(self, task: str, *, total: int | None = None, unit: str = "") -> None:
         with self._lock:
             bars = self._open()
             if task in self._tasks:
-                bars.remove_task(self._tasks[task])
-            self._done[task], self._totals[task], self._units[task] = 0, total, unit
-            self._tasks[task] = bars.add_task(task, total=total, amount=self._amount(task))
+                bars.remove_task(self._tasks[task][0])
+            state = _Task(begun=0, total=total, unit=unit)  # rich has a clock of its own
+            self._tasks[task] = bars.add_task(task, total=total, amount=state.amount, detail=""), state
 
     def advance(self, task: str, amount: int = 1) -> None:
         with self._lock:
             if task in self._tasks and self._bars is not None:
-                self._done[task] += amount
-                self._bars.update(self._tasks[task], advance=amount, amount=self._amount(task))
+                number, state = self._tasks[task]
+                state.done += amount
+                self._bars.update(number, advance=amount, amount=state.amount)
+
+    def detail(self, task: str, text: str) -> None:
+        with self._lock:
+            if task in self._tasks and self._bars is not None:
+                self._bars.update(self._tasks[task][0], detail=text)
 
     def end(self, task: str, outcome: str = "done") -> None:
         from rich.text import Text
@@ -105,7 +174,7 @@ class Live:
         with self._lock:
             bars = self._open()
             if task in self._tasks:
-                bars.remove_task(self._tasks.pop(task))
+                bars.remove_task(self._tasks.pop(task)[0])
             colour = {FAILED: "red", CANCELLED: "yellow"}.get(outcome, "green")
             bars.console.print(Text.assemble(f"{task}: ", (outcome, colour)))
 
@@ -132,6 +201,7 @@ class Live:
             from rich.console import Console
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
+            from rich.table import Column
 
             self._bars = Bars(
                 SpinnerColumn(),
@@ -139,16 +209,11 @@ class Live:
                 BarColumn(bar_width=30),
                 TextColumn("{task.fields[amount]}", markup=False),
                 TimeElapsedColumn(),
+                # What is left of the line, so that it stays one.
+                TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
                 console=Console(stderr=True, force_terminal=True),
                 transient=True,
+                expand=True,
             )
             self._bars.start()
         return self._bars
-
-    def _amount(self, task: str) -> str:
-        total, unit = self._totals[task], self._units[task]
-        if total is None:
-            return amount_text(self._done[task], unit) if self._done[task] else ""
-        if unit == "bytes":
-            return f"{amount_text(self._done[task], unit)} of {amount_text(total, unit)}"
-        return f"{self._done[task]}/{total} {unit}".rstrip()

@@ -17,6 +17,8 @@ _INSTRUCTION = re.compile(r"^[^\S\n]*(?!#)\S(?:\\[^\S\n]*\n(?:[^\S\n]*#.*\n)*|.)
 """An instruction, its continuation lines, and the comments between them (Dockerfile reference, "Format")."""
 _STEP = re.compile(r"(?P<verb>\s*(?:RUN|COPY|ADD))(?P<flags>(?:\s+--\S+)*)(?P<rest>\s.*)", re.IGNORECASE | re.DOTALL)
 
+_PRINTED = re.compile(r"#\d+ \d+\.\d+ (?P<text>.*)")
+
 
 def own_steps(dockerfile: str, name: str) -> str:
     """Return `dockerfile` with steps that BuildKit does not take for those of a build with another `name`.
@@ -41,3 +43,9 @@ def _own(instruction: str, name: str) -> str:
     if rest.strip().startswith("[") or not rest.rstrip().endswith("/"):
         raise ValueError(f"not a copy to a folder: {instruction.strip()}")
     return f"{verb}{flags} {name}*{rest}"
+
+
+def printed(line: str) -> str:
+    """Return what a step printed, from a line of BuildKit's plain log (`#7 1.234 Setting up libc6`), if that is one."""
+    found = _PRINTED.match(line)
+    return found["text"].strip() if found else ""

@@ -85,6 +85,7 @@ def realise_debian(
             platform=derivation.platform,
             log=environment.log(f"{release.version}-{derivation.platform.slug}-{layer.name}"),
             title=task,
+            on_line=environment.follow(task),
         )
         raw = _exported_layers(folder / "export", below=len(below))
         plain = [_uncompressed(realisation, folder, environment) for realisation in below]

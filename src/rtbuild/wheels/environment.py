@@ -76,3 +76,13 @@ class BuildEnvironment:
         """Return the path of a new log file for a build in the engine."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         return self.store.logs / f"{stamp}-{os.getpid()}-{name}.log"
+
+    def follow(self, task: str) -> Callable[[str], None]:
+        """Return a listener for the log of a build in the engine that tells what each step prints as part of `task`."""
+        from rtbuild.engine.steps import printed  # here, because most builds need no engine
+
+        def tell(line: str) -> None:
+            if text := printed(line):
+                self.progress.detail(task, text)
+
+        return tell

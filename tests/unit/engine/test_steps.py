@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbuild.engine.steps import own_steps
+from rtbuild.engine.steps import own_steps, printed
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,20 @@ def test_each_step_gets_the_name_and_nothing_else_changes(step: str, own: str) -
 def test_a_copy_that_cannot_have_a_name_is_refused(step: str) -> None:
     with pytest.raises(ValueError, match="not a copy to a folder"):
         own_steps(f"FROM scratch\n{step}\n", "x1")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("#7 1.234 Setting up libc6:amd64 (2.31-13+deb11u11) ...", "Setting up libc6:amd64 (2.31-13+deb11u11) ..."),
+        ("#12 0.1 #5 0.2 indented", "#5 0.2 indented"),
+        ("#7 1.234    ", ""),
+        ("#7 1.234 ", ""),
+        ("#7 [2/2] RUN dpkg", ""),
+        ("#7 DONE 3.2s", ""),
+        ("#7 exporting layers 1.2s done", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_step_printed(line: str, text: str) -> None:
+    assert printed(line) == text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from rtbuild.engine.engine import Engine
 from rtbuild.oci.layout import Layout
+from rtbuild.progress import Silent
 from rtbuild.settings import Settings
 from rtbuild.store.store import Store
 from rtbuild.wheels.environment import BuildEnvironment
@@ -44,3 +46,16 @@ def test_logs_are_in_the_store(tmp_path: Path) -> None:
     log = environment(store).log("8.0.0-python")
     assert log.parent == store.logs
     assert log.name.endswith("-8.0.0-python.log")
+
+
+def test_what_a_step_prints_is_told_as_part_of_a_task(tmp_path: Path) -> None:
+    details: list[tuple[str, str]] = []
+
+    class Details(Silent):
+        def detail(self, task: str, text: str) -> None:
+            details.append((task, text))
+
+    tell = replace(environment(Store.open(tmp_path)), progress=Details()).follow("layer python")
+    for line in ("#7 [1/1] RUN dpkg", "#7 1.2 Setting up libc6", "#7 1.3", "#7 DONE 1.4s"):
+        tell(line)
+    assert details == [("layer python", "Setting up libc6")]

@@ -42,6 +42,8 @@ class Listener:
     def advance(self, task: str, amount: int = 1) -> None:
         self.advanced += amount
 
+    def detail(self, task: str, text: str) -> None: ...
+
     def end(self, task: str, outcome: str = "done") -> None:
         self.outcomes.append(outcome)
 
