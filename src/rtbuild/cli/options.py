@@ -45,6 +45,22 @@ class ReleaseName(click.ParamType):  # type: ignore[type-arg]  # not generic bef
         return [CompletionItem(name) for name in (*series, *versions) if name.startswith(incomplete)]
 
 
+class LockedPackage(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """A package. The shell completes those in the lock of the argument `release`."""
+
+    name = "package"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from rtbuild.errors import RtbuildError
+
+        try:
+            lock = _invocation(ctx).workspace().read(ctx.params["release"], ctx.params.get("platform")).lock
+        except RtbuildError:
+            return []
+        names = {deb.name for deb in lock.debs} | {python.name for python in (*lock.pythons, *lock.build_pythons)}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
 class PlatformName(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """One platform, in any spelling that Docker takes."""
 

@@ -10,7 +10,7 @@ import click
 from rtbuild.cli.document import as_document
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation
-from rtbuild.cli.options import platform_option, release_argument
+from rtbuild.cli.options import LockedPackage, platform_option, release_argument
 
 if TYPE_CHECKING:
     from rtbuild.lockfile.why import AppliedPatch, Reason
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Show who needs a package.")
 @release_argument
-@click.argument("package")
+@click.argument("package", type=LockedPackage())
 @platform_option
 @shared_options
 @click.pass_obj

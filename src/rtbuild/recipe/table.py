@@ -15,6 +15,7 @@ All problems of a file are collected before the first is raised, so that one run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ T = TypeVar("T")
 RECIPE_HELP = "see docs/reference/recipes.md for the fields of recipes"
 """The hint for problems of recipes without a hint of their own."""
 
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)  # what git, Mercurial and Subversion write
 _MOST_PROBLEMS = 200
 _FIRST_MOMENT = datetime.fromtimestamp(0, UTC)  # file headers hold seconds since then
 
@@ -279,6 +281,10 @@ def parse_toml(
     try:
         return parse_document(content)
     except ValueError as cause:
+        if conflict := _CONFLICT.search(content):
+            line = content.count(b"\n", 0, conflict.start()) + 1
+            hint = "resolve it, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>"
+            raise error(f"{name}: line {line}: a conflict of a merge", hint=hint) from None
         raise error(f"{name}: {cause}", hint=malformed) from None
 
 

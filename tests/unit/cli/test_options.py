@@ -11,6 +11,7 @@ from click.shell_completion import ShellComplete
 from rtbuild.cli.commands import rtbuild
 from rtbuild.cli.invocation import Invocation
 from rtbuild.cli.options import PlatformName, PlatformNames
+from rtbuild.lockfile.model import Lock
 from rtbuild.platform import PLATFORMS
 from rtbuild.workspace import Workspace
 
@@ -34,6 +35,13 @@ def test_nothing_is_completed_outside_a_workspace(tmp_path: Path) -> None:
 def test_commands_and_platforms_are_completed(workspace: Workspace) -> None:
     assert completions(workspace, incomplete="ver") == ["verify"]
     assert completions(workspace, "build", "--platform", incomplete="linux/am") == ["linux/amd64"]
+
+
+def test_locked_packages_are_completed(workspace: Workspace, lock: Lock) -> None:
+    platform = ("--platform", str(lock.platform))
+    assert completions(workspace, "why", *platform, "8.0", incomplete="python") == ["python3.9", "python3.9-minimal"]
+    assert "jinja2" in completions(workspace, "why", *platform, "8.0.0")
+    assert completions(workspace, "why", *platform, "9.9") == [], "no such release"
 
 
 @pytest.mark.parametrize("text", ["amd64", "linux/amd64", "x86_64", "Linux/AMD64"])

@@ -163,3 +163,14 @@ def test_a_malformed_file(tmp_path: Path, content: bytes, brief: str) -> None:
         parse_toml(path, "x.toml", LockError, missing="create it", malformed="fix it")
     assert caught.value.brief.startswith(brief)
     assert caught.value.hint == "fix it"
+
+
+def test_a_conflict_of_a_merge_has_its_own_hint(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("a = 1\n<<<<<<< HEAD\nb = 2\n=======\nb = 3\n>>>>>>> newer\n")
+    with pytest.raises(LockError) as caught:
+        parse_toml(path, "x.toml", LockError, malformed="fix it")
+    assert caught.value.brief == "x.toml: line 2: a conflict of a merge"
+    assert caught.value.hint == "resolve it, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>"
+    path.write_text('a = """\n<<<<<<< HEAD\n"""\n')
+    assert parse_toml(path, "x.toml", LockError) == {"a": "<<<<<<< HEAD\n"}
