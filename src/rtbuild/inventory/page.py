@@ -6,12 +6,25 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape
 from importlib import resources
+from typing import NamedTuple
 
 from rtbuild.inventory.model import FileSize, ImageSize, LayerSize, PackageSize
-from rtbuild.inventory.treemap import Cell, TreemapNode, treemap
+from rtbuild.inventory.treemap import SMALLEST, Cell, TreemapNode, treemap
 from rtbuild.text import size_text
 
-WIDTH, HEIGHT = 1600.0, 940.0
+
+class _Shape(NamedTuple):
+    """The size of a map, and the smallest area in it."""
+
+    width: float
+    height: float
+    smallest: float
+
+
+WIDE = _Shape(1600.0, 940.0, SMALLEST)
+NARROW = _Shape(328.0, 720.0, 24.0 * 24.0)
+"""For a phone, whose narrowest common screen has 360 pixels: a unit is a pixel there. A finger needs 24 by 24 of them
+(WCAG 2.2, 2.5.8)."""
 
 # For each layer the colour of the strip with its name, and of its cells by depth. Hues after Okabe and Ito (2008), for
 # the colour-blind; the contrast of the text on each is above 4.5 to 1 (WCAG 2.1, 1.4.3).
@@ -39,9 +52,8 @@ def treemap_page(image: ImageSize) -> str:
         "summary": escape(
             f"{size_text(image.size)} of files in {len(image.layers)} layers; {size_text(image.compressed)} compressed"
         ),
-        "width": f"{WIDTH:.0f}",
-        "height": f"{HEIGHT:.0f}",
-        "map": "".join(_map(image)),
+        "wide": _drawn(image, WIDE, "wide"),
+        "narrow": _drawn(image, NARROW, "narrow"),
         "layers": "".join(_layer_row(index, layer, image) for index, layer in enumerate(image.layers)),
         "packages": "".join(_package_rows(image)),
         "colours": "".join(_colour_rules(len(image.layers))),
@@ -105,9 +117,16 @@ def _folder_nodes(files: Sequence[FileSize], folder: str) -> Sequence[TreemapNod
     return nodes
 
 
-def _map(image: ImageSize) -> Iterator[str]:
+def _drawn(image: ImageSize, shape: _Shape, name: str) -> str:
+    cells = "".join(_cells(image, shape))
+    label = "Treemap of the image; the tables below show the same sizes"
+    size = f"0 0 {shape.width:.0f} {shape.height:.0f}"
+    return f'<svg class="{name}" viewBox="{size}" role="img" aria-label="{label}">\n{cells}</svg>'
+
+
+def _cells(image: ImageSize, shape: _Shape) -> Iterator[str]:
     indexes = {_layer_path(layer): index for index, layer in enumerate(image.layers)}
-    for cell in treemap(_image_node(image), WIDTH, HEIGHT):
+    for cell in treemap(_image_node(image), shape.width, shape.height, smallest=shape.smallest):
         share = f"{100 * cell.node.size / image.size:.1f} %"
         tip = f"{cell.node.path}  {size_text(cell.node.size)}, {share}"
         x, y, width, height = cell.box
@@ -147,9 +166,11 @@ def _label(cell: Cell) -> str:
 def _layer_row(index: int, layer: LayerSize, image: ImageSize) -> str:
     cells = (
         f'<th scope="row"><span class="swatch s{index}"></span>{escape(layer.name)}</th>',
-        *(f"<td>{size_text(size)}</td>" for size in (layer.size, layer.archive, layer.compressed)),
+        f"<td>{size_text(layer.size)}</td>",
+        f'<td class="wide">{size_text(layer.archive)}</td>',
+        f"<td>{size_text(layer.compressed)}</td>",
         f"<td>{100 * layer.size / max(1, image.size):.1f} %</td>",
-        f"<td>{len(layer.packages)}</td>",
+        f'<td class="wide">{len(layer.packages)}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>\n"
 
@@ -159,9 +180,9 @@ def _package_rows(image: ImageSize) -> Iterator[str]:
     for package, layer in sorted(packages, key=lambda pair: (-pair[0].size, pair[0].name)):
         yield (
             f'<tr><th scope="row">{escape(_package_name(package))}</th><td class="text">{escape(package.version)}</td>'
-            f'<td class="text">{escape(layer.name)}</td><td>{size_text(package.size)}</td>'
-            f"<td>{size_text(package.compiled) if package.compiled else ''}</td>"
-            f"<td>{len(package.files)}</td></tr>\n"
+            f'<td class="text wide">{escape(layer.name)}</td><td>{size_text(package.size)}</td>'
+            f'<td class="wide">{size_text(package.compiled) if package.compiled else ""}</td>'
+            f'<td class="wide">{len(package.files)}</td></tr>\n'
         )
 
 

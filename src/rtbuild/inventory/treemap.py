@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 SMALLEST = 28.0
-"""The area below which rectangles are drawn as one: nobody could point at them."""
+"""The area below which rectangles are drawn as one, by default: nobody could point at them."""
 
 _DEEPEST = 12
 _MARGIN = 1.5
@@ -66,10 +66,13 @@ class Cell:
     header: float
 
 
-def treemap(root: TreemapNode, width: float, height: float) -> Iterator[Cell]:
-    """Yield the cells to draw of `root` in a rectangle of that size, parents before their parts."""
-    for node, box in _placed(root, Box(0, 0, width, height)):
-        yield from _cells(node, box, 0, node)
+def treemap(root: TreemapNode, width: float, height: float, *, smallest: float = SMALLEST) -> Iterator[Cell]:
+    """Yield the cells to draw of `root` in a rectangle of that size, parents before their parts.
+
+    Parts whose area is below `smallest` are drawn as one.
+    """
+    for node, box in _placed(root, Box(0, 0, width, height), smallest):
+        yield from _cells(node, box, 0, node, smallest)
 
 
 def squarify(sizes: Sequence[int], box: Box) -> list[Box]:
@@ -94,7 +97,7 @@ def squarify(sizes: Sequence[int], box: Box) -> list[Box]:
     return boxes
 
 
-def _cells(node: TreemapNode, box: Box, depth: int, branch: TreemapNode) -> Iterator[Cell]:
+def _cells(node: TreemapNode, box: Box, depth: int, branch: TreemapNode, smallest: float) -> Iterator[Cell]:
     level = min(depth, len(_HEADERS) - 1)
     header = _HEADERS[level]
     inner = Box(
@@ -102,24 +105,24 @@ def _cells(node: TreemapNode, box: Box, depth: int, branch: TreemapNode) -> Iter
     )
     min_width, min_height = _MINIMUM[level]
     roomy = box.width >= min_width and box.height >= min_height and depth < _DEEPEST
-    parts = _placed(node, inner) if roomy else []
+    parts = _placed(node, inner, smallest) if roomy else []
     if len(parts) == 1 and depth > 0:
         parts = []  # the part is the whole
     yield Cell(node=node, box=box, depth=depth, branch=branch, header=header if parts else 0.0)
     for part, place in parts:
-        yield from _cells(part, place, depth + 1, branch)
+        yield from _cells(part, place, depth + 1, branch, smallest)
 
 
-def _placed(node: TreemapNode, box: Box) -> list[tuple[TreemapNode, Box]]:
+def _placed(node: TreemapNode, box: Box, smallest: float) -> list[tuple[TreemapNode, Box]]:
     """Return the parts of `node` with their boxes inside `box`; those too small to see become one part."""
     area = box.width * box.height
-    if area < SMALLEST:
+    if area < smallest:
         return []
     parts = sorted((part for part in node.children() if part.size > 0), key=lambda part: (-part.size, part.path))
     total = sum(part.size for part in parts)
     if not total:
         return []
-    large = [part for part in parts if part.size * area / total >= SMALLEST]
+    large = [part for part in parts if part.size * area / total >= smallest]
     if small := len(parts) - len(large):
         rest = total - sum(part.size for part in large)
         if not large:

@@ -106,6 +106,22 @@ def test_rectangles_have_the_colours_of_their_layers() -> None:
     assert min(sides) >= 0
 
 
+def test_a_phone_gets_a_map_of_its_own() -> None:
+    text = treemap_page(IMAGE)
+    wide, narrow = re.findall(r'<svg class="(\w+)" viewBox="0 0 (\d+) (\d+)"', text)
+    assert wide == ("wide", "1600", "940")
+    assert narrow == ("narrow", "328", "720"), "a screen of 360 pixels without its margins: a unit is a pixel"
+    assert 'content="width=device-width, initial-scale=1"' in text
+    assert Page(text[text.index('<svg class="narrow"') : text.rindex("</svg>")]).rectangles
+
+
+def test_a_row_of_a_table_has_a_cell_for_each_column_on_any_screen() -> None:
+    for table in re.findall("<table>.*?</table>", treemap_page(IMAGE), re.DOTALL):
+        rows = re.findall("<tr>(.*?)</tr>", table)
+        shapes = {tuple("wide" in cell for cell in re.findall("<t[hd][^>]*>", row)) for row in rows}
+        assert len(shapes) == 1
+
+
 def test_an_empty_image_has_no_rectangles() -> None:
     page = Page(treemap_page(ImageSize(release="8.0.0", platform="linux/amd64", layers=(layer("base-os"),))))
     assert page.rectangles == []

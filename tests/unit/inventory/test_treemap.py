@@ -27,10 +27,10 @@ def overlap(a: Box, b: Box) -> float:
 
 def inside(part: Box, whole: Box) -> bool:
     return (
-        part.x >= whole.x - 1e-6
-        and part.y >= whole.y - 1e-6
-        and part.x + part.width <= whole.x + whole.width + 1e-6
-        and part.y + part.height <= whole.y + whole.height + 1e-6
+        part.x >= whole.x - 0.01
+        and part.y >= whole.y - 0.01
+        and part.x + part.width <= whole.x + whole.width + 0.01
+        and part.y + part.height <= whole.y + whole.height + 0.01
     )
 
 
@@ -103,3 +103,10 @@ def test_does_not_ask_for_parts_that_are_not_drawn() -> None:
     tiny = TreemapNode(label="tiny", path="/tiny", size=1, children=never)
     huge = TreemapNode(label="huge", path="/huge", size=10_000)
     assert "tiny" in drawn(TreemapNode(label="root", path="", size=10_001, children=lambda: [tiny, huge]), 1000, 1000)
+
+
+def test_what_a_finger_cannot_tap_on_is_drawn_as_one() -> None:
+    parts = [TreemapNode(label=f"part {size}", path=f"/{size}", size=size) for size in (6000, 3000, 500, 300, 200)]
+    root = TreemapNode(label="", path="", size=10_000, children=lambda: parts)
+    labels = [cell.node.label for cell in treemap(root, 100, 100, smallest=24 * 24)]
+    assert labels == ["part 6000", "part 3000", "3 smaller"]
