@@ -80,11 +80,11 @@ def decompressed(
                 expansion.gave(len(content))
                 yield content
             fresh = False
-            if not decoder.ended:
+            if not decoder.state.eof:
                 break
             if at_end is not None:
                 at_end()
-            rest = decoder.rest
+            rest = decoder.state.unused_data
             decoder = decoder_of()
             fresh = True
     if not fresh:
@@ -127,26 +127,21 @@ def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
                 yield piece[start : start + size]
 
 
+# `state` is an object of the library. All of them have `eof` and `unused_data`.
+
+
 class _Zlib:
     def __init__(self) -> None:
-        self._state = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-    @property
-    def ended(self) -> bool:
-        return self._state.eof
-
-    @property
-    def rest(self) -> bytes:
-        return self._state.unused_data
+        self.state = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
             while True:
-                content = self._state.decompress(data, _OUTPUT)
+                content = self.state.decompress(data, _OUTPUT)
                 yield content
-                data = self._state.unconsumed_tail
+                data = self.state.unconsumed_tail
                 # zlib may have taken all of its input and still hold back output.
-                if self._state.eof or not (data or len(content) == _OUTPUT):
+                if self.state.eof or not (data or len(content) == _OUTPUT):
                     return
         except zlib.error as error:
             raise ValueError(f"cannot be decompressed: {error}") from None
@@ -156,42 +151,26 @@ class _Incremental:
     """A decoder of bz2 or lzma."""
 
     def __init__(self, state: bz2.BZ2Decompressor | lzma.LZMADecompressor, errors: tuple[type[Exception], ...]) -> None:
-        self._state = state
+        self.state = state
         self._errors = errors
-
-    @property
-    def ended(self) -> bool:
-        return self._state.eof
-
-    @property
-    def rest(self) -> bytes:
-        return self._state.unused_data
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
-            yield self._state.decompress(data, _OUTPUT)
-            while not (self._state.eof or self._state.needs_input):
-                yield self._state.decompress(b"", _OUTPUT)
+            yield self.state.decompress(data, _OUTPUT)
+            while not (self.state.eof or self.state.needs_input):
+                yield self.state.decompress(b"", _OUTPUT)
         except self._errors as error:
             raise ValueError(f"cannot be decompressed: {error}") from None
 
 
 class _Zstd:
     def __init__(self, state: zstandard.ZstdDecompressionObj, error: type[Exception]) -> None:
-        self._state = state
+        self.state = state
         self._error = error
-
-    @property
-    def ended(self) -> bool:
-        return self._state.eof
-
-    @property
-    def rest(self) -> bytes:
-        return self._state.unused_data
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
-            yield self._state.decompress(data)
+            yield self.state.decompress(data)
         except self._error as error:
             raise ValueError(f"cannot be decompressed: {error}") from None
 

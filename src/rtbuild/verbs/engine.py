@@ -36,9 +36,7 @@ def find_engine(workspace: Workspace | None, name: str = DEFAULT_NAME, *, settin
         RecipeError: if the private engine is unknown.
         EngineError: if the named engine is not usable, or none is; the details say why.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return select.find(settings, name=name)
+    return select.find(_known_settings(workspace, name, settings), name=name)
 
 
 def start_engine(
@@ -82,9 +80,7 @@ def stop_engine(
         RecipeError: if the engine is unknown.
         EngineError: if the user is not root, or a process does not end.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return private.stop(settings.engine_dir, name)
+    return private.stop(_known_settings(workspace, name, settings).engine_dir, name)
 
 
 def engine_status(
@@ -101,9 +97,7 @@ def engine_status(
         RecipeError: if the engine is unknown: it has no recipe and was never started.
         EngineError: if the name is not valid.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return private.status(settings.engine_dir, name)
+    return private.status(_known_settings(workspace, name, settings).engine_dir, name)
 
 
 def engine_usage(
@@ -115,9 +109,7 @@ def engine_usage(
         RecipeError: if the engine is unknown.
         EngineError: if its folder cannot be read, or its daemon does not answer.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return usage.usage(settings.engine_dir, name)
+    return usage.usage(_known_settings(workspace, name, settings).engine_dir, name)
 
 
 def prune_engine(
@@ -131,9 +123,7 @@ def prune_engine(
         RecipeError: if the engine is unknown.
         EngineError: if the engine does not run, or refuses.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return usage.prune(settings.engine_dir, name)
+    return usage.prune(_known_settings(workspace, name, settings).engine_dir, name)
 
 
 def remove_engine(
@@ -147,9 +137,7 @@ def remove_engine(
         RecipeError: if the engine is unknown.
         EngineError: if the user is not root, a process does not end, or the folder holds something else.
     """
-    settings = settings or _default_settings(workspace)
-    _require_known(workspace, name, settings)
-    return usage.remove(settings.engine_dir, name)
+    return usage.remove(_known_settings(workspace, name, settings).engine_dir, name)
 
 
 def open_engine(workspace: Workspace, settings: Settings, store: Store, progress: Progress) -> Engine:
@@ -223,7 +211,13 @@ def _default_settings(workspace: Workspace | None) -> Settings:
     return load_settings({}, workspace.root if workspace else Path.cwd())
 
 
-def _require_known(workspace: Workspace | None, name: str, settings: Settings) -> None:
-    """Raise `RecipeError` for an engine that the workspace has no recipe of, unless it was started before."""
+def _known_settings(workspace: Workspace | None, name: str, settings: Settings | None) -> Settings:
+    """Return the settings to use for the engine `name`.
+
+    Raises:
+        RecipeError: if the workspace has no recipe of it, unless it was started before.
+    """
+    settings = settings or _default_settings(workspace)
     if workspace and name != DEFAULT_NAME and not private.status(settings.engine_dir, name).folder.exists():
         workspace.engine(name)
+    return settings
