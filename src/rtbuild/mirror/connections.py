@@ -15,7 +15,7 @@ import logging
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,28 +33,27 @@ _LOG = logging.getLogger(__name__)
 DIRECT = "DIRECT"
 """In place of a proxy: none, whatever the environment says."""
 
+_KEPT = 3  # idle connections of a client, to the server that is asked and those that it redirects to
+
 
 class Connections:
     """Connections to every server, shared by threads.
 
     Args:
         timeout: Seconds without a byte after which a request fails.
-        idle: How many idle connections are kept.
         logins: The user name and password for hosts, as in `~/.netrc`.
     """
 
-    def __init__(self, *, timeout: float, idle: int, logins: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, *, timeout: float, logins: Mapping[str, tuple[str, str]]) -> None:
         self._timeout = timeout
-        self._idle = idle
         self._logins = dict(logins)
         self._unreachable: set[str] = set()
         self._origin_logins: dict[Origin, tuple[str, str]] = {}
         self._origin_proxies: dict[Origin, str] = {}
         self._authorities = _authorities()
         self._thread = threading.local()
-        self._adding = threading.Lock()
-        self._clients: dict[str | None, httpx2.Client] = {}
-        self._client_for(None)
+        self._clients: list[httpx2.Client] = []
+        self._idle_clients: dict[Origin | None, list[httpx2.Client]] = {None: [self._new_client(None)]}
         self._finalizer = weakref.finalize(self, _close, self._clients)
 
     def close(self) -> None:
@@ -108,34 +107,48 @@ class Connections:
             login = self._logins.get(origin[1])
         if origin is not None and login is not None and login_in(location):
             self._origin_logins[origin] = login
-        client = self._client_for(self._origin_proxies.get(origin) if origin else None)
         self._thread.secure = False
-        with deadlines():
+        with deadlines(), self._client_for(origin) as client:
             answer_within(2 * self._timeout)
             with client.stream(
                 "GET", redacted(location), headers=headers, auth=httpx2.BasicAuth(*login) if login else None
             ) as response:
                 yield response
 
-    def _client_for(self, proxy: str | None) -> httpx2.Client:
-        with self._adding:
-            if proxy not in self._clients:
-                try:
-                    self._clients[proxy] = self._new_client(proxy)
-                except (ImportError, ValueError, httpx2.InvalidURL) as error:
-                    # Support for SOCKS is another package, which rtbuild does not require.
-                    raise UsageError(
-                        "a proxy of the environment cannot be used" if proxy is None else "a proxy cannot be used",
-                        details=str(error).split(". ", 1)[0] if isinstance(error, ImportError) else None,
-                        hint="name a proxy that speaks HTTP, such as http://proxy:3128",
-                    ) from None
-            return self._clients[proxy]
+    @contextmanager
+    def _client_for(self, origin: Origin | None) -> Iterator[httpx2.Client]:
+        """Provide a client that serves no other request meanwhile, with a connection to `origin` if one is idle.
+
+        Requests that share a client wait for one lock, under which httpcore2 polls every idle connection.
+        """
+        idle = self._idle_clients.setdefault(origin, [])
+        try:
+            client = idle.pop()
+        except IndexError:
+            client = self._new_client(self._origin_proxies.get(origin) if origin else None)
+        try:
+            yield client
+        finally:
+            idle.append(client)
 
     def _new_client(self, proxy: str | None) -> httpx2.Client:
+        try:
+            client = self._open_client(proxy)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            # Support for SOCKS is another package, which rtbuild does not require.
+            raise UsageError(
+                "a proxy of the environment cannot be used" if proxy is None else "a proxy cannot be used",
+                details=str(error).split(". ", 1)[0] if isinstance(error, ImportError) else None,
+                hint="name a proxy that speaks HTTP, such as http://proxy:3128",
+            ) from None
+        self._clients.append(client)
+        return client
+
+    def _open_client(self, proxy: str | None) -> httpx2.Client:
         client = httpx2.Client(
             follow_redirects=True,
             timeout=httpx2.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._idle),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT),
             headers={"User-Agent": "rtbuild"},
             verify=self._authorities,
             trust_env=proxy is None,
@@ -153,8 +166,8 @@ class Connections:
             raise FetchFailure("redirects from https to http, which is refused")
 
 
-def _close(clients: Mapping[str | None, httpx2.Client]) -> None:
-    for client in clients.values():
+def _close(clients: Sequence[httpx2.Client]) -> None:
+    for client in clients:
         client.close()
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from socket import socket
 from typing import Any
 
 import httpcore2
@@ -21,7 +22,8 @@ _THREAD = threading.local()
 REASON = "the deadline has passed"
 """The text of the time-out that a deadline causes."""
 
-_BODY = 1 << 16  # bytes; with this size httpcore2 reads heads and bodies
+_BODY = 1 << 16  # bytes that httpcore2 asks for when it reads a head or a body
+_RECORD = 1 << 12  # bytes; whoever sends less sends no large file
 _GATHERED = 1 << 18
 
 
@@ -73,6 +75,10 @@ class _Backend(httpcore2.SyncBackend):
 class _Stream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
+        # TLS within TLS, to a proxy that speaks https, has no socket of its own.
+        inner = isinstance(stream.get_extra_info("ssl_object"), ssl.SSLObject)
+        self._socket: socket | None = None if inner else stream.get_extra_info("socket")
+        self._buffer: memoryview | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Wait for bytes, and return up to 256 KiB of those that have arrived by then.
@@ -81,29 +87,30 @@ class _Stream(httpcore2.NetworkStream):
         receive it.
         """
         allowed = _left(timeout)
-        wanted = _GATHERED if max_bytes >= _BODY else max_bytes
         try:
-            first = self._stream.read(wanted, allowed)
+            first = self._stream.read(max_bytes, allowed)
         except httpcore2.ReadTimeout:
             _left(None)  # says so if it was the deadline
             raise
-        return self._gathered(first, wanted) if first else first
+        if self._socket is None or max_bytes < _BODY or len(first) < _RECORD:
+            return first
+        return self._gathered(first, self._socket)
 
-    def _gathered(self, first: bytes, wanted: int) -> bytes:
-        """Return `first` and what else has arrived, up to `wanted` bytes, without waiting."""
-        pieces, size = [first], len(first)
-        while size < wanted:
-            try:
-                piece = self._stream.read(wanted - size, 0)
-            except httpcore2.ReadError as error:
-                if not isinstance(error.__cause__, BlockingIOError | ssl.SSLWantReadError):
-                    raise
-                break
-            if not piece:  # the end, which the next read returns again
-                break
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
+    def _gathered(self, first: bytes, socket: socket) -> bytes:
+        """Return `first` and what else has arrived, without waiting."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(_GATHERED))
+        buffer, size = self._buffer, len(first)
+        buffer[:size] = first
+        socket.setblocking(False)  # the stream sets its own time-out before it reads or writes
+        try:
+            while size < _GATHERED and (count := socket.recv_into(buffer[size:])):
+                size += count
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        except OSError as error:
+            raise httpcore2.ReadError(error) from error
+        return bytes(buffer[:size])
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

@@ -39,7 +39,7 @@ class Web:
     Args:
         timeout: Seconds without a byte after which a request fails.
         retries: How many more times to try after a transient failure.
-        connections: How many requests to make at once; twice as many idle connections are kept.
+        connections: How many requests to make at once.
         stop: Set by the caller to end all work soon.
         logins: The user name and password for hosts, as in `~/.netrc`.
     """
@@ -57,7 +57,7 @@ class Web:
         self.retries = retries
         self.connections = connections
         self.stop = stop or threading.Event()
-        self._servers = Connections(timeout=timeout, idle=connections * 2, logins=logins or {})
+        self._servers = Connections(timeout=timeout, logins=logins or {})
 
     def close(self) -> None:
         """Close every connection."""
