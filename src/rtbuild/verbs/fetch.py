@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from rtbuild.engine import private, select
-from rtbuild.engine.private import DEFAULT_NAME
 from rtbuild.errors import EngineError
-from rtbuild.lockfile.model import Artifact, DebArtifact
+from rtbuild.lockfile.model import DebArtifact
 from rtbuild.mirror.download import FetchReport, fetch_artifacts
 from rtbuild.platform import Platform, host_platform
 from rtbuild.progress import Progress, Silent
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
-from rtbuild.wheels.local import store_local
 from rtbuild.workspace import Workspace
 
 
@@ -49,39 +45,56 @@ def fetch(
     settings = settings or load_settings({}, workspace.root)
     locked = workspace.read(release, platform)
     store = Store.open(settings.store, progress)
-    suites = locked.release.suites
-    artifacts: tuple[Artifact, ...] = locked.lock.remote
-    packages = engine_packages(workspace)
-    own = {artifact.sha256 for artifact in artifacts}
-    others = [package for package in packages if package.sha256 not in own]
-    store_local(locked.release, locked.lock, store)
+    if any(artifact.local for artifact in locked.lock.pythons):
+        from rtbuild.wheels.local import store_local
+
+        store_local(locked.release, locked.lock, store)
+    artifacts, suites = locked.lock.remote, locked.release.suites
     # Asking Docker takes as long as fetching a few hundred files: it is done meanwhile.
     with ThreadPoolExecutor(1, thread_name_prefix="engine") as pool:
-        lacking = pool.submit(lambda: engine or _lacks_engine(settings, packages))
+        asked = pool.submit(_missing_engine, workspace, settings, always=engine)
         report = fetch_artifacts(artifacts, store, settings, suites=suites, progress=progress)
-        if not packages or not lacking.result():
-            return report
+        fetched = {artifact.sha256 for artifact in artifacts}
+        missing = [package for package in asked.result() if package.sha256 not in fetched]
+    if not missing:
+        return report
     progress.note("fetching the packages of a private engine as well")
-    suites = (*suites, *workspace.engine(DEFAULT_NAME).suites)
-    return report.with_more(fetch_artifacts(others, store, settings, suites=suites, progress=progress))
+    suites = (*suites, *workspace.engine(_default_engine()).suites)
+    return report.with_more(fetch_artifacts(missing, store, settings, suites=suites, progress=progress))
 
 
 def engine_packages(workspace: Workspace) -> tuple[DebArtifact, ...]:
     """Return the packages of the private engine that a build on this machine would start; none if it is not locked."""
-    if not workspace.engine_lock_path(DEFAULT_NAME, host_platform()).is_file():
+    name = _default_engine()
+    if not workspace.engine_lock_path(name, host_platform()).is_file():
         return ()
-    return workspace.read_engine_lock(DEFAULT_NAME, host_platform()).debs
+    return workspace.read_engine_lock(name, host_platform()).debs
 
 
-def _lacks_engine(settings: Settings, packages: Sequence[DebArtifact]) -> bool:
-    """Return whether a build here would have to fetch `packages`: no usable Docker, and none is named."""
+def _missing_engine(workspace: Workspace, settings: Settings, *, always: bool) -> tuple[DebArtifact, ...]:
+    """Return the packages of an engine that a build here would have to fetch, or those of any engine if `always`.
+
+    That is none if a Docker is named or usable, or the private engine is unpacked.
+    """
+    packages = engine_packages(workspace)
+    if always or not packages:
+        return packages
     if settings.builder or settings.docker_host or settings.docker_context:
-        return False
+        return ()
+    from rtbuild.engine import private, select
+
     # First, because it takes no time: select.find runs several `docker` commands.
     if private.status(settings.engine_dir).packages == private.packages_digest(packages):
-        return False
+        return ()
     try:
         select.find(settings)
     except EngineError:
-        return True
-    return False
+        return packages
+    return ()
+
+
+def _default_engine() -> str:
+    # The engine room takes a third of the time that importing this module does, and can wait until files arrive.
+    from rtbuild.engine.private import DEFAULT_NAME
+
+    return DEFAULT_NAME
