@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rtbuild.errors import IntegrityError, MirrorError
-from rtbuild.lockfile.model import Artifact
+from rtbuild.lockfile.model import Artifact, DebArtifact, PythonArtifact
 from rtbuild.mirror.cache import AnswerCache
 from rtbuild.mirror.failure import FetchFailure
 from rtbuild.mirror.find import Mirrors, find_mirrors
@@ -120,6 +120,21 @@ def fetch_from(
     )
 
 
+def in_order(artifacts: Sequence[Artifact], connections: int) -> list[Artifact]:
+    """Return the artifacts in the order in which to fetch them over so many connections.
+
+    That is the largest first, so that no large one is left for the end. Before them comes the smallest of an index: all
+    others wait for its page, which says where the index keeps files, and small projects have small pages. The other
+    connections get packages of Debian meanwhile, which wait for nothing.
+    """
+    largest = sorted(artifacts, key=lambda artifact: (-artifact.size, artifact.sha256))
+    pythons = [artifact for artifact in largest if isinstance(artifact, PythonArtifact)]
+    debs = [artifact for artifact in largest if isinstance(artifact, DebArtifact)]
+    start: list[Artifact] = [*pythons[-1:], *debs[: connections - 1]]
+    first = {artifact.sha256 for artifact in start}
+    return start + [artifact for artifact in largest if artifact.sha256 not in first]
+
+
 def _check_stored(artifacts: list[Artifact], store: Store, progress: Progress) -> tuple[list[Artifact], list[Artifact]]:
     """Return the artifacts to fetch, and those of them that are in the store with wrong bytes."""
     stored = [artifact for artifact in artifacts if store.artifact_path(artifact.sha256).exists()]
@@ -164,13 +179,14 @@ class _Fetch:
         self._lock = threading.Lock()
         self._failed: list[_Failed] = []
         self._received = 0
+        self._cached = store.cache(CACHE) / "by-digest"
 
     def run(self, artifacts: list[Artifact]) -> int:
         """Fetch `artifacts` and return the number of bytes received."""
         self._progress.begin(self.task, total=sum(artifact.size for artifact in artifacts), unit="bytes")
         try:
-            largest_first = sorted(artifacts, key=lambda artifact: (-artifact.size, artifact.sha256))
-            run_parallel(self._fetch, largest_first, workers=self._web.connections, stop=self._web.stop)
+            ordered = in_order(artifacts, self._web.connections)
+            run_parallel(self._fetch, ordered, workers=self._web.connections, stop=self._web.stop)
         except BaseException:
             self._progress.end(self.task, unfinished())
             raise
@@ -202,7 +218,7 @@ class _Fetch:
 
     def _from_cache(self, attempt: _Attempt) -> bool:
         """Take a file that was read while locking, instead of downloading it twice."""
-        cached = self._store.cache(CACHE) / "by-digest" / attempt.artifact.sha256
+        cached = self._cached / attempt.artifact.sha256
         if attempt.partial.size or not cached.exists():
             return False
         try:

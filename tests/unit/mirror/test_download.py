@@ -25,7 +25,7 @@ import pytest
 from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError, MirrorError, StoreError
 from rtbuild.lockfile.model import Artifact, DebArtifact, PythonArtifact
-from rtbuild.mirror.download import FetchReport, fetch_artifacts, fetch_from
+from rtbuild.mirror.download import FetchReport, fetch_artifacts, fetch_from, in_order
 from rtbuild.mirror.find import Mirrors, find_mirrors
 from rtbuild.mirror.remote import MirrorSources, open_web
 from rtbuild.mirror.site import Mirror
@@ -33,6 +33,7 @@ from rtbuild.progress import Progress, Silent
 from rtbuild.recipe.model import Suite
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
+from tests.fakes import locks
 from tests.fakes.debian_archive import Fault, MirrorServer, serve_folder
 from tests.fakes.disks import largest_file
 from tests.fakes.package_index import Distribution, PackageIndex, make_wheel
@@ -647,3 +648,12 @@ def test_the_login_of_an_index_reaches_its_files_and_no_address(
     for secret in (password, quote(password, safe="")):
         assert secret not in shown
         assert secret.encode() not in kept
+
+
+def test_the_largest_come_first_but_for_what_the_others_wait_for() -> None:
+    debs = [replace(locks.deb(f"deb{size}"), size=size, sha256=sha256_bytes(b"%d" % size)) for size in (1, 3, 5, 7)]
+    wheels = [replace(locks.wheel(f"wheel{size}"), size=size, sha256=sha256_bytes(b"%d" % size)) for size in (2, 4, 6)]
+    ordered = in_order([*debs, *wheels], 3)
+    assert [artifact.size for artifact in ordered] == [2, 7, 5, 6, 4, 3, 1]
+    assert [artifact.size for artifact in in_order(debs, 3)] == [7, 5, 3, 1]
+    assert [artifact.size for artifact in in_order(wheels, 3)] == [2, 6, 4]
