@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rtbuild.digest import canonical_json, parse_sha256, sha256_bytes, sha256_file
-from rtbuild.files import link_file, write_atomically
+from rtbuild.files import link_file, remove_unfinished, write_atomically
 from rtbuild.lockfile.model import Lock
 from rtbuild.store.store import Store
 from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
@@ -57,6 +57,7 @@ def _keep(tar: Path, kept: Path) -> None:
     # Never without a file in between: another process may be about to use it.
     new = kept.with_name(f".{kept.name}.{os.urandom(6).hex()}")
     with suppress(OSError):
+        remove_unfinished(kept.parent, f".{kept.name}.")
         link_file(tar, new)
         new.replace(kept)
         write_atomically(_record(kept), f"{sha256}\n".encode(), durable=False)

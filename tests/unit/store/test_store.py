@@ -65,6 +65,15 @@ def test_a_missing_layer_does_not_verify(store: Store) -> None:
     assert not store.verify_layer(missing)
 
 
+def test_opening_removes_what_killed_processes_left(store: Store, layer: Realisation) -> None:
+    blob = store.layout.blob_path(layer.blob)
+    left = [store.trees / ".0000.tar.zst.0123456789ab", blob.with_name(".new-0123456789ab")]
+    for path in left:
+        path.touch()
+    Store.open(store.root)
+    assert [path.exists() for path in (*left, blob)] == [False, False, True]
+
+
 def test_exclusive_lets_one_in_and_notes_that_it_waits(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     notes, order = Notes(), []

@@ -87,6 +87,14 @@ def test_a_damaged_one_is_made_again(bench: Bench, suffix: str, content: bytes |
     assert bench.place().read_bytes() == whole
 
 
+def test_what_a_killed_process_left_is_removed(bench: Bench) -> None:
+    bench.place()
+    (kept,) = bench.kept.glob("*.tar")
+    kept.rename(kept.with_name(f".{kept.name}.0123456789ab"))
+    bench.place()
+    assert sorted(path.suffix for path in bench.kept.iterdir()) == [".sha256", ".tar"]
+
+
 def test_other_packages_give_another_tar(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.place()
     bench.place(bench.lock("bash"))  # not one of the tools
