@@ -102,11 +102,17 @@ def integration_large(session: nox.Session) -> None:
     integration_tests(session, "-m", "large")
 
 
-def integration_tests(session: nox.Session, *options: str) -> None:
+def integration_tests(session: nox.Session, *options: str, where: str = "tests/integration") -> None:
     install(session, "test")
     # A socket that a client library leaves open is reported at garbage collection, in whichever test is running then.
     leaks = "default::pytest.PytestUnraisableExceptionWarning"
-    session.run("pytest", "-W", leaks, "--durations=15", *options, "tests/integration", *session.posargs)
+    session.run("pytest", "-W", leaks, "--durations=15", *options, where, *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def stress(session: nox.Session) -> None:
+    """Kill each command 12 times, fill 12 disks, share a store between four processes; `-- --rounds N --seed N`."""
+    integration_tests(session, "--rounds=12", where="tests/integration/test_crash.py")
 
 
 @nox.session(name="security-manager-versions", reuse_venv=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--airflow", choices=list(VERSIONS), help="try the security manager on this Airflow, not on the release's"
     )
+    parser.addoption("--rounds", type=int, default=1, help="how often each crash test disturbs a command")
+    parser.addoption("--seed", type=int, default=secrets.randbelow(10**6), help="draws the moments of crash tests")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"crash tests: --rounds {config.getoption('rounds')} --seed {config.getoption('seed')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +142,7 @@ class SmallRelease:
     @property
     def command(self) -> CommandLine:
         files = str(self.workspace.root / "files")
-        environment = {**self.environment, "RTBUILD_PYTHON_INDEXES": files, "RTBUILD_DEBIAN_MIRRORS": files}
+        environment = {"RTBUILD_PYTHON_INDEXES": files, "RTBUILD_DEBIAN_MIRRORS": files, **self.environment}
         return CommandLine(workspace=self.workspace.root, store=self.folder / "store", environment=environment)
 
     def copy(self, folder: Path) -> SmallRelease:

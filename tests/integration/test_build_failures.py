@@ -11,14 +11,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rtbuild.digest import sha256_bytes
-from rtbuild.engine import processes
 from rtbuild.lockfile.model import DebArtifact
 from rtbuild.lockfile.patched import as_patched, as_published
 from rtbuild.lockfile.read import write_lock
@@ -27,6 +25,7 @@ from tests.fakes.docker_command import FakeDocker
 from tests.fakes.patches import diff, write_patch
 from tests.integration.command_line import CommandLine, finish
 from tests.integration.conftest import SmallRelease
+from tests.integration.crashes import family, left_in, small_disk, survivors
 from tests.integration.small import VERSION, lock_small_project
 
 pytestmark = pytest.mark.integration
@@ -56,28 +55,6 @@ def dpkg_runs(small: SmallRelease) -> Callable[[], bool]:
     """A condition: packages of the lowest layer are being installed."""
     logs = small.store.logs
     return lambda: any("Setting up libc6" in path.read_text(errors="replace") for path in logs.glob("*-base-os.log"))
-
-
-def family(process: subprocess.Popen[str]) -> dict[int, int | None]:
-    """The process and all below it, each with the time when it started."""
-    return {pid: processes.start_time(pid) for pid in (process.pid, *processes.descendants(process.pid))}
-
-
-def survivors(family: dict[int, int | None]) -> list[int]:
-    """Which of a family still run after some seconds."""
-    deadline = time.monotonic() + 30
-    left = list(family)
-    while left and time.monotonic() < deadline:
-        left = [pid for pid in left if family[pid] is not None and processes.start_time(pid) == family[pid]]
-        time.sleep(0.05)
-    return left
-
-
-def left_in(small: SmallRelease) -> list[str]:
-    """Files that are half written, or that only a running build needs."""
-    root = small.folder / "store"
-    found = [path for path in root.rglob("*") if path.name.startswith(".")]
-    return [str(path.relative_to(root)) for path in (*found, *(root / "tmp").iterdir())]
 
 
 # --- stopped ----------------------------------------------------------------------------------------------------------
@@ -276,21 +253,6 @@ def test_a_damaged_record_of_a_layer(small: SmallRelease, room: Path) -> None:
 
 
 # --- no room ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Callable[[int], None]]:
-    """A file system of so many MB at `folder`; what it yields gives it another size."""
-
-    def resize(size: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}m", str(folder)], check=True)
-
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
-    try:
-        yield resize
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk(small: SmallRelease, room: Path) -> None:
