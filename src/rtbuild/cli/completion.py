@@ -15,7 +15,7 @@ from rtbuild.cli.invocation import Invocation
 @click.pass_obj
 @click.pass_context
 def completion(context: click.Context, invocation: Invocation, shell: str) -> None:
-    """Print a script that completes commands, options and releases in SHELL.
+    """Print a script that completes commands, options, releases and packages in SHELL.
 
     \b
     Examples:

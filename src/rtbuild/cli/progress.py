@@ -198,22 +198,8 @@ class Live:
 
     def _open(self) -> RichBars:
         if self._bars is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bars
-            from rich.table import Column
+            from rtbuild.cli.bars import live_bars  # rich loads slowly
 
-            self._bars = Bars(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[amount]}", markup=False),
-                TimeElapsedColumn(),
-                # What is left of the line, so that it stays one.
-                TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
-                console=Console(stderr=True, force_terminal=True),
-                transient=True,
-                expand=True,
-            )
+            self._bars = live_bars()
             self._bars.start()
         return self._bars

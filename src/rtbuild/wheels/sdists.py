@@ -9,7 +9,7 @@ import json
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -124,13 +124,26 @@ def _build(
                 title="building wheels of sdists",
                 output_local=out,
                 platform=lock.platform,
-                on_line=lambda line: progress.advance(_PROGRESS_TASK) if " ended " in line else None,
+                on_line=_listener(environment),
             )
             wheels = {sdist.name: _store(sdist, keys[sdist.name], out / sdist.name, store) for sdist in sdists}
         outcome = "built"
     finally:
         progress.end(_PROGRESS_TASK, outcome or unfinished())
     return wheels
+
+
+def _listener(environment: BuildEnvironment) -> Callable[[str], None]:
+    """Return a listener for the log that counts the wheels, and shows the last line while one is built."""
+    follow = environment.follow(_PROGRESS_TASK)
+
+    def listen(line: str) -> None:
+        if " ended " in line:
+            environment.progress.advance(_PROGRESS_TASK)
+        else:
+            follow(line)
+
+    return listen
 
 
 def _write_context(context: Path, sdists: Sequence[PythonArtifact], release: Release, lock: Lock, store: Store) -> None:
