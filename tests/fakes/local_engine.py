@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -62,6 +63,8 @@ class ExportingEngine:
         self.parents: list[Mapping[str, str]] = []
         self.images: list[list[Digest]] = []
         """The blobs of the parent image's layers, bottom first, for each build."""
+        self.contents: list[list[str]] = []
+        """The paths of the parent image's highest layer, for each build."""
 
     def build(self, context: Path, *, contexts: Mapping[str, str], output: Path, platform: Platform, **_: Any) -> None:
         self.contexts.append(
@@ -69,11 +72,11 @@ class ExportingEngine:
         )
         self.parents.append(contexts)
         layout = Layout.create(output)
-        below = []
-        if "parent" in contexts:
-            folder = contexts["parent"].removeprefix("oci-layout://").removesuffix(":parent")
-            below = list(read_stored_image(Layout.open(Path(folder))).layers)
+        parent = Layout.open(Path(contexts["parent"].removeprefix("oci-layout://").removesuffix(":parent")))
+        below = list(read_stored_image(parent).layers)
         self.images.append([layer.digest for layer in below])
+        with tarfile.open(parent.blob_path(below[-1].digest)) as archive:
+            self.contents.append(archive.getnames())
         for layer in below:
             assert layout.blob_path(layer.digest).is_file()
         descriptors = [*below, *(layout.put_blob(content, _LAYER) for content in self.raw)]

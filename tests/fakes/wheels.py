@@ -61,8 +61,28 @@ def make_wheel(
     return path
 
 
-def make_deb(path: Path, members: Sequence[tarfile.TarInfo | tuple[str, bytes]], *, compression: str = "xz") -> Path:
+def make_deb(
+    path: Path,
+    members: Sequence[tarfile.TarInfo | tuple[str, bytes]],
+    *,
+    compression: str = "xz",
+    control: Sequence[tuple[str, bytes]] = (("./control", b""), ("./md5sums", b"")),
+) -> Path:
     """Write a Debian package whose data.tar has `members`: headers, or regular files as path and content."""
+    compress = {
+        "": lambda content: content,
+        "gz": lambda content: gzip.compress(content, mtime=0),
+        "xz": lzma.compress,
+        "zst": zstandard.ZstdCompressor().compress,
+    }
+    data = compress[compression](_tar(members))
+    name = f"data.tar.{compression}" if compression else "data.tar"
+    parts = (("debian-binary", b"2.0\n"), ("control.tar", _tar(control)), (name, data))
+    path.write_bytes(b"!<arch>\n" + b"".join(ar_member(*part) for part in parts))
+    return path
+
+
+def _tar(members: Sequence[tarfile.TarInfo | tuple[str, bytes]]) -> bytes:
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for member in members:
@@ -72,18 +92,7 @@ def make_deb(path: Path, members: Sequence[tarfile.TarInfo | tuple[str, bytes]],
                 entry = tarfile.TarInfo(member[0])
                 entry.size = len(member[1])
                 archive.addfile(entry, io.BytesIO(member[1]))
-    compress = {
-        "": lambda content: content,
-        "gz": lambda content: gzip.compress(content, mtime=0),
-        "xz": lzma.compress,
-        "zst": zstandard.ZstdCompressor().compress,
-    }
-    data = compress[compression](tar.getvalue())
-    name = f"data.tar.{compression}" if compression else "data.tar"
-    path.write_bytes(
-        b"!<arch>\n" + ar_member("debian-binary", b"2.0\n") + ar_member("control.tar", b"odd") + ar_member(name, data)
-    )
-    return path
+    return tar.getvalue()
 
 
 def ar_member(name: str, content: bytes) -> bytes:

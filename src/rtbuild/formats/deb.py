@@ -1,4 +1,6 @@
-"""Read Debian packages without dpkg: a .deb is an ar archive of debian-binary, control.tar and data.tar (deb(5)).
+"""Read and rewrite Debian packages without dpkg.
+
+A .deb is an ar archive of debian-binary, control.tar and data.tar (deb(5)).
 
 Anything else raises `ValueError` with a reason that continues a sentence about the package ("it has no data.tar").
 """
@@ -56,19 +58,33 @@ def control_text(deb: BinaryIO) -> str:
     Raises:
         ValueError: if this is not a Debian package with a control file.
     """
-    content = io.BytesIO(b"".join(_content(deb, "control.tar", limit=_LARGEST_CONTROL)))
+    control = control_files(deb).get("control")
+    if control is None:
+        raise ValueError("its control.tar holds no control file")
+    if len(control) > _LARGEST_STANZA:
+        raise ValueError(f"its control file has {len(control)} bytes")
     try:
-        for member, position in read_members(content):
-            if member.type == REGULAR and member.path == "control":
-                if member.size > _LARGEST_STANZA:
-                    raise ValueError(f"its control file has {member.size} bytes")
-                content.seek(position)
-                return content.read(member.size).decode()
+        return control.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"its control file is not UTF-8: byte {error.start}") from None
+
+
+def control_files(deb: BinaryIO) -> dict[str, bytes]:
+    """Return the files of the package's control.tar, such as `control` and `preinst`; `deb` is at its start.
+
+    Raises:
+        ValueError: if this is not a Debian package.
+    """
+    content = io.BytesIO(b"".join(_content(deb, "control.tar", limit=_LARGEST_CONTROL)))
+    files: dict[str, bytes] = {}
+    try:
+        for member, position in read_members(content):
+            if member.type == REGULAR:
+                content.seek(position)
+                files.setdefault(member.path, content.read(member.size))
     except IntegrityError as error:
         raise ValueError(f"its control.tar cannot be read: {error}") from None
-    raise ValueError("its control.tar holds no control file")
+    return files
 
 
 def data_tar(deb: BinaryIO) -> Iterator[bytes]:
@@ -78,6 +94,24 @@ def data_tar(deb: BinaryIO) -> Iterator[bytes]:
         ValueError: if this is not a Debian package with files, or, while the pieces are read, if they are damaged.
     """
     return _content(deb, "data.tar")
+
+
+def write_with_data(deb: BinaryIO, data: bytes, out: BinaryIO) -> None:
+    """Write the package `deb` to `out`, but with the tar `data` in place of its files; `deb` is at its start.
+
+    Raises:
+        ValueError: if this is not a Debian package.
+    """
+    out.write(_MAGIC)
+    for member in _members(deb):
+        is_data = member.name == "data.tar" or member.name.startswith("data.tar.")
+        name, size = ("data.tar", len(data)) if is_data else (member.name, member.size)
+        out.write(f"{name:<16}{member.time:<12}{0:<6}{0:<6}{100644:<8}{size:<10}`\n".encode("ascii", "replace"))
+        out.writelines((data,) if is_data else _stored(deb, member))
+        out.write(b"\n" * (size % 2))
+        if is_data:
+            return
+    raise ValueError("it has no data.tar")
 
 
 def _content(deb: BinaryIO, stem: str, *, limit: int | None = None) -> Iterator[bytes]:

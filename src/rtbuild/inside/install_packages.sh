@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs Debian packages into the root it runs in, with dpkg and the packages' own maintainer scripts.
 # Runs inside BuildKit without a network. /rtbuild holds the inputs, read-only:
-#   debs/*.deb   what to install
-#   order        the packages' file names, one a line, in the order of the lock
-#   first        where there is no dpkg database yet: groups of files to install before the rest, one group a line
+#   thin/*.deb   packages whose files are in the root already, without the content of these files
+#   whole/*.deb  packages whose files are not
+#   steps        what dpkg does: `thin` or `whole` and packages to unpack, or `configure` and options, a step a line
 #   groups       groups to create: name:gid
 #   users        accounts to create: name:uid:gid:home:shell:groups
 #   copies       files to copy once everything is installed: from, to, mode, uid and gid, each on a line of its own
@@ -35,7 +35,7 @@ policy=/usr/sbin/policy-rc.d
 [ -e $policy ] && policy=
 [ -z "$policy" ] || { mkdir -p /usr/sbin; printf '#!/bin/sh\nexit 101\n' > $policy; chmod 755 $policy; }
 
-cd /rtbuild/debs
+cd /rtbuild
 # The layer is written once and thrown away on failure: no need to wait for the disk after each file.
 dpkg="dpkg --force-unsafe-io"
 if [ ! -e /var/lib/dpkg/status ]; then
@@ -44,14 +44,16 @@ if [ ! -e /var/lib/dpkg/status ]; then
     : > /var/lib/dpkg/available
     # maintainer scripts call awk before mawk's own alternative is set up
     [ -e /usr/bin/awk ] || ln -s mawk /usr/bin/awk
-    # shellcheck disable=SC2086 # a line of `first` is a list of file names
-    while read -r group; do
-        $dpkg --force-depends --install $group
-    done < /rtbuild/first
 fi
-# shellcheck disable=SC2046
-$dpkg --force-depends --unpack $(cat /rtbuild/order)
-$dpkg --configure --pending
+# shellcheck disable=SC2086 # a line of `steps` is a list of words
+while read -r step words <&3; do
+    case $step in
+    # The files of thin packages are there; dpkg writes those of /etc, which users may have edited.
+    thin) $dpkg --force-depends --path-exclude='/*' --path-include='/etc/*' --unpack $words 3<&- ;;
+    whole) $dpkg --force-depends --unpack $words 3<&- ;;
+    configure) $dpkg $words --configure --pending 3<&- ;;
+    esac
+done 3< /rtbuild/steps
 [ -z "$policy" ] || rm -f "$policy"
 
 while IFS=: read -r name gid; do

@@ -5,32 +5,29 @@ Measured: dpkg takes 14 s for 150 packages and leaves three files that differ fr
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from rtbuild.derivations.derivation import Derivation, apt_suites, removals_of
 from rtbuild.digest import sha256_bytes
-from rtbuild.engine.build import layout_reference
 from rtbuild.errors import BuildError
-from rtbuild.files import link_file
-from rtbuild.formats.frames import open_uncompressed
 from rtbuild.formats.keystore import canonical_keystore
 from rtbuild.formats.tar_entry import DIRECTORY, SYMLINK, Entry
 from rtbuild.inside import read_script
+from rtbuild.layers.parent import exported_layers, parent_image, uncompressed_layer
 from rtbuild.layers.scripts import may_hold_private_keys, private_keys, rule_removals
+from rtbuild.layers.unpack import Package, Root, read_root, unpack_for_dpkg
 from rtbuild.lockfile.model import DebArtifact
 from rtbuild.lockfile.python import standard_library
-from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
-from rtbuild.oci.image import image_config, manifest
 from rtbuild.oci.layer import LayerDigest, LayerWriter, canonical_layer
-from rtbuild.oci.layout import Layout, read_stored_image
-from rtbuild.platform import Platform
-from rtbuild.recipe.model import DebianLayer, ImageSettings, InstalledFile, Release
+from rtbuild.oci.layout import Layout
+from rtbuild.oci.merge import removal_matcher
+from rtbuild.recipe.model import DebianLayer, InstalledFile, Release
 from rtbuild.store.realisation import Realisation
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.toolroot import merged_folders, tool_debs, unpack_debs
+from rtbuild.wheels.toolroot import merged_folders, tool_debs
 
 _FIRST = (("base-passwd", "base-files"), ("dpkg", "libc6", "perl-base", "mawk", "debconf"))
 """Packages to configure before dpkg can unpack any others, group by group: accounts and folders, then the programs that
@@ -38,7 +35,9 @@ maintainer scripts of essential packages run."""
 
 _AWK = "mawk"  # essential because base-files pre-depends on the virtual package awk
 
-_CHUNK = 1 << 20
+_DOCUMENTATION = tuple(f"/usr/share/{name}/" for name in ("doc", "info", "lintian", "locale"))
+"""What no maintainer script may need: Debian Policy 12.3 says so of the first, and Debian's slim images leave all of it
+out. They leave out manual pages too, but without these update-alternatives makes no links to them."""
 
 _SCRIPTS = ("install_packages.sh", "compile_stdlib.py", "compile_wheels.py")
 
@@ -69,26 +68,27 @@ def realise_debian(
     task = f"layer {layer.name}"
     environment.progress.begin(task)
     with environment.store.temporary(f"layer-{layer.name}") as folder:
-        context = folder / "context"
-        _write_context(layer, derivation, context, environment)
-        contexts = {}
-        if below:
-            contexts["parent"] = _parent_reference(below, folder / "parent", derivation.platform, environment)
-            # An export skips blobs that are in its layout already.
-            exported = Layout.create(folder / "export")
-            for realisation in below:
-                link_file(environment.layout.blob_path(realisation.blob), exported.blob_path(realisation.blob))
+        context, contents = folder / "context", folder / "contents.tar"
+        context.mkdir()
+        plain = [uncompressed_layer(realisation, folder, environment) for realisation in below]
+        packages = _packages(layer, derivation, environment)
+        root = read_root(plain) if plain else Root(links=merged_folders(derivation.debs))
+        whole = unpack_for_dpkg(
+            packages, root, contents, context, jobs=environment.jobs, left_out=_documentation(release, layer)
+        )
+        _write_instructions(layer, derivation, whole, context)
+        parent = parent_image(below, contents, folder / "parent", derivation.platform, environment)
+        parent.link_layers(Layout.create(folder / "export"))
         environment.engine.build(
             context,
-            contexts=contexts,
+            contexts={"parent": parent.reference},
             output=folder / "export",
             platform=derivation.platform,
             log=environment.log(f"{release.version}-{derivation.platform.slug}-{layer.name}"),
             title=task,
             on_line=environment.follow(task),
         )
-        raw = _exported_layers(folder / "export", below=len(below))
-        plain = [_uncompressed(realisation, folder, environment) for realisation in below]
+        raw = [contents, *exported_layers(folder / "export", below=len(parent.layers))]
         with LayerWriter(environment.layout, compressor=environment.compressor, workers=environment.jobs) as writer:
             digest = canonical_layer(
                 raw,
@@ -140,19 +140,67 @@ def installed_entries(files: Iterable[InstalledFile], epoch: int) -> Iterator[tu
         yield entry, content
 
 
-def _write_context(layer: DebianLayer, derivation: Derivation, context: Path, environment: BuildEnvironment) -> None:
-    """Write the build context: hard links to the packages, instructions for them, and the scripts that install them."""
+def _packages(layer: DebianLayer, derivation: Derivation, environment: BuildEnvironment) -> list[Package]:
+    """Return the packages in the order of the lock; what dpkg needs before it can run comes first."""
     debs = derivation.debs
-    (context / "debs").mkdir(parents=True)
-    for deb in debs:
-        link_file(environment.store.artifact_path(deb.sha256), context / "debs" / deb.filename)
+    needed: Collection[str] = ()
+    if layer.parent is None:
+        essential = [deb.name for deb in debs if deb.essential]
+        needed = {deb.name for deb in tool_debs(debs, [*essential, _AWK])}
+        if (layer.users or layer.groups) and not any(deb.name == "passwd" for deb in debs):
+            # Debian 13 no longer brings it along.
+            hint = f"add passwd to the packages of recipes/layers/{layer.name}.toml, and lock again"
+            raise BuildError(f"layer {layer.name} has accounts, but no package that creates them", hint=hint)
+    packages = [
+        Package(
+            filename=deb.filename,
+            deb=environment.store.artifact_path(deb.sha256),
+            bootstrap=deb.name in needed,
+        )
+        for deb in debs
+    ]
+    return sorted(packages, key=lambda package: not package.bootstrap)
+
+
+def _documentation(release: Release, layer: DebianLayer) -> Callable[[str], object]:
+    """Return what tells of a path whether it is documentation that the recipe removes, but copies nowhere."""
+    removals = [removal for removal in removals_of(release, layer) if removal.pattern.startswith(_DOCUMENTATION)]
+    if not removals:
+        return lambda path: None
+    removed = removal_matcher(removals)
+    copied = {file.copy_of for file in layer.files}
+    return lambda path: path not in copied and removed(path)
+
+
+def _steps(debs: Sequence[DebArtifact], whole: Collection[str], *, first: bool) -> Iterator[str]:
+    """Yield what dpkg does, step by step: `thin` or `whole` and files to unpack, or `configure`."""
+    rest = [deb.filename for deb in debs]
+    if first:
+        filenames = {deb.name: deb.filename for deb in debs}
+        for group in _FIRST:
+            present = [filenames[name] for name in group if name in filenames]
+            if present:
+                yield from _unpacking(present, whole)
+                yield "configure --force-depends"
+            rest = [filename for filename in rest if filename not in present]
+    yield from _unpacking(rest, whole)
+    yield "configure"
+
+
+def _unpacking(filenames: Iterable[str], whole: Collection[str]) -> Iterator[str]:
+    for is_whole, batch in groupby(filenames, key=whole.__contains__):
+        kind = "whole" if is_whole else "thin"
+        yield " ".join([kind, *(f"{kind}/{filename}" for filename in batch)])
+
+
+def _write_instructions(layer: DebianLayer, derivation: Derivation, whole: Collection[str], context: Path) -> None:
+    """Write the scripts that run in the container, and what they do."""
     for name in _SCRIPTS:
         (context / name).write_bytes(read_script(name))
-    series = standard_library(debs)
+    series = standard_library(derivation.debs)
     lines = {
         "epoch": [str(derivation.epoch)],
-        "order": [deb.filename for deb in debs],
-        "first": [" ".join(group) for group in _first_groups(debs)],
+        "steps": _steps(derivation.debs, whole, first=layer.parent is None),
         "groups": [f"{group.name}:{group.gid}" for group in layer.groups],
         "users": [
             f"{user.name}:{user.uid}:{user.gid}:{user.home}:{user.shell}:{','.join(user.groups)}"
@@ -165,23 +213,8 @@ def _write_context(layer: DebianLayer, derivation: Derivation, context: Path, en
     }
     for name, content in lines.items():
         (context / name).write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
-    start = "FROM parent"
-    if layer.parent is None:
-        essential = [deb.name for deb in debs if deb.essential]
-        bootstrap = tool_debs(debs, [*essential, _AWK])
-        if (layer.users or layer.groups) and not any(deb.name == "passwd" for deb in debs):
-            # Debian 13 no longer brings it along.
-            hint = f"add passwd to the packages of recipes/layers/{layer.name}.toml, and lock again"
-            raise BuildError(f"layer {layer.name} has accounts, but no package that creates them", hint=hint)
-        unpack_debs(
-            [environment.store.artifact_path(deb.sha256) for deb in bootstrap],
-            context / "root.tar",
-            jobs=environment.jobs,
-            links=merged_folders(debs),
-        )
-        start = "FROM scratch\nADD root.tar /"
     (context / "Dockerfile").write_text(
-        f"{start}\n"
+        "FROM parent\n"
         "RUN --network=none --mount=type=bind,target=/rtbuild --mount=type=tmpfs,target=/tmp "
         '["/bin/sh", "/rtbuild/install_packages.sh"]\n',
         encoding="utf-8",
@@ -191,49 +224,3 @@ def _write_context(layer: DebianLayer, derivation: Derivation, context: Path, en
 def _copied(file: InstalledFile) -> str:
     # A line for each: a path may hold any other separator.
     return f"{file.copy_of}\n{file.path}\n{file.mode:o}\n{file.uid}\n{file.gid}"
-
-
-def _first_groups(debs: Sequence[DebArtifact]) -> Iterator[tuple[str, ...]]:
-    filenames = {deb.name: deb.filename for deb in debs}
-    for group in _FIRST:
-        present = tuple(filenames[name] for name in group if name in filenames)
-        if present:
-            yield present
-
-
-def _uncompressed(realisation: Realisation, folder: Path, environment: BuildEnvironment) -> Path:
-    """Write the uncompressed layer into `folder` and return its path: the merge reads it in any order."""
-    path = folder / f"{realisation.layer}.tar"
-    with open_uncompressed(environment.layout.blob_path(realisation.blob)) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target, _CHUNK)
-    return path
-
-
-def _parent_reference(
-    below: Sequence[Realisation], folder: Path, platform: Platform, environment: BuildEnvironment
-) -> str:
-    """Write an image of the layers `below` and return its reference for BuildKit."""
-    layers = [(realisation.layer, realisation.diff_id) for realisation in below]
-    config = environment.layout.put_blob(
-        image_config(ImageSettings(), platform=platform, epoch=0, layers=layers), CONFIG
-    )
-    descriptors = [
-        Descriptor(media_type=realisation.media_type, digest=realisation.blob, size=realisation.blob_size)
-        for realisation in below
-    ]
-    document = environment.layout.put_blob(manifest(config, descriptors), MANIFEST)
-    return layout_reference(
-        folder, blobs=environment.layout.root / "blobs", manifest=document.digest, size=document.size
-    )
-
-
-def _exported_layers(export: Path, *, below: int) -> list[Path]:
-    """Return the uncompressed layers that were built, bottom first, in the layout that BuildKit wrote to `export`.
-
-    `below` is the number of layers below them.
-    """
-    layout = Layout.open(export)
-    layers = read_stored_image(layout).layers[below:]
-    if not layers:
-        raise BuildError("the engine exported an image without the new layer")
-    return [layout.blob_path(layer.digest) for layer in layers]

@@ -125,11 +125,15 @@ class LayerMerge:
         self._settle_whiteouts()
 
     def remove(self, removals: Sequence[Removal]) -> None:
-        """Remove the members that the patterns match; a folder with its content and the whiteouts in it."""
+        """Remove the members that the patterns match; a folder with its content and the whiteouts in it.
+
+        Folders count whether they have an entry or not.
+        """
         if not removals:
             return
-        match = _matcher(removals)
-        self._hide({path for path in self.members if match("/" + path)}, set())
+        match = removal_matcher(removals)
+        paths = self.members.keys() | folders_above(self.members)
+        self._hide({path for path in paths if match("/" + path)}, set())
 
     def install(self, extra: Iterable[tuple[Entry, bytes | Path]]) -> None:
         """Add members with their content, replacing existing ones.
@@ -340,5 +344,6 @@ def _below(ordered: Sequence[str], folder: str) -> Sequence[str]:
     return ordered[start : bisect_left(ordered, folder + "0", start)]
 
 
-def _matcher(removals: Sequence[Removal]) -> Callable[[str], object]:
+def removal_matcher(removals: Sequence[Removal]) -> Callable[[str], object]:
+    """Return a function that tells whether one of `removals` matches an absolute path; there is at least one."""
     return re.compile("|".join(translate(removal.pattern) for removal in removals)).match

@@ -62,7 +62,7 @@ def unpack_debs(
     try:
         with partial.open("wb") as stream, ThreadPoolExecutor(workers) as pool:
             directories: set[bytes] = set()
-            stream.writelines(_root_links(links))
+            stream.writelines(member_header(entry) for entry in root_links(links))
             for deb, payload in _decompressed(debs, out.parent, pool, ahead=workers):
                 with payload:
                     if links:
@@ -111,6 +111,28 @@ def merged_folders(debs: Iterable[DebArtifact]) -> tuple[str, ...]:
         return ()
     # The ABI of amd64 has its loader in /lib64, and that of arm64 in /lib.
     return ("bin", "lib", "lib64", "sbin") if base.architecture == "amd64" else ("bin", "lib", "sbin")
+
+
+def root_links(links: Collection[str]) -> Iterator[Entry]:
+    """Yield the tar members that make the folders `links` of the root links into `usr`."""
+    for name in sorted(links):
+        yield Entry(path=name, type=SYMLINK, mode=0o777, link=f"usr/{name}")
+
+
+def decompressed(debs: Sequence[Path], folder: Path, jobs: int) -> Iterator[BinaryIO]:
+    """Yield the data.tar of each package, in order, as an unnamed temporary file in `folder`, which the caller closes.
+
+    Args:
+        debs: The files of the packages.
+        folder: Where there is space for the largest packages.
+        jobs: How many to decompress in parallel.
+
+    Raises:
+        IntegrityError: if a file is not a Debian package (deb(5)).
+    """
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        for _, payload in _decompressed(debs, folder, pool, ahead=jobs):
+            yield payload
 
 
 def _decompressed(
@@ -186,11 +208,6 @@ def _append(deb: Path, payload: BinaryIO, out: BinaryIO, directories: set[bytes]
         out.write(view[copied:start])
 
 
-def _root_links(links: Collection[str]) -> Iterator[bytes]:
-    for name in sorted(links):
-        yield member_header(Entry(path=name, type=SYMLINK, mode=0o777, link=f"usr/{name}"))
-
-
 def _append_merged(
     payload: BinaryIO,
     out: BinaryIO,
@@ -205,9 +222,9 @@ def _append_merged(
     for entry, position in read_members(payload):
         if entry.path in links and entry.type == SYMLINK:
             continue  # base-files of Debian 13 has the links too
-        entry.path = _merged(entry.path, links)
+        entry.path = merged(entry.path, links)
         if entry.type == HARDLINK:
-            entry.link = _merged(entry.link, links)
+            entry.link = merged(entry.link, links)
         name = entry.path.encode("utf-8", "surrogateescape")
         if name.startswith(left_out):
             continue
@@ -222,7 +239,8 @@ def _append_merged(
             out.write(padding(entry.size))
 
 
-def _merged(path: str, links: Collection[str]) -> str:
+def merged(path: str, links: Collection[str]) -> str:
+    """Return where a path of a package is if the folders `links` of the root are links into `usr`."""
     return f"usr/{path}" if path.partition("/")[0] in links else path
 
 

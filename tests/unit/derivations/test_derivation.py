@@ -164,7 +164,7 @@ def test_keys_are_the_same_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_scheme_of_keys_covers_the_schema_and_every_script(monkeypatch: pytest.MonkeyPatch) -> None:
     schemes = {key_scheme()}
-    monkeypatch.setattr("rtbuild.derivations.derivation.SCHEMA", 1)
+    monkeypatch.setattr("rtbuild.derivations.derivation.SCHEMA", 2)
     schemes.add(key_scheme())
     for script in ("build_wheels.py", "compile_stdlib.py", "compile_wheels.py", "install_packages.sh"):
         monkeypatch.setattr(

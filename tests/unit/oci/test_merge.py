@@ -228,6 +228,11 @@ def test_removals_match_absolute_paths_and_include_content() -> None:
     assert bottom(merge(raw, removals=remove("a", "/A", "/a/?"))) == ["a", "a-b", "a/x.log", "c", "c/f"]
 
 
+def test_removals_match_folders_without_an_entry() -> None:
+    raw = raw_layer(file("a/b/c"), file("a/d"))
+    assert bottom(merge(raw, removals=remove("/a/b"))) == ["a/d"]
+
+
 def test_whiteouts_of_removed_paths_stay() -> None:
     raw = raw_layer(folder("a"), whiteout("a/f"), folder("b"), whiteout("b/f"), opaque("b"))
     assert on_parent(merge(raw, removals=remove("/a/f", "/b"))) == ["a", "a/.wh.f"]
