@@ -31,7 +31,8 @@ FRAME_SIZE = 4 << 20
 """Uncompressed bytes per frame. Measured: layers are 0.3 % larger than as a single frame, and all cores are busy."""
 
 ZSTD_LEVEL = 3
-GZIP_LEVEL = 6
+GZIP_LEVEL = 4
+"""Layers are 2 % larger than with zlib's level 6, in a third of its time."""
 
 _CHUNK = 1 << 18
 
@@ -62,18 +63,19 @@ def zstd(level: int = ZSTD_LEVEL) -> Compressor:
 
 
 def gzip(level: int = GZIP_LEVEL) -> Compressor:
-    """Return a gzip compressor, `level` 1 to 9, for registries and engines that are too old for zstd.
+    """Return a gzip compressor, `level` 1 to 12, for registries and engines that are too old for zstd.
 
-    It has a tenth of the speed, and its bytes depend on the version of zlib.
+    It takes five times as long. libdeflate is part of its package, while zlib is the machine's: distributions have
+    different versions, and some have zlib-ng in its place.
     """
+    import deflate  # most commands compress nothing with it
 
     def frame(content: bytes) -> bytes:
-        # The header is written here: no time, no name, and 255 ("unknown") as the system, which zlib would fill in.
-        state = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-        body = state.compress(content) + state.flush()
+        # The header is written here: no time, no name, and 255 ("unknown") as the system.
+        body = deflate.deflate_compress(content, level)
         return GZIP.magic + b"\x08\0\0\0\0\0\0\xff" + body + struct.pack("<II", zlib.crc32(content), len(content))
 
-    name = f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level} frames {FRAME_SIZE >> 20} MiB"
+    name = f"deflate {deflate.__version__} level {level} frames {FRAME_SIZE >> 20} MiB"
     return Compressor(name=name, compression=GZIP, frame=frame)
 
 

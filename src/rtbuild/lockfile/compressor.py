@@ -4,9 +4,9 @@ A layer's diff ID does not depend on how the layer is compressed, its manifest d
 therefore names the program, its version and its settings:
 
     zstandard 0.25.0 (libzstd 1.5.7) level 3 frames 4 MiB
-    zlib 1.2.13 level 6 frames 4 MiB
+    deflate 0.9.0 level 4 frames 4 MiB
 
-The first word is the method.
+The first word is the method, and the package to install.
 """
 
 from __future__ import annotations

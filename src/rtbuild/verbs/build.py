@@ -319,8 +319,8 @@ def require_compressor(lock: Lock, lock_name: str, compressor: str) -> None:
     if problem is None:
         return
     method, version, *_ = lock.image.compressor.split() if lock.image else ("", "")
-    install = f"install {method}=={version}" if method == "zstandard" else f"use a Python with {method} {version}"
-    raise LockError(f"{lock_name}: {problem}", hint=f"{install}, or record the digests of this one with --record")
+    hint = f"install {method}=={version}, or record the digests of this one with --record"
+    raise LockError(f"{lock_name}: {problem}", hint=hint)
 
 
 def _result(

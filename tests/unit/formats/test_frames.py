@@ -7,15 +7,16 @@ import io
 import random
 import subprocess
 import sys
-import zlib
 from itertools import pairwise
 
+import deflate
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtbuild
+from rtbuild.digest import sha256_bytes
 from rtbuild.errors import IntegrityError
 from rtbuild.formats import frames
 from rtbuild.formats.compression import GZIP, ZSTD
@@ -115,7 +116,15 @@ def test_rejects_truncated_and_damaged_frames(compressor: frames.Compressor) -> 
 def test_names_say_what_the_bytes_depend_on() -> None:
     version = ".".join(map(str, zstandard.ZSTD_VERSION))
     assert frames.DEFAULT.name == f"zstandard {zstandard.__version__} (libzstd {version}) level 3 frames 4 MiB"
-    assert frames.gzip().name == f"zlib {zlib.ZLIB_RUNTIME_VERSION} level 6 frames 4 MiB"
+    assert frames.gzip().name == f"deflate {deflate.__version__} level 4 frames 4 MiB"
+
+
+def test_gzip_gives_the_same_bytes_on_every_machine() -> None:
+    content = b"".join(b"%d %x\n" % (number, number * number) for number in range(100_000))
+    assert frames.gzip().name == "deflate 0.9.0 level 4 frames 4 MiB", "the version of dependency group `recorded`"
+    assert (
+        sha256_bytes(frames.gzip().frame(content)) == "add0030d307aedbaf17687af3d7bd990b425daaa9655ae3655f71801e8b546b4"
+    )
 
 
 def test_gzip_headers_have_no_time_and_no_system() -> None:

@@ -16,7 +16,9 @@ RECORDED = "zstandard 0.25.0 (libzstd 1.5.7) level 3 frames 4 MiB"
 RESULT = ImageResult(id=Digest("sha256:" + "3" * 64), manifest=Digest("sha256:" + "4" * 64), compressor=RECORDED)
 
 
-@pytest.mark.parametrize("compressor", [RECORDED, "zlib 1.2.13 level 6 frames 4 MiB"], ids=["equal", "another method"])
+@pytest.mark.parametrize(
+    "compressor", [RECORDED, "deflate 0.9.0 level 4 frames 4 MiB"], ids=["equal", "another method"]
+)
 def test_what_reproduces_the_bytes_or_is_not_meant_to(compressor: str) -> None:
     assert compressor_mismatch(locks.lock(image=RESULT, image_base=RESULT), compressor) is None
 
@@ -46,4 +48,4 @@ def test_the_base_image_counts_too() -> None:
 
 def test_the_names_of_compressors_begin_with_their_method() -> None:
     zstd, gzip = COMPRESSORS["zstd"]().name, COMPRESSORS["gzip"]().name
-    assert (zstd.split()[0], gzip.split()[0]) == ("zstandard", "zlib")
+    assert (zstd.split()[0], gzip.split()[0]) == ("zstandard", "deflate")
