@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from rtbuild.errors import ResolutionError
 from rtbuild.recipe.model import MetadataRepair
+from rtbuild.resolve.python import legacy
 from rtbuild.resolve.python.legacy import read_as_then
 
 FILE = "celery-5.1.2-py3-none-any.whl"
@@ -74,6 +77,27 @@ def test_what_nobody_could_read_is_named_with_its_line(requirement: str) -> None
     assert caught.value.brief == f"{FILE}: line 5 of its metadata is not a valid requirement: {requirement!r}"
     assert caught.value.details is None
     assert "pip" not in f"{caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "pytz",
+        "zope.interface>=5",
+        "attrs (>=17.4.0)",
+        "boto3[crt,s3] (<2.0dev,>=1.15.0)",
+        "emcache (>=1) ; (python_version >= \"3.11\") and extra == 'async-memcached'",
+        'mypy==1.0.* ; extra == "dev"',
+        "typing-extensions~=4.1; python_version < '3.8' and extra == 'all'",
+    ],
+)
+def test_usual_requirements_need_no_parser(requirement: str) -> None:
+    assert legacy._USUAL.fullmatch(requirement)
+
+
+@given(st.from_regex(legacy._USUAL, fullmatch=True))
+def test_the_parser_reads_all_that_is_usual(requirement: str) -> None:
+    Requirement(requirement)
 
 
 def test_a_requirement_on_several_lines() -> None:
