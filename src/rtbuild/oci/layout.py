@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest
+from rtbuild.digest import DiffId, Digest, Sha256, digest_of, hex_of, parse_digest, sha256_bytes
 from rtbuild.documents import LARGEST_JSON
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.files import (
@@ -139,9 +139,16 @@ class Layout:
     def put_blob(self, content: bytes | Iterable[bytes], media_type: str) -> Descriptor:
         """Store `content` as a blob and return its descriptor.
 
+        A document that is there already is not written again, which would wait for the disk.
+
         Raises:
             StoreError: if the layout cannot be written.
         """
+        if isinstance(content, bytes) and len(content) <= _DOCUMENT_LIMIT:
+            digest = digest_of(sha256_bytes(content))
+            with contextlib.suppress(OSError):
+                if read_regular(self.blob_path(digest), len(content)) == content:
+                    return Descriptor(media_type=media_type, digest=digest, size=len(content))
         with self.new_blob() as blob:
             for piece in (content,) if isinstance(content, bytes) else content:
                 blob.write(piece)
@@ -202,8 +209,11 @@ class Layout:
             IntegrityError: if the index is malformed.
         """
         replaced = {(_index_name(entry), platform) for entry in entries for platform in (entry.platform, None)}
-        kept = [entry for entry in self.read_index() if (_index_name(entry), entry.platform) not in replaced]
-        self.write_index((*kept, *entries))
+        listed = self.read_index()
+        kept = [entry for entry in listed if (_index_name(entry), entry.platform) not in replaced]
+        wanted = (*kept, *entries)
+        if len(wanted) != len(listed) or set(wanted) != set(listed):
+            self.write_index(wanted)
 
     def read_index(self) -> tuple[Descriptor, ...]:
         """Return the entries of the index.

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rtbuild.store.collect import GcReport, Roots
     from rtbuild.store.inspect import StoreReport
 
+_PID_SIZE = 10  # digits, and spaces after them
 _SUMMARIES = "cache/summaries"
 _FOLDERS_OF_LAYERS = "cache/folders"
 _FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
@@ -298,8 +299,8 @@ class Store:
         assert descriptor is not None  # a blocking lock is always granted
         try:
             with suppress(OSError):  # only for the message above
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                # Of a fixed size: ext4 waits for the disk after a file was truncated and written (auto_da_alloc).
+                os.pwrite(descriptor, f"{os.getpid():<{_PID_SIZE}}".encode(), 0)
             yield
         finally:
             os.close(descriptor)
@@ -362,7 +363,7 @@ def _verify(path: Path, sha256: str) -> bool:
 def _holder(path: Path) -> str:
     """Return who holds the lock at `path`, for a message."""
     with suppress(OSError):
-        text = path.read_text()
+        text = path.read_text().strip()
         if text.isdigit() and int(text) != os.getpid():
             return f"process {text}"
     return "another task"

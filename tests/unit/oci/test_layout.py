@@ -46,6 +46,23 @@ def test_an_uncommitted_blob_leaves_no_file(layout: Layout) -> None:
     assert list((layout.root / "blobs/sha256").iterdir()) == []
 
 
+def test_what_is_there_is_not_written_again(layout: Layout) -> None:
+    manifest = layout.put_blob(b"manifest", MANIFEST)
+    entries = [*named(manifest, ["a:1"]), *named(manifest, ["b:1"])]
+    layout.list_images(entries)
+    paths = [layout.blob_path(manifest.digest), layout.root / "index.json"]
+    before = [path.stat().st_ino for path in paths]
+    assert layout.put_blob(b"manifest", MANIFEST) == manifest
+    layout.list_images(entries[:1])
+    assert [path.stat().st_ino for path in paths] == before
+    paths[0].chmod(0o644)
+    for damaged in (b"manifesT", b"", b"manifest."):
+        paths[0].write_bytes(damaged)
+        layout.put_blob(b"manifest", MANIFEST)
+        assert paths[0].read_bytes() == b"manifest"
+        paths[0].chmod(0o644)
+
+
 def test_rejects_a_folder_without_a_layout(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no OCI image layout"):
         Layout.open(tmp_path)
