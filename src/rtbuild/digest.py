@@ -22,6 +22,7 @@ DiffId = NewType("DiffId", str)
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 _CHUNK = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def parse_sha256(text: object) -> Sha256:
@@ -89,4 +90,4 @@ def canonical_json(value: object) -> bytes:
     Raises:
         ValueError: if a number is NaN or infinite, which JSON does not have.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -167,6 +166,8 @@ def link_file(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
+        import shutil  # its import takes longer than all that most commands do with files
+
         shutil.copyfile(source, target)
 
 

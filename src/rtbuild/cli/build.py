@@ -13,10 +13,10 @@ from rtbuild.cli.invocation import Invocation, platforms_of
 from rtbuild.cli.options import FILE, FOLDER, builder_option, jobs_option, platforms_option, release_argument
 from rtbuild.cli.text import short, table
 from rtbuild.errors import NotReproducibleError
+from rtbuild.platform import Platform, host_platform
 from rtbuild.text import size_text
 
 if TYPE_CHECKING:
-    from rtbuild.platform import Platform
     from rtbuild.verbs.build import BuildResult
 
 
@@ -62,14 +62,19 @@ def build(  # noqa: PLR0913 (one parameter for each option)
       rtbuild build 8.0 --record        the first build of a new lock
       rtbuild build 8.0 --json -q | jq -r .config_digest
     """
-    from rtbuild.cli.metadata import write_image_id, write_metadata
-    from rtbuild.verbs.build import build as build_release
+    from rtbuild.store.early import hash_guessed
 
     if no_rebuild and not record:
         raise click.UsageError("--no-rebuild goes with --record")
     if iidfile is not None and len(platforms) > 1:
         raise click.UsageError("--iidfile takes one digest, so it goes with one platform")
-    workspace, settings = invocation.workspace(), invocation.settings(jobs=jobs, builder=builder)
+    settings = invocation.settings(jobs=jobs, builder=builder)
+    for platform in platforms or (host_platform(),):
+        hash_guessed(settings.store, release, platform.name)
+    from rtbuild.cli.metadata import write_image_id, write_metadata
+    from rtbuild.verbs.build import build as build_release  # takes as long as hashing the layers
+
+    workspace = invocation.workspace()
     with invocation.progress() as progress:
         results = [
             build_release(

@@ -13,7 +13,6 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -25,6 +24,8 @@ from rtbuild.formats.compression import GZIP, MAGIC_SIZE, PLAIN, ZSTD, Compressi
 from rtbuild.formats.streams import decompressed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from typing_extensions import Buffer
 
 FRAME_SIZE = 4 << 20
@@ -125,6 +126,8 @@ class FrameStream:
     def __init__(self, sink: Callable[[bytes], object], compressor: Compressor = DEFAULT, *, workers: int = 2) -> None:
         self._sink = sink
         self._compressor = compressor
+        from concurrent.futures import ThreadPoolExecutor  # a build that finds every layer compresses nothing
+
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
         self._waiting: deque[Future[bytes]] = deque()
         self._limit = workers + 1

@@ -7,7 +7,6 @@ it, and Python layers, which need no other layer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,17 +19,20 @@ from rtbuild.files import write_atomically
 from rtbuild.layers.compose import manifest_of
 from rtbuild.lockfile.model import Artifact, Lock
 from rtbuild.recipe.model import DebianLayer, FilesLayer, PythonLayer, Release
+from rtbuild.store.early import begin_hashing
 from rtbuild.store.files import store_errors
 from rtbuild.store.realisation import Realisation
 from rtbuild.wheels.environment import BuildEnvironment
 
 # Most builds find every layer in the store: the methods that build one import what it takes.
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from rtbuild.engine.engine import Engine
     from rtbuild.oci.layer import LayerDigest
 
-_HASHERS = 2
-"""How many layers are hashed in parallel: the disk is the limit."""
+_CHECKERS = 2
+"""How many layers are hashed and decompressed in parallel: the disk is the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,8 @@ class _LayersBuild:
             ]
             if not unchecked:
                 return plan
-            self._check(unchecked, covered=self._covered_by_lock(plan))
+            if self._check(unchecked, covered=self._covered_by_lock(plan)):
+                return plan
 
     def _covered_by_lock(self, plan: Plan) -> bool:
         """Return whether the layers of `plan` make the manifest of the lock, so that it vouches for their blobs."""
@@ -164,21 +167,34 @@ class _LayersBuild:
             return False
         return manifest_of(self._release, self._lock, found) == self._lock.image.manifest
 
-    def _check(self, realisations: Sequence[Realisation], *, covered: bool) -> None:
+    def _check(self, realisations: Sequence[Realisation], *, covered: bool) -> bool:
         """Hash stored layers and forget those whose bytes are not what their record says.
+
+        Returns:
+            Whether nothing had to be forgotten or recompressed, so that the plan holds.
 
         The record itself is not believed: unless the lock covers the blobs, their diff IDs are computed from their
         content. Measured: 0.2 s on one processor for the 290 MB of 8.0.0, and 1.5 s with diff IDs.
         """
         compressor = self._environment.compressor
         same = [realisation for realisation in realisations if realisation.compressor == compressor.name]
-        with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
-            problems = pool.map(partial(self._problem, covered=covered), same)
-            for realisation, problem in zip(same, problems, strict=True):
-                self._settle(realisation, problem)
+        problems = self._problems(same, covered=covered)
+        for realisation, problem in zip(same, problems, strict=True):
+            self._settle(realisation, problem)
         for realisation in realisations:
             if realisation.compressor != compressor.name:
                 self._settle(realisation, self._recompress(realisation))
+        return len(same) == len(realisations) and not any(problems)
+
+    def _problems(self, realisations: Sequence[Realisation], *, covered: bool) -> list[str | None]:
+        """Return what is wrong with each of the stored layers."""
+        if covered:
+            begin_hashing(self._store.layout.blob_path(realisation.blob) for realisation in realisations)
+            return [self._problem(realisation, covered=True) for realisation in realisations]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_CHECKERS, thread_name_prefix="check") as pool:
+            return list(pool.map(partial(self._problem, covered=False), realisations))
 
     def _problem(self, realisation: Realisation, *, covered: bool) -> str | None:
         """Return what is wrong with a stored layer; None if nothing is."""
@@ -307,6 +323,8 @@ class _LayersBuild:
 
 def run_lanes(lanes: Sequence[Callable[[], None]], engine: Engine) -> None:
     """Run all lanes in parallel; the first failure, or Ctrl-C, stops the builds of the others."""
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
     with ThreadPoolExecutor(max(1, len(lanes)), thread_name_prefix="lane") as pool:
         running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
         try:

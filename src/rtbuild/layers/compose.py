@@ -13,7 +13,6 @@ from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.image import image_config, manifest, platform_fields
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.names import named
-from rtbuild.oci.transfer import copy_image
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress
 from rtbuild.recipe.model import Release
@@ -45,6 +44,8 @@ class Image:
 
     def copy_to(self, layout: Layout, folder: Path, repository: str) -> None:
         """Copy the image from `layout` to the OCI image layout at `folder`."""
+        from rtbuild.oci.transfer import copy_image  # most builds write no layout but the store's
+
         copy_image(layout, self.manifest, folder, [self.reference(repository)])
 
 

@@ -32,6 +32,7 @@ from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
+from rtbuild.store.early import take_hash
 from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.folders import keep_folders, load_folders
 from rtbuild.store.format import FORMAT, is_store
@@ -351,7 +352,7 @@ class Store:
 
 def _verify(path: Path, sha256: str) -> bool:
     """Return whether a file has this sha256; remove it if it has another."""
-    actual = hash_artifact(path)
+    actual = take_hash(path) or hash_artifact(path)
     if actual == sha256:
         return True
     if actual is not None:

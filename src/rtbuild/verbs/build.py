@@ -23,6 +23,7 @@ from rtbuild.oci.transfer import require_destination
 from rtbuild.platform import Platform
 from rtbuild.progress import Progress, Silent, unfinished
 from rtbuild.settings import Settings, load_settings
+from rtbuild.store.early import keep_guess
 from rtbuild.store.store import Store
 from rtbuild.wheels.environment import BuildEnvironment
 from rtbuild.workspace import LockedRelease, Workspace
@@ -155,7 +156,9 @@ def build(  # noqa: PLR0913
     locked = workspace.read(release, platform)
     environment = open_environment(workspace, settings, progress or Silent())
     recording: Recording = "no" if not record else "twice" if rebuild else "once"
-    return build_locked(locked, environment, record=recording, load=load, output=output)
+    result = build_locked(locked, environment, record=recording, load=load, output=output)
+    keep_guess(settings.store, release, result.platform, result.manifest_digest)
+    return result
 
 
 def open_environment(workspace: Workspace, settings: Settings, progress: Progress) -> BuildEnvironment:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtbuild.digest import Sha256, canonical_json, sha256_bytes
 from rtbuild.documents import parse_json
-from rtbuild.files import write_atomically
+from rtbuild.files import replacing
 from rtbuild.recipe.model import Removal
 from rtbuild.wheels.identity import WheelNames
 from rtbuild.wheels.scheme import Scheme
@@ -103,7 +103,9 @@ def _write(path: Path, name: Sha256, listing: Listing) -> None:
         {"names": asdict(listing.names), "files": sorted(listing.files), "excluded": sorted(listing.excluded)}
     )
     with suppress(OSError):
-        write_atomically(path, _seal(name, text) + b"\n" + text, durable=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(_seal(name, text) + b"\n" + text)
 
 
 def _seal(name: Sha256, text: bytes) -> bytes:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from rtbuild.derivations.plan import plan_release
-from rtbuild.digest import DiffId, Digest, Key
+from rtbuild.digest import DiffId, Digest, Key, hex_of
 from rtbuild.errors import BuildError, LockError, StaleLockError
 from rtbuild.formats.frames import COMPRESSORS
 from rtbuild.lockfile.model import ImageResult
 from rtbuild.lockfile.read import write_lock
+from rtbuild.store.early import hash_guessed, take_hash
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import BuiltLayer, build, compare_with_lock, require_compressor
 from tests.fakes import locks
@@ -137,6 +138,28 @@ def test_a_damaged_layer_is_built_again_though_the_lock_records_its_digests(tmp_
     assert [layer.state for layer in again.layers] == ["cached"] * 4 + ["built"]
     assert again.matches_lock
     assert blob.read_bytes() == content
+
+
+def test_the_layers_of_the_last_build_are_hashed_early_and_replaced_ones_again(tmp_path: Path) -> None:
+    workspace, chosen = files_workspace(tmp_path / "project"), settings(tmp_path)
+    store = Store.open(chosen.store)
+    fill(workspace, store)
+    built = build(workspace, "8.0", platform=AMD64, settings=chosen, record=True, rebuild=False)
+    realisation = store.realisation(built.layers[-1].key)
+    assert realisation is not None
+    blob = store.layout.blob_path(realisation.blob)
+    hash_guessed(chosen.store, "8.0", AMD64.name)
+    assert take_hash(blob) == hex_of(realisation.blob)
+    hash_guessed(chosen.store, "8.0", AMD64.name)
+    content = blob.read_bytes()
+    blob.chmod(0o644)
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    again = build(workspace, "8.0", platform=AMD64, settings=chosen)
+    assert [layer.state for layer in again.layers] == ["cached"] * 4 + ["built"]
+    hash_guessed(chosen.store, "8.0", AMD64.name)
+    again = build(workspace, "8.0", platform=AMD64, settings=chosen)
+    assert {layer.state for layer in again.layers} == {"cached"}
+    assert take_hash(blob) is None  # the build took it
 
 
 def test_a_stale_lock_is_not_built(tmp_path: Path) -> None:
