@@ -30,6 +30,7 @@ from tests.integration.crashes import (
     artifacts,
     assert_clean,
     digests,
+    files_of,
     image,
     kept,
     kill_after,
@@ -143,14 +144,16 @@ def test_a_disk_that_is_full_at_any_moment(small: SmallRelease, room: Path, roun
 
 
 def test_four_processes_on_one_store(small: SmallRelease, room: Path, rounds: int) -> None:
-    build = ("build", VERSION, "--json")
-    commands = (build, (*build, "--output", "../out"), ("fetch", VERSION, "--json"), ("store", "gc", "--json"))
+    build = ("build", VERSION, "--json", "--output", "../out")
+    commands = (build, build, ("fetch", VERSION, "--json"), ("store", "gc", "--json"))
     for number in range(rounds):
         mine = unfetched(small, room / str(number))
         running = [mine.command.start(*arguments) for arguments in commands]
         first, second, *_ = [finish(process).succeeded() for process in running]
         assert image(mine, first) == image(mine, second) == digests(small.answer)
         assert_clean(mine)
+        mine.command.run("build", VERSION, "--output", "../again").succeeded()
+        assert files_of(mine.folder / "out") == files_of(mine.folder / "again")
         shutil.rmtree(mine.folder)
 
 

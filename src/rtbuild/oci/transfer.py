@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,19 +44,20 @@ def copy_image(layout: Layout, manifest: Descriptor, destination: Path, names: S
     """Add the image to the layout in the folder `destination`, under `names`, and return that layout.
 
     A missing layout is created. Images with other names or for other platforms stay. Blobs are hard links if the file
-    system allows it, otherwise copies.
+    system allows it, otherwise copies. Copies into the same folder wait for each other.
 
     Raises:
         StoreError: if the destination cannot be written.
         IntegrityError: if a part of the image is missing or malformed.
     """
-    target = Layout.create(destination)
-    target.remove_unfinished()
-    image = image_of(layout, manifest)
-    for blob in (*image.layers, image.config, image.manifest):
-        _link_or_copy(layout, blob, target)
-    described = replace(manifest, platform=image.platform)
-    target.list_images(named(described, names) or (described,))
+    with _alone_in(destination):
+        target = Layout.create(destination)
+        target.remove_unfinished()
+        image = image_of(layout, manifest)
+        for blob in (*image.layers, image.config, image.manifest):
+            _link_or_copy(layout, blob, target)
+        described = replace(manifest, platform=image.platform)
+        target.list_images(named(described, names) or (described,))
     return target
 
 
@@ -100,6 +103,22 @@ def image_tar(layout: Layout, images: Sequence[tuple[Descriptor, Sequence[str]]]
 
 def _member(blob: Descriptor) -> str:
     return f"blobs/sha256/{hex_of(blob.digest)}"
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Create `folder`, and keep other processes and threads from copying into it until the block ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"cannot create an OCI layout at {folder}", details=str(error)) from None
+    try:
+        with suppress(OSError):  # a filesystem without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _link_or_copy(layout: Layout, blob: Descriptor, target: Layout) -> None:

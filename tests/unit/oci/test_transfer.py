@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,14 @@ def test_copying_removes_what_a_killed_copy_left(layout: Layout, tmp_path: Path)
         assert path.exists(), "another process is writing it"
     copy_image(layout, image, tmp_path / "out", ["x:1"])
     assert not path.exists()
+
+
+def test_copies_at_the_same_time_lose_no_image(layout: Layout, tmp_path: Path) -> None:
+    images = {f"x:{number}": put_image(layout, str(number)) for number in range(24)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: copy_image(layout, images[name], tmp_path / "out", [name]), images))
+    entries = Layout.open(tmp_path / "out").read_index()
+    assert {entry.digest for entry in entries} == {image.digest for image in images.values()}
 
 
 def test_copies_to_a_filesystem_without_links(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
