@@ -33,7 +33,7 @@ from tests.integration.test_build_failures import add_package
 
 pytestmark = [pytest.mark.integration, pytest.mark.large]
 
-PACKAGES = ("default-jre-headless", "ssl-cert", "openssh-server", "fontconfig")
+PACKAGES = ("bind9", "dbus", "default-jre-headless", "fontconfig", "openssh-server", "ssl-cert")
 
 RELEASE = """
 os = "Debian 11"
@@ -113,7 +113,11 @@ def test_no_link_leads_nowhere(recorded: Recorded) -> None:
 
 def test_keys_are_made_anew_by_whoever_needs_them(recorded: Recorded) -> None:
     script = """
-    ! ls /etc/ssh/ssh_host_* /etc/ssl/private/*
+    ! ls /etc/ssh/ssh_host_* /etc/ssl/private/* /etc/bind/rndc.key /var/lib/dbus/machine-id
+    rndc-confgen -a
+    test -s /etc/bind/rndc.key
+    dbus-uuidgen --ensure
+    test -s /var/lib/dbus/machine-id
     ssh-keygen -A > /dev/null
     mkdir -p /run/sshd
     /usr/sbin/sshd -t && echo sshd is ready

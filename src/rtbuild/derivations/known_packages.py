@@ -41,10 +41,22 @@ class PackageRule:
 
 PACKAGE_RULES = (
     PackageRule(
+        package="bind9",
+        what="the secret key with which `rndc` controls the name server",
+        anew="`rndc-confgen -a`, as root, before `named` starts",
+        removed=("/etc/bind/rndc.key",),
+    ),
+    PackageRule(
         package="ca-certificates-java",
         what="Java's keystore of the CA certificates, with the time of its making",
         anew="not needed: the layer has it, with the date of the newest package",
         keystores=("/etc/ssl/certs/java/cacerts",),
+    ),
+    PackageRule(
+        package="dbus",
+        what="the random identity of the machine",
+        anew="`dbus-uuidgen --ensure`, as root, before `dbus-daemon` starts",
+        removed=("/var/lib/dbus/machine-id",),
     ),
     PackageRule(
         package="fontconfig",

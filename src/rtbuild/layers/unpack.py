@@ -207,7 +207,7 @@ class _Unpacker:
             return True
         paths = {member.path: member.entry.type for member in members if member.path}
         return (
-            any(self._is_taken(path, kind) or self._is_claimed(path) for path, kind in paths.items())
+            any(self._is_taken(path, kind) or self._is_claimed(path, kind) for path, kind in paths.items())
             or self._behind_link(*paths)
             or any(paths.get(folder, DIRECTORY) != DIRECTORY for folder in folders_above(paths))
             or any(_is_split(member.entry) or len(_thin_header(member, 0)) > BLOCK_SIZE for member in members)
@@ -217,8 +217,9 @@ class _Unpacker:
         known = self._kinds.get(path)
         return known is not None and not known == kind == DIRECTORY
 
-    def _is_claimed(self, path: str) -> bool:
-        return path in self._root.claimed or any(_absolute(path) in script for script in self._claims)
+    def _is_claimed(self, path: str, kind: str) -> bool:
+        named = kind != DIRECTORY and any(_absolute(path) in script for script in self._claims)
+        return named or path in self._root.claimed
 
     def _behind_link(self, *paths: str) -> bool:
         return any(self._kinds.get(folder, DIRECTORY) != DIRECTORY for folder in folders_above(paths))
@@ -227,11 +228,16 @@ class _Unpacker:
         # The first package that has a folder decides about its mode, as with dpkg.
         return member.entry.type != DIRECTORY and bool(self._left_out(f"/{member.path}"))
 
+    def _is_dpkgs_folder(self, path: str) -> bool:
+        return path in self._kinds or path in self._root.claimed or self._behind_link(path)
+
     def _write(self, member: _Member, payload: BinaryIO) -> None:
         entry, path = member.entry, member.path
         if path in self._written:
             return
-        if entry.type == DIRECTORY and (path in self._kinds or self._is_claimed(path) or self._behind_link(path)):
+        if entry.type == DIRECTORY and (
+            path in self._kinds or self._is_claimed(path, DIRECTORY) or self._behind_link(path)
+        ):
             return
         self._written.add(path)
         self._out.write(member_header(_moved(entry, path, member.link)))
