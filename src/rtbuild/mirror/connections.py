@@ -70,6 +70,7 @@ class Connections:
             self._origin_logins.setdefault(origin, login)
         if proxy is not None:
             self._origin_proxies[origin] = proxy
+            self._idle_clients.pop(origin, None)  # they have another proxy
 
     def reachable(self, location: str) -> bool:
         """Return False if the last request to the host of `location` found no connection or timed out."""

@@ -325,7 +325,7 @@ def test_an_answer_that_drips_has_a_deadline(scheme: str, start: bytes, piece: b
 def test_a_connection_that_is_reset_is_not_the_end_of_the_file(web: Web) -> None:
     def answer(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of a file whose size nobody says")
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"half of a file whose size nobody says" * 500)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a RST
 
     with raw_server(answer) as place:
@@ -471,7 +471,9 @@ def test_a_proxy_of_a_site_is_used_for_it_alone(web: Web) -> None:
         web.add_site("http://archive.invalid/debian", proxy=proxy)
         assert web.get("http://archive.invalid/debian/x").content == b"content"
         assert web.get(url).content == b"direct"
-    assert seen == ["http://archive.invalid/debian/x"]
+        web.add_site(url, proxy=proxy)
+        assert web.get(f"{url}/y").content == b"content", "known only after a first request"
+    assert seen == ["http://archive.invalid/debian/x", f"{url}/y"]
 
 
 def test_a_proxy_that_cannot_be_used_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
