@@ -124,8 +124,8 @@ class Plain:
                 return left
             self._written = now
             for name, task in self._running.items():
-                state = ", ".join(filter(None, (f"{now - task.begun:.0f} s", task.amount, task.detail)))
-                self._write(f"{name} ... {state}")
+                state = ", ".join(filter(None, (f"{now - task.begun:.0f} s", task.amount)))
+                self._write(f"{name} ... {state}" + (f" ({task.detail})" if task.detail else ""))
             return SILENCE
 
     def _watch(self) -> None:

@@ -65,21 +65,21 @@ def test_no_silence_is_longer_than_30_seconds() -> None:
     assert written_after(29.9) == []
     plain.advance("fetch", 45_200_000)
     plain.advance("check", 7)
-    plain.detail("layer base-os", "Setting up libc6")
+    plain.detail("layer base-os", "Setting up libc6 ...")
     plain.advance("never begun")
     plain.detail("never begun", "text")
     assert written_after(0.1) == [
         "fetch ... 40 s, 45.2 MB of 98.2 MB",
         "check ... 40 s, 7/40 files",
-        "layer base-os ... 30 s, Setting up libc6",
+        "layer base-os ... 30 s (Setting up libc6 ...)",
     ]
     assert written_after(29) == []
     plain.end("fetch")
     plain.end("check")
     assert written_after(29) == [], "the end of a task is a line as well"
-    assert written_after(1) == ["layer base-os ... 89 s, Setting up libc6"]
-    plain.detail("layer base-os", "Setting up dpkg")
-    assert written_after(30) == ["layer base-os ... 119 s, Setting up dpkg"]
+    assert written_after(1) == ["layer base-os ... 89 s (Setting up libc6 ...)"]
+    plain.detail("layer base-os", "Setting up dpkg ...")
+    assert written_after(30) == ["layer base-os ... 119 s (Setting up dpkg ...)"]
     plain.close()
 
 
