@@ -193,6 +193,7 @@ class _Fetch:
         if self._failed:
             self._progress.end(self.task, "failed")
             raise self._error()
+        self._store.sync_artifacts()
         self._progress.end(self.task)
         return self._received
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import IntegrityError
-from rtbuild.files import sync_folder
 from rtbuild.store.files import lock_file, store_errors
 
 if TYPE_CHECKING:
@@ -73,6 +72,9 @@ class Partial:
     def commit(self) -> Path:
         """Make the artifact part of the store and return its path.
 
+        Its bytes survive a power cut from then on; that its name does, `Store.sync_artifacts` makes sure for all at
+        once.
+
         Raises:
             IntegrityError: if the bytes do not match the lock; wrong ones are dropped.
             StoreError: if the store cannot be written.
@@ -90,7 +92,6 @@ class Partial:
             os.fsync(self._descriptor)
             self._path.replace(self._target)
             os.fchmod(self._descriptor, _READ_ONLY)  # not before: a partial file left behind must be writable
-            sync_folder(self._target.parent)
         return self._target
 
     def _resume(self) -> None:

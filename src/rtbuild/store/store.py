@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from rtbuild.digest import DiffId, Key, Sha256, hex_of
 from rtbuild.errors import StoreError
-from rtbuild.files import remove_unfinished, write_atomically
+from rtbuild.files import remove_unfinished, sync_folder, write_atomically
 from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
@@ -154,6 +154,16 @@ class Store:
             present=lambda: self.has_artifact(artifact),
             stop=stop,
         )
+
+    def sync_artifacts(self) -> None:
+        """Wait until every artifact that was committed survives a power cut.
+
+        Raises:
+            StoreError: if the disk fails.
+        """
+        folder = self.root / "artifacts"
+        with store_errors(f"write {folder}"):
+            sync_folder(folder)
 
     @property
     def layout(self) -> Layout:

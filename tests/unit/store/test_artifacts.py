@@ -19,6 +19,7 @@ from rtbuild.lockfile.model import Artifact
 from rtbuild.store.artifacts import Partial
 from rtbuild.store.store import Store
 from tests.fakes.disks import largest_file
+from tests.fakes.store_content import put_artifact
 from tests.fakes.users import open_folder, somebody
 
 CONTENT = bytes(range(256)) * 40
@@ -46,6 +47,15 @@ def test_an_artifact_is_stored_read_only(tmp_path: Path) -> None:
     assert path.read_bytes() == CONTENT
     assert path.stat().st_mode & 0o777 == 0o444
     assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_the_names_of_all_artifacts_are_made_durable_at_once(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    put_artifact(store, b"content")
+    store.sync_artifacts()
+    (store.root / "artifacts").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="cannot write .*/artifacts: "):
+        store.sync_artifacts()
 
 
 def test_an_interrupted_write_is_resumed(tmp_path: Path) -> None:
