@@ -54,7 +54,7 @@ def test_the_names_of_all_artifacts_are_made_durable_at_once(tmp_path: Path) -> 
     put_artifact(store, b"content")
     store.sync_artifacts()
     (store.root / "artifacts").rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match="cannot write .*/artifacts: "):
+    with pytest.raises(StoreError, match=r"cannot write .*/artifacts: "):
         store.sync_artifacts()
 
 
