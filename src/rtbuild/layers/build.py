@@ -200,7 +200,7 @@ class _LayersBuild:
         """Return what is wrong with a stored layer; None if nothing is."""
         if not self._store.verify_layer(realisation):
             return "is damaged"
-        if covered:
+        if covered or self._is_known(realisation):
             return None
         from rtbuild.oci.recompress import diff_id_of
 
@@ -208,7 +208,18 @@ class _LayersBuild:
             found = diff_id_of(self._store.layout.blob_path(realisation.blob))
         except IntegrityError:
             return "is damaged"
+        self._store.add_diff_id(realisation.blob, *found)
         return None if found == (realisation.diff_id, realisation.size) else "is not the layer that its record names"
+
+    def _is_known(self, realisation: Realisation) -> bool:
+        """Return whether the store computed this very diff ID from the blob before.
+
+        Only a lock without digests is content with that. Anything else would call layers equal to the lock, and a
+        store that somebody tampered with is no proof.
+        """
+        if self._lock.image is not None or self._lock.layers:
+            return False
+        return self._store.known_diff_id(realisation.blob) == (realisation.diff_id, realisation.size)
 
     def _recompress(self, realisation: Realisation) -> str | None:
         """Compress a stored layer with the compressor of this build; return what is wrong with it, None if nothing."""
@@ -316,6 +327,7 @@ class _LayersBuild:
         )
         self._store.record(realisation)
         self._store.add_folders(digest.diff_id, digest.folders)
+        self._store.add_diff_id(digest.blob, digest.diff_id, digest.size)
         self._checked.add(realisation)
         self._built.add(name)
         self._progress.end(f"layer {name}", "built")

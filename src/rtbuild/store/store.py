@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rtbuild.digest import DiffId, Key, Sha256, hex_of
+from rtbuild.digest import DiffId, Digest, Key, Sha256, hex_of
 from rtbuild.errors import StoreError
 from rtbuild.files import remove_unfinished, sync_folder, write_atomically
 from rtbuild.oci.folders import LayerFolders, read_folders
 from rtbuild.oci.layout import Layout
 from rtbuild.progress import Progress, Silent
 from rtbuild.store.artifacts import Partial, hash_artifact, open_partial
+from rtbuild.store.diff_ids import keep_diff_id, load_diff_id
 from rtbuild.store.early import take_hash
 from rtbuild.store.files import lock_file, store_errors
 from rtbuild.store.folders import keep_folders, load_folders
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _PID_SIZE = 10  # digits, and spaces after them
 _SUMMARIES = "cache/summaries"
 _FOLDERS_OF_LAYERS = "cache/folders"
+_DIFF_IDS = "cache/diff-ids"
 _FOLDERS = ("artifacts", "partial", "layout", "trees", "cache", "logs", "realisations", "locks", TEMPORARY)
 
 
@@ -263,6 +265,14 @@ class Store:
     def add_folders(self, diff_id: DiffId, folders: LayerFolders) -> None:
         """Keep the folders of a layer, which only saves time."""
         keep_folders(self.root / _FOLDERS_OF_LAYERS, diff_id, folders)
+
+    def known_diff_id(self, blob: Digest) -> tuple[DiffId, int] | None:
+        """Return the diff ID that was computed from `blob`, and the size of its tar in bytes, if they were kept."""
+        return load_diff_id(self.root / _DIFF_IDS, blob)
+
+    def add_diff_id(self, blob: Digest, diff_id: DiffId, size: int) -> None:
+        """Keep the diff ID that was computed from `blob`, which only saves time."""
+        keep_diff_id(self.root / _DIFF_IDS, blob, diff_id, size)
 
     def has_layer(self, realisation: Realisation) -> bool:
         """Return whether the layer's blob is there with the right size; its bytes are not read."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rtbuild.derivations.plan import Plan, PlannedLayer
+from rtbuild.digest import DiffId
 from rtbuild.engine.endpoint import Endpoint
 from rtbuild.engine.engine import Engine
 from rtbuild.engine.versions import EngineVersions
@@ -157,6 +159,47 @@ def test_a_record_that_names_another_layer_is_not_believed(
     assert [layer.realisation.diff_id for layer in again] == [layer.realisation.diff_id for layer in first]
     text = f"layer {honest.layer} in the store is not the layer that its record names and will be rebuilt"
     assert text in bench.notes.texts
+
+
+def test_a_lock_without_digests_is_content_with_diff_ids_that_were_computed_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.realise()
+    read: list[Path] = []
+
+    def count(blob: Path, compute: Callable[[Path], tuple[DiffId, int]] = recompress.diff_id_of) -> tuple[DiffId, int]:
+        read.append(blob)
+        return compute(blob)
+
+    monkeypatch.setattr(recompress, "diff_id_of", count)
+    bench.realise()
+    assert not read
+    for path in (bench.store.root / "cache/diff-ids").iterdir():
+        path.write_bytes(b"sha256:x 5")
+    bench.realise()
+    assert len(read) == 4
+    bench.realise()
+    assert len(read) == 4
+
+
+def test_a_record_with_another_diff_id_than_was_computed_from_its_blob_is_not_believed(bench: Bench) -> None:
+    first = bench.realise()
+    honest = first[3].realisation
+    bench.store.record(replace(honest, diff_id=first[2].realisation.diff_id))
+    again = bench.realise()
+    assert states(again)[3] == ("files", True)
+    assert again[3].realisation == honest
+
+
+def test_a_kept_diff_id_does_not_make_a_layer_equal_to_that_of_a_lock(bench: Bench) -> None:
+    first = bench.realise()
+    bench.record(first)
+    bench.realise("gzip")
+    honest = first[0].realisation
+    forged = bench.forge(honest, "gzip")
+    bench.store.add_diff_id(forged.blob, forged.diff_id, forged.size)
+    again = bench.realise("gzip")
+    assert again[0].realisation.blob != forged.blob
 
 
 def test_a_damaged_frame_is_noticed_although_its_blob_has_the_right_digest(bench: Bench) -> None:
