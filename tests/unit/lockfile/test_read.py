@@ -265,8 +265,8 @@ def test_all_problems_are_listed_at_once(path: Path) -> None:
 
 def test_conflict_markers_of_a_merge(path: Path) -> None:
     error = refusal(path, lambda text: text.replace("[inputs]", "<<<<<<< ours\n[inputs]"))
-    assert error.brief.startswith(f"{NAME}: is not valid TOML: ")
-    assert error.hint == "restore the lockfile from version control, or regenerate it with: rtbuild lock --refresh"
+    assert error.brief == f"{NAME}: line 9: a conflict of a merge"
+    assert error.hint == "resolve it, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>"
 
 
 def test_a_lock_that_is_not_text(path: Path) -> None:
