@@ -31,6 +31,7 @@ class Bench:
                 folder("./usr/"),
                 folder("./usr/share/"),
                 ("./usr/share/python3/x", b"x"),
+                ("./usr/lib/x86_64-linux-gnu/gconv/UTF-7.so", b"program"),
                 *((f"./usr/share/{path}", b"text") for path in DOCS),
                 ("./usr/bin/python3.11", b"program"),
             ],
