@@ -15,7 +15,7 @@ from rtbuild.formats.frames import DEFAULT, Compressor, Cutter
 from rtbuild.store.files import store_errors
 from rtbuild.wheels.tree import TreeFile, TreeIndex, TreeWriter
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class _FrameWriter:
 
 
 def _format(tree: StoredTree) -> bytes:
-    files = [[file.path, file.mode, file.size, file.sha256] for file in tree.index.files]
+    files = [[file.path, file.mode, file.size] for file in tree.index.files]
     content: dict[str, Any] = {
         "schema": _SCHEMA,
         "key": tree.key,
@@ -163,9 +163,6 @@ def _parse(key: Key, frames: Path, text: bytes) -> StoredTree:
         size=content["frames"]["size"],
         uncompressed=content["frames"]["uncompressed"],
         index=TreeIndex(
-            files=tuple(
-                TreeFile(path=path, mode=mode, size=size, sha256=sha256)
-                for path, mode, size, sha256 in content["files"]
-            )
+            files=tuple(TreeFile(path=path, mode=mode, size=size) for path, mode, size in content["files"])
         ),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from rtbuild.digest import Key, sha256_bytes, sha256_file
+from rtbuild.digest import Key, sha256_file
 from rtbuild.errors import BuildError
 from rtbuild.formats.frames import DEFAULT, FRAME_SIZE, Compressor, gzip
 from rtbuild.store.store import Store
@@ -16,7 +16,7 @@ from rtbuild.wheels.cache import TreeCache
 from rtbuild.wheels.tree import TreeFile, TreeIndex, TreeWriter
 
 KEY = Key("ab" * 32)
-INDEX = TreeIndex(files=(TreeFile(path="usr/x", mode=0o644, size=3, sha256=sha256_bytes(b"abc")),))
+INDEX = TreeIndex(files=(TreeFile(path="usr/x", mode=0o644, size=3),))
 
 
 def compose(out: TreeWriter) -> TreeIndex:
