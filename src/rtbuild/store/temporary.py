@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ TEMPORARY = "tmp"
 """The folder of a store that has its temporary folders."""
 
 _SUFFIX = ".lock"
+_PATIENCE = 1.0
+"""Seconds in which the removal of a folder is tried again."""
 
 
 @contextmanager
@@ -36,10 +39,24 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with suppress(OSError):  # the work itself is done; what cannot be removed now is removed by the next open
+        _remove(folder, guard)
+        os.close(descriptor)
+
+
+def _remove(folder: Path, guard: Path) -> None:
+    """Remove a temporary folder and its lock file; what cannot be removed is left to the next open.
+
+    The programs of an interrupted build may write into the folder for a moment after it has ended.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with suppress(OSError):
             remove_tree(folder)
             guard.unlink(missing_ok=True)
-        os.close(descriptor)
+            return
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def remove_leftovers(parent: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,14 @@ def test_only_folders_that_nobody_holds_are_removed(tmp_path: Path) -> None:
     with temporary_folder(tmp_path, "held") as folder:
         remove_leftovers(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, f"{folder.name}.lock"]
+
+
+def test_a_folder_that_a_program_still_writes_to_is_removed(tmp_path: Path) -> None:
+    # The shell ends when it cannot write any more.
+    write = "n=0; while :; do n=$((n + 1)); : > $0/$n; done"
+    with temporary_folder(tmp_path, "build") as folder:
+        writer = subprocess.Popen(["timeout", "0.5", "sh", "-c", write, str(folder)], stderr=subprocess.DEVNULL)
+        while len(list(folder.iterdir())) < 500 and writer.poll() is None:
+            time.sleep(0.001)
+    writer.wait()
+    assert list(tmp_path.iterdir()) == []
