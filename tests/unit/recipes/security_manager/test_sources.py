@@ -348,7 +348,8 @@ def test_one_deadline_for_the_whole_question(kind: str, pem: Path) -> None:
         for _ in range(100):
             assert len(source.current()) == 1
         assert time.monotonic() - begun < 20, "it is waited for only once"
-        with pytest.raises(TimeoutError, match=r"not complete within 0\.2 s"):
+        # A server that says nothing runs into the timeout of the socket at the same moment.
+        with pytest.raises(TimeoutError, match=r"not complete within 0\.2 s|timed out"):
             fetch_document(site.url, 0.2)
         until(lambda: site.closed == site.asked == 2, "the connections are closed")
         until(lambda: not asking_threads(), "no thread goes on asking")
