@@ -25,6 +25,7 @@ from rtbuild.settings import Settings, load_settings
 from rtbuild.workspace import Workspace
 
 _PROBE = "pip"  # every Python package index has this project, because its users install with pip
+_SKIPPED = "not asked, because the settings name an index"
 _TIMEOUT = 10.0  # seconds; this is a report, not a download worth waiting for
 
 
@@ -86,7 +87,8 @@ def probe_mirrors(
     web = open_web(replace(settings, timeout=min(settings.timeout, _TIMEOUT), retries=min(settings.retries, 1)))
     add_sites(web, known)
     answers = AnswerCache(None, web)  # without a folder: the report says what can be served now
-    candidates = [*known.debian, *known.python]
+    asked = [mirror for mirror in known.python if mirror in known.indexes or mirror.folder is not None]
+    candidates = [*known.debian, *asked]
     reports: dict[int, MirrorReport] = {}
 
     def ask(number: int) -> None:
@@ -103,8 +105,9 @@ def probe_mirrors(
     finally:
         web.close()
     progress.end(task)
+    skipped = [_report("python", mirror, [], [_SKIPPED]) for mirror in known.python if mirror not in asked]
     unused = [_report("debian", mirror, [], []) for mirror in known.unused]
-    return (*(reports[number] for number in range(len(candidates))), *unused)
+    return (*(reports[number] for number in range(len(candidates))), *skipped, *unused)
 
 
 def wanted_suites(workspace: Workspace, release: str | None = None) -> tuple[Suite, ...]:

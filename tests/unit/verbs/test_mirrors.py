@@ -85,6 +85,17 @@ def test_reports_say_whether_an_index_gives_upload_times(tmp_path: Path, setting
     assert "404" in problems[2]
 
 
+def test_an_index_that_is_never_used_is_not_asked(settings: Settings) -> None:
+    with PackageIndex() as named, PackageIndex() as public:
+        for published in (named, public):
+            published.publish(make_wheel("pip", "26.0"))
+        mirrors = (Mirror(address=named.url, origin=SETTINGS), Mirror(address=public.url, origin="pip's default"))
+        reports = probe_mirrors(Mirrors(python=mirrors), [], settings, keyring=Keyring((), name="no keys"))
+        assert public.requested == []
+    assert [report.serves for report in reports] == [("index with upload times", "files"), ()]
+    assert reports[1].problem == "not asked, because the settings name an index"
+
+
 def test_a_dated_suite_is_asked_of_the_dated_archive(tmp_path: Path, settings: Settings) -> None:
     moment = "20230501T000000Z"
     archive = DebianArchive(tmp_path / "debian" / moment)
