@@ -26,7 +26,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -233,14 +233,10 @@ class _Unpacker:
 
     def _write(self, member: _Member, payload: BinaryIO) -> None:
         entry, path = member.entry, member.path
-        if path in self._written:
-            return
-        if entry.type == DIRECTORY and (
-            path in self._kinds or self._is_claimed(path, DIRECTORY) or self._behind_link(path)
-        ):
+        if path in self._written or (entry.type == DIRECTORY and self._is_dpkgs_folder(path)):
             return
         self._written.add(path)
-        self._out.write(member_header(_moved(entry, path, member.link)))
+        self._out.write(member_header(replace(entry, path=path, link=member.link)))
         if entry.type == REGULAR:
             self._out.writelines(_content(member, payload))
             self._out.write(padding(entry.size))
@@ -261,9 +257,7 @@ def _thin_header(member: _Member, size: int) -> bytes:
     # dpkg matches the patterns of `--path-exclude` from the second character on: names must begin with `./`.
     entry = member.entry
     link = f"./{entry.link}" if entry.type == HARDLINK else entry.link
-    header = _moved(entry, f"./{entry.path}" if entry.path else ".", link)
-    header.size = size
-    return member_header(header)
+    return member_header(replace(entry, path=f"./{entry.path}" if entry.path else ".", link=link, size=size))
 
 
 def _content(member: _Member, payload: BinaryIO) -> Iterator[bytes]:
@@ -275,21 +269,6 @@ def _content(member: _Member, payload: BinaryIO) -> Iterator[bytes]:
             raise ValueError("its data.tar is truncated")
         left -= len(piece)
         yield piece
-
-
-def _moved(entry: Entry, path: str, link: str) -> Entry:
-    return Entry(
-        path=path,
-        type=entry.type,
-        mode=entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        size=entry.size,
-        mtime=entry.mtime,
-        link=link,
-        device=entry.device,
-        xattrs=entry.xattrs,
-    )
 
 
 def _preinst_looks(preinst: bytes, members: Iterable[_Member]) -> bool:
