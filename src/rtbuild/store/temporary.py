@@ -49,12 +49,12 @@ def _remove(folder: Path, guard: Path) -> None:
     The programs of an interrupted build may write into the folder for a moment after it has ended.
     """
     deadline = time.monotonic() + _PATIENCE
-    while True:
+    last = False
+    while not last:
+        last = time.monotonic() > deadline  # one try begins after the deadline, however long the others took
         with suppress(OSError):
             remove_tree(folder)
             guard.unlink(missing_ok=True)
-            return
-        if time.monotonic() > deadline:
             return
         time.sleep(0.02)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rtbuild.store import temporary
+from rtbuild.store.files import remove_tree
 from rtbuild.store.store import Store
 from rtbuild.store.temporary import TEMPORARY, remove_leftovers, temporary_folder
 
@@ -43,4 +45,21 @@ def test_a_folder_that_a_program_still_writes_to_is_removed(tmp_path: Path) -> N
         while len(list(folder.iterdir())) < 500 and writer.poll() is None:
             time.sleep(0.001)
     writer.wait()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removal_is_tried_again_however_long_the_first_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def remove_slowly(folder: Path) -> None:
+        tries.append(folder)
+        if len(tries) == 1:
+            time.sleep(0.02)
+            raise OSError("directory not empty")
+        remove_tree(folder)
+
+    monkeypatch.setattr(temporary, "_PATIENCE", 0.01)
+    monkeypatch.setattr(temporary, "remove_tree", remove_slowly)
+    with temporary_folder(tmp_path, "build"):
+        pass
     assert list(tmp_path.iterdir()) == []
