@@ -29,6 +29,9 @@ RECORDED = nox.project.load_toml(PROJECT / "pyproject.toml")["dependency-groups"
 PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
 """Options of pytest for the unit tests: one process more than cores, because many tests wait for a time-out."""
 
+SIDE_BY_SIDE = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+"""Options of pytest for the integration tests: Airflow starts on one core, and many tests wait for it."""
+
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ def mutants(session: nox.Session) -> None:
 @nox.session(reuse_venv=True)
 def integration(session: nox.Session) -> None:
     """Run the integration tests: real mirrors, a real engine, a real Airflow."""
-    integration_tests(session, "-m", "not large")
+    integration_tests(session, *SIDE_BY_SIDE, "-m", "not large")
 
 
 @nox.session(name="integration-large", reuse_venv=True)

@@ -19,7 +19,7 @@ from rtbuild.platform import parse_platform
 from rtbuild.settings import Settings, load_settings
 from rtbuild.store.store import Store
 from rtbuild.verbs.build import BuildResult, build
-from rtbuild.verbs.engine import open_engine
+from rtbuild.verbs.engine import open_engine, remove_engine
 from rtbuild.workspace import Workspace
 from tests.integration.airflow_versions import VERSIONS
 from tests.integration.child_projects import Builder
@@ -29,6 +29,8 @@ from tests.integration.told import Told
 
 ROOT = Path(__file__).parents[2]
 AMD64 = parse_platform("linux/amd64")
+ALONE = "master"
+"""What pytest-xdist calls a test process that is the only one."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,9 +61,20 @@ def workspace() -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    """The settings of whoever runs the tests: their store saves downloading everything again."""
-    return replace(load_settings(os.environ, ROOT), repository="rtbuild-tests/runtime")
+def settings(workspace: Workspace, worker_id: str) -> Iterator[Settings]:
+    """The settings of whoever runs the tests: their store saves downloading everything again.
+
+    Each of several test processes names its images otherwise, and has a private engine of its own.
+    """
+    chosen = load_settings(os.environ, ROOT)
+    if worker_id == ALONE:
+        yield replace(chosen, repository="rtbuild-tests/runtime")
+        return
+    folder = chosen.engine_dir.with_name(f"{chosen.engine_dir.name}-{worker_id}")
+    own = replace(chosen, repository=f"rtbuild-tests-{worker_id}/runtime", engine_dir=folder)
+    yield own
+    if folder.exists():
+        remove_engine(workspace, settings=own)
 
 
 @pytest.fixture(scope="session")
