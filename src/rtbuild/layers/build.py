@@ -51,11 +51,18 @@ class RealisedLayer:
 
 
 def realise_layers(
-    release: Release, lock: Lock, environment: BuildEnvironment, *, lock_name: str
+    release: Release, lock: Lock, environment: BuildEnvironment, *, lock_name: str, recording: bool = False
 ) -> tuple[RealisedLayer, ...]:
     """Build the layers of `release` that are missing from the store or damaged there; return all, bottom first.
 
-    The artifacts that building them needs are fetched first. `lock_name` is the path of the lockfile in messages.
+    The artifacts that building them needs are fetched first.
+
+    Args:
+        release: The release.
+        lock: Its lock.
+        environment: The store, the engine and the settings.
+        lock_name: The path of the lockfile in messages.
+        recording: Whether a lock is to vouch for the layers, so that nothing that the store remembers is believed.
 
     Raises:
         LockError: if the lock and a Debian package disagree about the package.
@@ -67,7 +74,7 @@ def realise_layers(
         StoreError: if the store cannot be read or written.
     """
     with store_errors(f"build in {environment.store.root}"):
-        return _LayersBuild(release, lock, environment, lock_name).realise()
+        return _LayersBuild(release, lock, environment, lock_name, recording).realise()
 
 
 def needed_artifacts(plan: Plan, lock: Lock) -> tuple[Artifact, ...]:
@@ -85,11 +92,14 @@ def needed_artifacts(plan: Plan, lock: Lock) -> tuple[Artifact, ...]:
 class _LayersBuild:
     """One run over the layers of a release."""
 
-    def __init__(self, release: Release, lock: Lock, environment: BuildEnvironment, lock_name: str) -> None:
+    def __init__(
+        self, release: Release, lock: Lock, environment: BuildEnvironment, lock_name: str, recording: bool
+    ) -> None:
         self._release = release
         self._lock = lock
         self._environment = environment
         self._lock_name = lock_name
+        self._recording = recording
         self._store = environment.store
         self._progress = environment.progress
         self._built: set[str] = set()
@@ -214,10 +224,10 @@ class _LayersBuild:
     def _is_known(self, realisation: Realisation) -> bool:
         """Return whether the store computed this very diff ID from the blob before.
 
-        Only a lock without digests is content with that. Anything else would call layers equal to the lock, and a
-        store that somebody tampered with is no proof.
+        Only a build whose lock has no digests, and gets none, is content with that. Anything else would call layers
+        equal to the lock, and a store that somebody tampered with is no proof.
         """
-        if self._lock.image is not None or self._lock.layers:
+        if self._recording or self._lock.image is not None or self._lock.layers:
             return False
         return self._store.known_diff_id(realisation.blob) == (realisation.diff_id, realisation.size)
 

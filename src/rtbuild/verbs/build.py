@@ -206,7 +206,7 @@ def build_locked(
         require_compressor(lock, locked.lock_name, environment.compressor.name)
     # One build at a time makes each layer once; a second one finds it in the store.
     with store.exclusive(f"build {release.version} {lock.platform}", environment.progress):
-        layers = realise_layers(release, lock, environment, lock_name=locked.lock_name)
+        layers = realise_layers(release, lock, environment, lock_name=locked.lock_name, recording=record != "no")
         images = compose_images(release, lock, [layer.realisation for layer in layers], environment.layout)
         result = _result(lock, images, layers, environment)
         if record != "no":

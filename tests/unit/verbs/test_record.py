@@ -91,6 +91,17 @@ def test_the_second_build_can_be_left_out(recorder: Recorder) -> None:
     assert recorder.recorded()
 
 
+@pytest.mark.parametrize("record", ["once", "twice"])
+def test_a_recorded_layer_is_read_whatever_the_store_remembers(recorder: Recorder, record: Recording) -> None:
+    recorder.record("no")
+    honest = recorder.bench.realise()[0].realisation
+    forged = recorder.bench.forge(honest, "zstd")
+    recorder.bench.store.add_diff_id(forged.blob, forged.diff_id, forged.size)
+    recorder.record(record)
+    realisation = recorder.bench.store.realisation(honest.key, honest.compressor)
+    assert realisation == honest
+
+
 def test_files_that_differ_are_named_and_nothing_is_recorded(recorder: Recorder) -> None:
     one = raw(layers.file("etc/date", b"1"), layers.file("etc/random-1"), layers.file("etc/same"))
     two = raw(layers.file("etc/date", b"2"), layers.file("etc/random-2", mode=0o600), layers.file("etc/same"))
