@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -57,27 +58,40 @@ class Failure:
 def print_failure(failure: Failure, invocation: Invocation) -> int:
     """Print `failure` on stderr, or as the one JSON object on stdout, and return its exit code.
 
-    With `--traceback` the exception that is being handled is printed first, on stderr.
+    With `--traceback` the exception that is being handled is printed first, on stderr. What stdout cannot take goes to
+    stderr; what stderr cannot take is lost.
     """
     if invocation.traceback:
         import traceback
 
         traceback.print_exc()
-    if invocation.json:
-        document = {
-            "error": failure.brief,
-            "cause": "\n".join(failure.causes) or None,
-            "hint": failure.hint,
-            "exit_code": failure.exit_code,
-        }
+    if not (invocation.json and _print_document(failure)):
+        with suppress(OSError):
+            _print_lines(failure)
+    return failure.exit_code
+
+
+def _print_document(failure: Failure) -> bool:
+    """Print `failure` as JSON; return whether stdout took it."""
+    document = {
+        "error": failure.brief,
+        "cause": "\n".join(failure.causes) or None,
+        "hint": failure.hint,
+        "exit_code": failure.exit_code,
+    }
+    try:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return failure.exit_code
+    except OSError:
+        return False
+    return True
+
+
+def _print_lines(failure: Failure) -> None:
     click.echo(f"error: {failure.brief}", err=True)
     for cause in failure.causes:
         _print_indented("cause: ", cause)
     if failure.hint:
         _print_indented("hint: ", failure.hint)
-    return failure.exit_code
 
 
 def _print_indented(label: str, text: str) -> None:

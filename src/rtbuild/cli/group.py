@@ -100,11 +100,13 @@ def shared_options(command: F) -> F:
 
 
 def _flush() -> None:
-    """Flush stderr. What it cannot take is lost: the interpreter would change the exit code for it."""
-    try:
-        sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    """Flush stdout and stderr. What they cannot take is lost: the interpreter would change the exit code for it."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:  # it is closed
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 class Group(click.Group):
@@ -155,8 +157,6 @@ class Root(Group):
             outcome = super().main(arguments, *rest, **options)
             code = outcome if isinstance(outcome, int) else 0
         except ReaderGone:
-            # Keep the interpreter from complaining when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = BROKEN_PIPE
         except (KeyboardInterrupt, click.Abort):
             code = print_failure(Failure(brief="interrupted", exit_code=INTERRUPTED), invocation)

@@ -88,6 +88,8 @@ class Invocation:
             click.echo(output, nl=bool(output))  # and flushes
         except BrokenPipeError as error:
             raise ReaderGone from error
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def answer_each(self, name: str, documents: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> None:
         """Print one answer as it is, several as the list `name` of one document (as text: a blank line between)."""
