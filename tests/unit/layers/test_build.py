@@ -20,10 +20,11 @@ from rtbuild.oci import recompress
 from rtbuild.recipe.model import Layer
 from rtbuild.store.realisation import Realisation
 from rtbuild.store.store import Store
-from tests.fakes import locks
+from tests.fakes import layers, locks
 from tests.fakes.build_bench import Bench
 from tests.fakes.environments import environment
 from tests.fakes.four_layers import AIRFLOW, BASE, PROVIDERS, PYTHON
+from tests.fakes.local_engine import ExportingEngine
 
 LOCK = locks.lock(
     debs=(locks.deb("apt"), locks.deb("python3.9", layer="python")),
@@ -287,3 +288,29 @@ def test_a_store_whose_path_buildx_cannot_read_is_refused_before_anything_is_bui
     with pytest.raises(EngineError, match="a store's path must not contain an at sign"):
         bench.realise()
     assert bench.engine.debian.contexts == []
+
+
+def test_layers_that_do_not_fit_on_one_another_are_an_error_each_time(bench: Bench) -> None:
+    """The file /srv/a would replace a link of the base layer with a folder."""
+    bench.engine.debian = ExportingEngine(layers.raw_layer(layers.symlink("srv", "var/srv")))
+    problem = "layer files: /srv is a symbolic link to /var/srv in the layer base-os, not a folder"
+    with pytest.raises(BuildError, match=problem):
+        bench.realise()
+    # The second build finds every layer in the store.
+    with pytest.raises(BuildError, match=problem):
+        bench.realise()
+    assert len(bench.engine.debian.contexts) == 2
+
+
+def test_layers_that_were_found_to_fit_are_not_compared_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.realise()
+
+    def unexpected(store: Store, realisation: Realisation) -> None:
+        pytest.fail(f"the folders of {realisation.layer} were read")
+
+    monkeypatch.setattr(Store, "folders", unexpected)
+    bench.realise()
+    for path in (bench.store.root / "cache/stacks").iterdir():
+        path.unlink()
+    with pytest.raises(pytest.fail.Exception, match="the folders of base-os were read"):
+        bench.realise()
