@@ -3,8 +3,7 @@
 Everything that a digest can hold is computed anew: the digest and size of every blob, the diff ID of every layer. What
 is said twice must be said the same: media types, sizes and platforms in the index, the manifest and the config, and, in
 an archive for `docker load`, the images of `manifest.json`. A classic Docker reads that file and nothing else, one with
-the containerd image store reads `index.json`, so an image of the former must be one of the latter. Go's JSON ignores
-case in the names of fields and takes the last one, so a name that is there twice in any case is a finding too.
+the containerd image store reads `index.json`, so an image of the former must be one of the latter.
 
 A finding is one line that begins with its place: `blobs/sha256/<hex>: ...`, `index.json: manifests[0]: ...`.
 
@@ -16,17 +15,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rtbuild.digest import DiffId, Digest, digest_of, hex_of, parse_digest
-from rtbuild.documents import parse_json
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.formats.compression import COMPRESSIONS, PLAIN
-from rtbuild.oci.archive import DOCUMENT_LIMIT, ArchivedFile, ArchiveFiles, ImageSource, blob_path
+from rtbuild.oci.archive import ArchivedFile, ArchiveFiles, ImageSource, blob_path
+from rtbuild.oci.archived_documents import ArchivedDocuments
 from rtbuild.oci.descriptor import (
     CONFIG,
     INDEXES,
@@ -47,9 +45,6 @@ _LAYERS = {
 # `docker save` before version 25 writes these beside each layer for readers of the format of 2014.
 _LEGACY = re.compile(r"repositories|[^/]+/(VERSION|json)")
 _DEPTH = 4
-# The fields whose second spelling (`Layers`, `LAYERS`) would let an engine see another image than is read here.
-_FIELDS = {"annotations", "architecture", "config", "diff_ids", "digest", "history", "layers", "manifests", "mediatype"}
-_FIELDS |= {"onbuild", "os", "platform", "repotags", "rootfs", "schemaversion", "size", "type", "urls", "variant"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +111,9 @@ def read_images(source: ImageSource, *, jobs: int = 1) -> Reading:
         IntegrityError: if it is not an archive, or its index is malformed.
     """
     archive = source.read(jobs)
-    reader = _Reader(archive=archive, findings=list(archive.findings))
+    findings = list(archive.findings)
+    documents = ArchivedDocuments(files=archive.files, findings=findings)
+    reader = _Reader(archive=archive, documents=documents, findings=findings)
     if "index.json" in archive.files:
         reader.read_layout()
     if "manifest.json" in archive.files:
@@ -141,6 +138,7 @@ class _Reader:
     """The state of one reading. `used` are the files that something refers to."""
 
     archive: ArchiveFiles
+    documents: ArchivedDocuments
     findings: list[str]
     notes: list[str] = field(default_factory=list)
     images: dict[Digest, ReadImage] = field(default_factory=dict)
@@ -156,13 +154,14 @@ class _Reader:
             IntegrityError: if the index is malformed.
         """
         self.used |= {"index.json", "oci-layout"}
-        version = self._document("oci-layout").get("imageLayoutVersion") if "oci-layout" in self.archive.files else None
+        there = "oci-layout" in self.archive.files
+        version = self.documents.read_object("oci-layout").get("imageLayoutVersion") if there else None
         if version != "1.0.0":
             self.findings.append(f"oci-layout: the version of the layout is {version!r}, expected '1.0.0'")
         for path, file in self.archive.files.items():
             if path.startswith("blobs/") and path != f"blobs/sha256/{file.sha256}":
                 self.findings.append(f"{path}: damaged or swapped: the sha256 of its bytes is {file.sha256}")
-        entries = parse_descriptors(self._document("index.json"), "manifests", Path("index.json"))
+        entries = parse_descriptors(self.documents.read_object("index.json"), "manifests", Path("index.json"))
         self.entries = [entry.digest for entry in entries]
         self._read_entries(entries, "index.json", ())
 
@@ -180,7 +179,7 @@ class _Reader:
             if file is None:
                 continue
             try:
-                document = self._document(file.path)
+                document = self.documents.read_object(file.path)
                 self._check_type(document, entry, where)
                 if entry.media_type in MANIFESTS:
                     self._read_manifest(document, entry, where, found)
@@ -238,7 +237,7 @@ class _Reader:
         Raises:
             IntegrityError: if it is not an image config.
         """
-        settings = self._document(file.path)
+        settings = self.documents.read_object(file.path)
         where = file.path
         rootfs = settings.get("rootfs")
         try:
@@ -287,7 +286,7 @@ class _Reader:
         indexed = (
             {image.config: image for image in self.images.values()} if "index.json" in self.archive.files else None
         )
-        for number, item in enumerate(self._list("manifest.json")):
+        for number, item in enumerate(self.documents.read_list("manifest.json")):
             where = f"manifest.json: [{number}]"
             try:
                 config, paths = str(item["Config"]), [str(path) for path in item["Layers"]]
@@ -359,45 +358,6 @@ class _Reader:
         """Return the path that a symbolic link of the archive leads to, the path itself if it is none."""
         link = self.archive.links.get(path)
         return path if link is None else posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
-
-    def _document(self, path: str) -> dict[str, Any]:
-        value = self._parse(path)
-        if not isinstance(value, dict):
-            raise IntegrityError(f"{path}: not a JSON object")
-        return value
-
-    def _list(self, path: str) -> list[Any]:
-        value = self._parse(path)
-        if not isinstance(value, list):
-            raise IntegrityError(f"{path}: not a JSON list")
-        return value
-
-    def _parse(self, path: str) -> Any:
-        """Return the JSON of a file; a field that is there in two spellings is a finding."""
-        try:
-            value = parse_json(self._content(path))
-        except ValueError as error:
-            raise IntegrityError(f"{path}: {error}") from None
-        for fields in _objects(value):
-            # Labels and annotations, whose names are anybody's, may differ in case alone.
-            names = Counter(name.casefold() for name in fields if name.casefold() in _FIELDS)
-            self.findings += [f"{path}: {name!r} is there twice" for name, number in names.items() if number > 1]
-        return value
-
-    def _content(self, path: str) -> bytes:
-        content = self.archive.files[path].content
-        if content is None:
-            raise IntegrityError(f"{path}: not JSON of at most {DOCUMENT_LIMIT >> 20} MiB")
-        return content
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object in a JSON value, whose depth `parse_json` has limited."""
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, (dict, list)):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _objects(inner)
 
 
 def _config(settings: Mapping[str, Any]) -> Mapping[str, Any]:
