@@ -225,10 +225,11 @@ class _Unpacker:
         return any(self._kinds.get(folder, DIRECTORY) != DIRECTORY for folder in folders_above(paths))
 
     def _is_left_out(self, member: _Member) -> bool:
-        # The first package that has a folder decides about its mode, as with dpkg.
+        # A folder stays, because something below it may be needed; the layer loses it later if the recipe says so.
         return member.entry.type != DIRECTORY and bool(self._left_out(f"/{member.path}"))
 
     def _is_dpkgs_folder(self, path: str) -> bool:
+        # The first package that has a folder decides about its mode, as with dpkg.
         return path in self._kinds or path in self._root.claimed or self._behind_link(path)
 
     def _write(self, member: _Member, payload: BinaryIO) -> None:
