@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rtbuild.digest import Sha256
 from rtbuild.lockfile.read import write_lock
@@ -36,6 +38,23 @@ def example(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+def requirements(name: str) -> list[str]:
+    """Return the lines of a file of the example project, without comments."""
+    lines = (EXAMPLES / "project" / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_project_adds_packages_that_its_image_does_not_have() -> None:
+    """Otherwise it proves nothing about the installation of a project's packages."""
+    lock = Workspace.find(EXAMPLES.parent).read_lock("8.0.0", AMD64)
+    pythons = {canonicalize_name(Requirement(line).name) for line in requirements("requirements.txt")}
+    debs = set(requirements("packages.txt"))
+    assert pythons
+    assert debs
+    assert not pythons & {python.name for python in lock.pythons}
+    assert not debs & {deb.name for deb in lock.debs}
 
 
 def arguments_of(workspace: Workspace, tmp_path: Path) -> list[str]:

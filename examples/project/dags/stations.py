@@ -43,9 +43,9 @@ def stations():
 
     @task(templates_dict={"zero": "{{ macros.temperature.fahrenheit(0) }}"})
     def report(found: str, templates_dict: dict[str, str] | None = None) -> str:
-        import humanize
+        import inflect
 
-        count = humanize.apnumber(len(json.loads(found)))
+        count = inflect.engine().number_to_words(len(json.loads(found)))
         zero = (templates_dict or {})["zero"]
         return f"{Variable.get('greeting')}: {count} stations, water freezes at {zero} °F"
 
