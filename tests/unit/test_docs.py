@@ -162,6 +162,21 @@ def reachable(arrows: list[tuple[str, str]], start: str) -> set[str]:
     return seen
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  name: material",  # whose contents list also finds headings that begin with a digit
+        "    - content.code.copy",
+        "    - toc.follow",
+        "      scheme: slate",
+        "  - pymdownx.highlight",
+    ],
+)
+def test_the_site_has_highlighted_code_with_copy_buttons_dark_mode_and_contents(line: str) -> None:
+    """The lines are compared as text, since no dependency of the tests reads YAML."""
+    assert f"\n{line}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
 def test_ci_runs_the_test_command_of_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [line for line in readme.splitlines() if line.startswith("./bootstrap lint")]

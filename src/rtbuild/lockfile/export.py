@@ -4,15 +4,16 @@ A lock says more than these formats can. What an export leaves out or says other
 
 | in the lock | `requirements` | `pylock` |
 |---|---|---|
-| a local package | a comment: pip takes no directory together with hashes | a directory, without a version |
+| a local package | a comment: pip takes no directory together with hashes | its folder, without a version |
 | a patched package | as published; the image's version in a comment | as published; the image's in `tool.rtbuild` |
 | what building the sdists needs | missing | missing |
-| where a file is | pip asks its index | a file name: the files are expected beside the `pylock.toml` |
+| where a file is | pip asks its index | its address, or a file beside the `pylock.toml` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
 from rtbuild.errors import UsageError
@@ -29,8 +30,26 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 """The names of all formats."""
 
 
-def export_lock(lock: Lock, format: ExportFormat) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where the file of a package is.
+
+    Attributes:
+        url: The address of the file.
+        index: The address of the package index that names it; None if it lies in a folder.
+    """
+
+    url: str
+    index: str | None = None
+
+
+def export_lock(lock: Lock, format: ExportFormat, published: Mapping[str, Published] | None = None) -> str:
     """Return the Python packages of `lock` in `format`, sorted by name.
+
+    Args:
+        lock: The lock.
+        format: The format.
+        published: Where each file is, by file name, for a `pylock`; beside the `pylock.toml` if it is not in here.
 
     Raises:
         UsageError: if there is no such format, or the lock has no Python packages.
@@ -44,7 +63,7 @@ def export_lock(lock: Lock, format: ExportFormat) -> str:
         case "requirements":
             return _requirements(lock, pythons)
         case "pylock":
-            return _pylock(lock.python_version, pythons)
+            return _pylock(lock.python_version, pythons, published or {})
         case _:
             assert_never(format)
 
@@ -63,7 +82,7 @@ def _requirements(lock: Lock, pythons: Iterable[PythonArtifact]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pylock(python_version: str, pythons: Iterable[PythonArtifact]) -> str:
+def _pylock(python_version: str, pythons: Iterable[PythonArtifact], published: Mapping[str, Published]) -> str:
     # Only this format needs these, and the names above are read to draw a help page.
     import tomlkit
     from packaging.pylock import Pylock
@@ -76,13 +95,13 @@ def _pylock(python_version: str, pythons: Iterable[PythonArtifact]) -> str:
         lock_version=Version("1.0"),
         requires_python=SpecifierSet(f"=={series_of(python_version)}.*"),
         created_by="rtbuild",
-        packages=[_package(python) for python in pythons],
+        packages=[_package(python, published.get(python.filename)) for python in pythons],
     )
     pylock.validate()
     return tomlkit.dumps(pylock.to_dict())
 
 
-def _package(python: PythonArtifact) -> Package:
+def _package(python: PythonArtifact, published: Published | None) -> Package:
     from packaging.pylock import Package, PackageDirectory, PackageSdist, PackageWheel
     from packaging.utils import canonicalize_name
     from packaging.version import Version
@@ -91,17 +110,18 @@ def _package(python: PythonArtifact) -> Package:
     if python.local:
         # PEP 751: no version, since the source in the folder may have another one by then.
         return Package(name=name, directory=PackageDirectory(path=python.path))
-    tool = {"rtbuild": {"version": python.version, "patches": _patches(python)}} if python.patches else None
     hashes = {"sha256": str(python.sha256)}
+    tool = {"rtbuild": {"version": python.version, "patches": _patches(python)}} if python.patches else None
+    index, url, path = (published.index, published.url, None) if published else (None, None, python.filename)
     if python.is_wheel:
         wheel = PackageWheel(
-            name=python.filename, path=python.filename, size=python.size, hashes=hashes, upload_time=python.uploaded
+            name=python.filename, url=url, path=path, size=python.size, hashes=hashes, upload_time=python.uploaded
         )
-        return Package(name=name, version=version, wheels=[wheel], tool=tool)
+        return Package(name=name, version=version, index=index, wheels=[wheel], tool=tool)
     sdist = PackageSdist(
-        name=python.filename, path=python.filename, size=python.size, hashes=hashes, upload_time=python.uploaded
+        name=python.filename, url=url, path=path, size=python.size, hashes=hashes, upload_time=python.uploaded
     )
-    return Package(name=name, version=version, sdist=sdist, tool=tool)
+    return Package(name=name, version=version, index=index, sdist=sdist, tool=tool)
 
 
 def _patches(python: PythonArtifact) -> list[str]:

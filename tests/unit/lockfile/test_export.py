@@ -10,7 +10,7 @@ from packaging.pylock import Pylock
 
 from rtbuild.digest import Sha256
 from rtbuild.errors import UsageError
-from rtbuild.lockfile.export import EXPORT_FORMATS, ExportFormat, export_lock
+from rtbuild.lockfile.export import EXPORT_FORMATS, ExportFormat, Published, export_lock
 from rtbuild.lockfile.model import LockedPatch
 from tests.fakes import locks
 
@@ -53,6 +53,25 @@ def test_pylock() -> None:
     assert (gate.version, gate.directory.path) == (None, "recipes/gate")
     assert tabulate.sdist is not None
     assert (tabulate.sdist.name, tabulate.sdist.size) == (SDIST.filename, SDIST.size)
+    assert (tabulate.sdist.path, airflow.wheels[0].path) == (SDIST.filename, WHEEL.filename)
+
+
+def test_pylock_names_addresses_where_they_are_known() -> None:
+    published = {
+        SDIST.filename: Published(url="http://127.0.0.1/tabulate-0.9.tar.gz", index="http://127.0.0.1/simple"),
+        WHEEL.filename: Published(url="file:///media/usb/airflow.whl"),
+    }
+    airflow, connexion, _, tabulate = Pylock.from_dict(tomllib.loads(export_lock(LOCK, "pylock", published))).packages
+    assert airflow.wheels is not None
+    assert connexion.wheels is not None
+    assert tabulate.sdist is not None
+    assert (airflow.index, connexion.index, tabulate.index) == (None, None, "http://127.0.0.1/simple")
+    files = (airflow.wheels[0], connexion.wheels[0], tabulate.sdist)
+    assert [(file.url, file.path) for file in files] == [
+        ("file:///media/usb/airflow.whl", None),
+        (None, PATCHED.filename),
+        ("http://127.0.0.1/tabulate-0.9.tar.gz", None),
+    ]
 
 
 @pytest.mark.parametrize("format", EXPORT_FORMATS)
