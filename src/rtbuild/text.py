@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+# Besides the control characters: halves of surrogate pairs, which stand for bytes that are not UTF-8, the ends of lines
+# of Unicode, and what turns the direction of a line around (CVE-2021-42574).
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 
 
 def size_text(size: int) -> str:
@@ -23,6 +28,14 @@ def amount_text(amount: int, unit: str) -> str:
 def count(noun: str, number: int, *, plural: str | None = None) -> str:
     """Return a number of things (`1 layer`, `2 layers`); `plural` is for nouns that do not just add an s."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, with an escape such as `\\x1b` for each character that a terminal might obey.
+
+    The names of files in an image are anybody's: printed as they are, they could write lines of their own.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def name_hint(name: str, known: Iterable[str], kind: str) -> str:

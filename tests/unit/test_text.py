@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtbuild.text import amount_text, count, name_hint, size_text
+from rtbuild.text import amount_text, count, name_hint, printable, size_text
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,20 @@ def test_sizes(size: int, text: str) -> None:
 
 def test_amounts_of_other_units() -> None:
     assert (amount_text(3, "files"), amount_text(3, "")) == ("3 files", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("blobs/sha256/0: Grüße, 漢字 and \\", "blobs/sha256/0: Grüße, 漢字 and \\"),
+        ("x\nreproducible\r\t", r"x\nreproducible\r\t"),
+        ("\x1b[2K\x9b2K\x7f", r"\x1b[2K\x9b2K\x7f"),
+        ("caf\udce9", r"caf\udce9"),
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),
+    ],
+)
+def test_what_a_terminal_might_obey_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 def test_counts() -> None:

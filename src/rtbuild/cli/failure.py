@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import click
 
 from rtbuild.cli.invocation import Invocation
+from rtbuild.cli.text import encodable
 from rtbuild.errors import RtbuildError, UsageError
+from rtbuild.text import printable
 
 INTERRUPTED = 130
 """The exit code that a shell reports for a program ended by SIGINT."""
@@ -80,14 +82,14 @@ def _print_document(failure: Failure) -> bool:
         "exit_code": failure.exit_code,
     }
     try:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(encodable(json.dumps(document, indent=2, ensure_ascii=False)))
     except OSError:
         return False
     return True
 
 
 def _print_lines(failure: Failure) -> None:
-    click.echo(f"error: {failure.brief}", err=True)
+    click.echo(f"error: {printable(failure.brief)}", err=True)
     for cause in failure.causes:
         _print_indented("cause: ", cause)
     if failure.hint:
@@ -95,7 +97,8 @@ def _print_lines(failure: Failure) -> None:
 
 
 def _print_indented(label: str, text: str) -> None:
-    first, *more = text.strip("\n").split("\n")
+    # A cause may quote a log, which may have tabs and colours, or a file of a stranger.
+    first, *more = (printable(line.expandtabs()) for line in text.strip("\n").split("\n"))
     click.echo(f"{label}{first}", err=True)
     for line in more:
         click.echo(f"{' ' * len(label)}{line}", err=True)

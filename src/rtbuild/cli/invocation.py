@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rtbuild.cli.text import encodable
+
 if TYPE_CHECKING:
     from rtbuild.platform import Platform
     from rtbuild.progress import Progress
@@ -85,7 +87,7 @@ class Invocation:
         """Print the command's one answer: `document` with `--json`, otherwise `text`."""
         output = json.dumps(document, indent=2, ensure_ascii=False) if self.json else text
         try:
-            click.echo(output, nl=bool(output))  # and flushes
+            click.echo(encodable(output), nl=bool(output))  # and flushes
         except BrokenPipeError as error:
             raise ReaderGone from error
         except OSError as error:

@@ -10,6 +10,14 @@ def short(digest: str | None) -> str:
     return digest.removeprefix("sha256:")[:12] if digest else "-"
 
 
+def encodable(text: str) -> str:
+    """`text` with escapes for halves of surrogate pairs, which names of files may have and no output takes.
+
+    The escapes are those of JSON too, so that a JSON text stays the same document.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded to their widest cell, two spaces apart; no rows give the head alone."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]

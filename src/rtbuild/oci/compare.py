@@ -12,6 +12,7 @@ from typing import BinaryIO
 from rtbuild.formats.frames import open_uncompressed
 from rtbuild.formats.tar import read_members
 from rtbuild.formats.tar_entry import REGULAR, Entry
+from rtbuild.text import printable
 
 _CHUNK = 1 << 20
 
@@ -21,7 +22,7 @@ class Difference:
     """A difference between layers a and b.
 
     Attributes:
-        path: The absolute path of the member.
+        path: The absolute path of the member, with escapes for characters that cannot be printed.
         what: `missing` (only in a), `added` (only in b), `duplicate`, `order`, or what differs: `type`, `mode`,
             `owner`, `size`, `mtime`, `link`, `device`, `xattrs` or `content`.
         before: The value in a, as text.
@@ -106,7 +107,7 @@ def _attributes(entry: Entry) -> str:
 
 
 def _difference(path: str, what: str, before: str, after: str) -> Difference:
-    return Difference(path=f"/{path}", what=what, before=before, after=after)
+    return Difference(path=printable(f"/{path}"), what=what, before=printable(before), after=printable(after))
 
 
 def _members(layer: Path | BinaryIO) -> Iterator[_Member]:

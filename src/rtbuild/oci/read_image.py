@@ -34,6 +34,7 @@ from rtbuild.oci.descriptor import (
     parse_descriptors,
 )
 from rtbuild.oci.names import CONTAINERD_NAME, full_reference, names_of
+from rtbuild.text import printable
 
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 _CONFIGS = {CONFIG, "application/vnd.docker.container.image.v1+json"}
@@ -128,8 +129,8 @@ def read_images(source: ImageSource, *, jobs: int = 1) -> Reading:
         entries=tuple(reader.entries),
         files=len(archive.files),
         size=archive.size,
-        findings=tuple(dict.fromkeys(reader.findings)),
-        notes=tuple(dict.fromkeys(reader.notes)),
+        findings=tuple(dict.fromkeys(map(printable, reader.findings))),
+        notes=tuple(dict.fromkeys(map(printable, reader.notes))),
     )
 
 
@@ -242,7 +243,7 @@ class _Reader:
         rootfs = settings.get("rootfs")
         try:
             diff_ids = [DiffId(parse_digest(text)) for text in settings["rootfs"]["diff_ids"]]
-            platform = f"{settings['os']}/{settings['architecture']}"
+            platform = printable(f"{settings['os']}/{settings['architecture']}")
             labels = {str(name): str(text) for name, text in (_config(settings).get("Labels") or {}).items()}
             on_build = tuple(str(trigger) for trigger in _config(settings).get("OnBuild") or ())
             history = [bool(step.get("empty_layer")) for step in settings.get("history") or ()]

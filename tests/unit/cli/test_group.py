@@ -116,6 +116,11 @@ def chained() -> RtbuildError:
             1,
             "error: base-os: dpkg failed\ncause: line one\n       line two\n",
         ),
+        (
+            IntegrityError("x\udce6\nerror: no", details="\x1b[2K\tlog"),
+            1,
+            "error: x\\udce6\\nerror: no\ncause: \\x1b[2K    log\n",
+        ),
         (chained(), 1, "error: base-os: cannot be built\ncause: mirror A: no answer\ncause: reset by peer\n"),
         (UsageError("unknown platform 'x'"), 2, "error: unknown platform 'x'\n"),
         (NotReproducibleError("layer airflow differs"), 3, "error: layer airflow differs\n"),
@@ -129,6 +134,12 @@ def test_message_and_exit_code(error: BaseException, code: int, stderr: str) -> 
     assert (result.exit_code, result.stdout) == (code, "")
     # click says of an interrupt, before ours, only that the line ends
     assert result.stderr.lstrip("\n") == stderr
+
+
+def test_json_has_the_names_of_files_that_are_not_utf8() -> None:
+    result = CliRunner().invoke(failing(IntegrityError("x\udce6")), ["--json", "go"])
+    assert r'"x\udce6"' in result.stdout
+    assert answer(result)["error"] == "x\udce6"
 
 
 @pytest.mark.parametrize("arguments", [["--json", "go"], ["go", "--json"]])

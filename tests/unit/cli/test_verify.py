@@ -10,7 +10,7 @@ from rtbuild.store.store import Store
 from rtbuild.workspace import Workspace
 from tests.fakes.command_line import Run, answer
 from tests.fakes.files_release import files_workspace, fill, let_verify_rebuild
-from tests.fakes.image_archives import layer_paths, read_folder, write_tar
+from tests.fakes.image_archives import layer_paths, layer_tar, layout_files, read_folder, write_tar
 
 HERE = ("--platform", "amd64")
 
@@ -99,6 +99,15 @@ def test_a_damaged_image_has_the_exit_code_of_what_is_not_reproducible(
         result = run("verify", *arguments, *options, "-q")
         assert result.exit_code == 3
         assert f"NOT REPRODUCIBLE:\n  {layer}: damaged or swapped: " in result.stdout
+
+
+def test_names_in_an_image_cannot_forge_an_answer(run: Run, workspace: Workspace, tmp_path: Path) -> None:
+    files = layout_files(layer_tar("a"))
+    tar = write_tar({**files, "x\nreproducible": b"", "caf\udce9": b""}, tmp_path / "image.tar")
+    result = run("verify", str(tar), "--release", "8.0", "--no-rebuild", "-q")
+    assert (result.exit_code, result.stderr) == (3, "")
+    assert r"  x\nreproducible: no image refers to it" in result.stdout.splitlines()
+    assert r"  caf\udce9: no image refers to it" in result.stdout.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ def test_reports_each_field(changes: dict[str, object], difference: tuple[str, s
     assert _compare(_single(**changes), _single(**changes)) == []
 
 
+def test_names_and_links_cannot_forge_lines() -> None:
+    a, b = raw_layer(symlink("l", "a")), raw_layer(symlink("l", "\x1b[8m"), file("x\nreproducible"))
+    assert _compare(a, b) == [("/l", "link", "a", r"\x1b[8m"), (r"/x\nreproducible", "added", "", "file")]
+
+
 def test_reports_content_by_both_digests() -> None:
     a, b = raw_layer(file("f", b"abc"), file("g")), raw_layer(file("f", b"abd"), file("g"))
     digests = [hashlib.sha256(content).hexdigest() for content in (b"abc", b"abd")]

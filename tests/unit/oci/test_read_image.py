@@ -200,6 +200,10 @@ def extra_folder(files: Files) -> None:
     files["secrets/key"] = b"x"
 
 
+def forged_line(files: Files) -> None:
+    files["x\nreproducible\x1b[8m"] = b"x"
+
+
 def second_layers(files: Files) -> None:
     """Go's JSON takes the last spelling, Python's the one in lower case."""
     archives.edit_manifest(files, lambda it: it.update(Layers=[]))
@@ -230,6 +234,7 @@ CASES: list[tuple[Callable[[Files], object], str]] = [
     (extra_blob, r"^blobs/sha256/[0-9a-f]{64}: no image refers to it$"),
     (extra_file, r"^blobs/sha256/\.new-1: damaged or swapped"),
     (extra_folder, r"^secrets/key: no image refers to it$"),
+    (forged_line, r"^x\\nreproducible\\x1b\[8m: no image refers to it$"),
     (second_layers, r"^blobs/sha256/[0-9a-f]{64}: 'layers' is there twice$"),
     (same_field_twice, r"^blobs/sha256/[0-9a-f]{64}: .*config"),
     (
