@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rtbuild.digest import DiffId, hex_of
+from rtbuild.documents import parse_json
 from rtbuild.files import write_atomically
 from rtbuild.oci.folders import LayerFolders
 
@@ -18,7 +19,7 @@ from rtbuild.oci.folders import LayerFolders
 def load_folders(folder: Path, diff_id: DiffId) -> LayerFolders | None:
     """Return the folders of the layer `diff_id` kept in `folder`; None if they are missing, unreadable or damaged."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        document = json.loads((folder / hex_of(diff_id)).read_bytes())
+        document = parse_json((folder / hex_of(diff_id)).read_bytes())
         folders = {str(path): (int(mode), int(uid), int(gid)) for path, (mode, uid, gid) in document["folders"].items()}
         links = {str(path): str(target) for path, target in document["links"].items()}
         return LayerFolders(folders=folders, links=links)

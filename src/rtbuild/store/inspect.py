@@ -160,6 +160,8 @@ def _recorded_digest(record: Path) -> Sha256:
         ValueError, KeyError or TypeError: if the record is damaged.
     """
     content = parse_json(record.read_bytes())
+    if not isinstance(content, dict):
+        raise ValueError("damaged record")
     if "frames" not in content:  # a wheel that was built from an sdist or patched
         return parse_sha256(content["sha256"])
     own = content.pop("sha256")

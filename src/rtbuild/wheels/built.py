@@ -48,6 +48,8 @@ def find_wheel(package: str, key: Key, store: Store, progress: Progress) -> Buil
             return None  # a wheel without a record is what a killed process leaves
         try:
             record = parse_json(text)
+            if not isinstance(record["filename"], str) or not isinstance(record["size"], int):
+                raise ValueError("damaged record")
             wheel = BuiltWheel(
                 package=package,
                 filename=record["filename"],

@@ -153,6 +153,8 @@ def _format(tree: StoredTree) -> bytes:
 def _parse(key: Key, frames: Path, text: bytes) -> StoredTree:
     """Parse a record; raises `ValueError`, `KeyError` or `TypeError` if it is not what `_format` wrote."""
     content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("damaged record")
     recorded = content.pop("sha256")
     if content["schema"] != _SCHEMA or content["key"] != key or sha256_bytes(canonical_json(content)) != recorded:
         raise ValueError("damaged record")
