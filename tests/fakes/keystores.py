@@ -23,4 +23,9 @@ def keystore_entry(alias: str, date: int, certificate: bytes = b"DER", kind: int
 
 def keystore(*entries: bytes, count: int | None = None, password: str = "changeit", version: int = 2) -> bytes:
     body = struct.pack(">III", 0xFEEDFEED, version, len(entries) if count is None else count) + b"".join(entries)
-    return body + hashlib.sha1(password.encode("utf-16-be") + b"Mighty Aphrodite" + body).digest()
+    return body + keystore_seal(body, password)
+
+
+def keystore_seal(body: bytes, password: str = "changeit") -> bytes:
+    """Return the digest that ends a keystore."""
+    return hashlib.sha1(password.encode("utf-16-be") + b"Mighty Aphrodite" + body).digest()

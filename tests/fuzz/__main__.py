@@ -9,7 +9,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.fuzz import run
-from tests.fuzz.targets import SCRATCH, only, targets
+from tests.fuzz.target import SCRATCH
+from tests.fuzz.targets import only, targets
 
 BATCH = 1000
 

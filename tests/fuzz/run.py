@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.fuzz.mutate import mutated
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 FOUND = Path(__file__).parent / "found"
 SECONDS = 10

@@ -12,16 +12,10 @@ import gzip
 import io
 import json
 import lzma
-import shutil
 import struct
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import cast
 
 import zstandard
@@ -30,7 +24,7 @@ from packaging.markers import UndefinedEnvironmentName
 from rtbuild.digest import digest_of, hex_of, sha256_bytes
 from rtbuild.documents import parse_json, parse_toml
 from rtbuild.engine.debs import unpack_deb
-from rtbuild.errors import BuildError, IntegrityError, LockError, RecipeError, ResolutionError, UsageError
+from rtbuild.errors import BuildError, IntegrityError, ResolutionError
 from rtbuild.formats import project_page
 from rtbuild.formats.deb import control_text, data_tar
 from rtbuild.formats.deb822 import parse_stanza
@@ -38,18 +32,13 @@ from rtbuild.formats.debian_relations import parse_relations
 from rtbuild.formats.frames import decompress
 from rtbuild.formats.project_page import parse_links, parse_project_page
 from rtbuild.formats.streams import decompressed
-from rtbuild.formats.tar import END, member_header, padding, read_members
-from rtbuild.formats.tar_entry import DIRECTORY, HARDLINK, SYMLINK, Entry
+from rtbuild.formats.tar import read_members
 from rtbuild.formats.unified_diff import DiffError, read_diff
-from rtbuild.lockfile.read import read_lock, write_lock
-from rtbuild.mirror.apt import apt_mirrors
-from rtbuild.mirror.logins import netrc_logins
 from rtbuild.mirror.sources import Sources
 from rtbuild.oci.descriptor import CONFIG, MANIFEST, Descriptor
 from rtbuild.oci.layout import Layout, image_of
 from rtbuild.platform import PLATFORMS
 from rtbuild.recipe.model import Suite
-from rtbuild.recipe.read import read_release
 from rtbuild.resolve.debian.keyring import Keyring
 from rtbuild.resolve.debian.packages_file import PackagesIndex
 from rtbuild.resolve.python.index import Index
@@ -57,22 +46,24 @@ from rtbuild.resolve.python.pages import read_page
 from rtbuild.resolve.python.sdist import read_sdist
 from rtbuild.resolve.python.target import target_for
 from rtbuild.resolve.python.wheel import wheel_metadata
-from rtbuild.settings import load_settings
 from rtbuild.verbs.mirrors import why_untrusted
 from rtbuild.wheels.compiled import open_compiled
 from rtbuild.wheels.scheme import debian_scheme
 from rtbuild.wheels.toolroot import unpack_debs
 from rtbuild.wheels.wheel import open_wheel
-from tests.fakes import locks, patches, workspaces
+from tests.fakes import patches, workspaces
 from tests.fakes.debian_archive import SigningKey
-from tests.fakes.engine_packages import ar, plain_tar
-from tests.fakes.package_index import make_sdist, make_wheel
+from tests.fakes.package_index import make_sdist
+from tests.fuzz import images, packages, samples, store_files, workspace_files
+from tests.fuzz.target import SCRATCH, Target
 
 SCHEME = debian_scheme("3.9")
 SUITE = Suite(archive="debian", suite="stable")
-CONTROL = b"Package: hello\nVersion: 1.0-1\nArchitecture: amd64\nDepends: libc6 (>= 2.31) | musl:any, base\nSize: 5\n"
 STANZA = (
-    CONTROL + b"Filename: pool/main/h/hello_1.0-1_amd64.deb\nSHA256: " + b"a" * 64 + b"\nProvides: greeting (= 1)\n"
+    samples.CONTROL
+    + b"Filename: pool/main/h/hello_1.0-1_amd64.deb\nSHA256: "
+    + b"a" * 64
+    + b"\nProvides: greeting (= 1)\n"
 )
 RELEASE = (
     b"Origin: Debian\nSuite: stable\nCodename: bookworm\nDate: Sat, 10 Jun 2023 08:53:33 UTC\n"
@@ -117,148 +108,11 @@ TARGET = target_for(PLATFORMS["linux/amd64"], "3.9.2", (2, 31))
 MIXED = b'a = 1\nb = ["x", {c = 2023-05-02T00:00:00Z}]\n[d.e]\nf = """g\nh"""\n[[i]]\nj = 0x1F\nk = -1.5e3\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A parser.
-
-    Attributes:
-        name: The name of the target, and of the folder with what was found.
-        seeds: Samples, each of which it accepts.
-        parse: Parses one input.
-        errors: The classes that it may raise: exactly these, because a subclass is another module's.
-        repair: Makes a damaged input consistent again where a checksum would hide the damage.
-        slow: Whether an input takes tens of milliseconds.
-    """
-
-    name: str
-    seeds: Sequence[bytes]
-    parse: Callable[[bytes], object]
-    errors: tuple[type[Exception], ...]
-    repair: Callable[[bytes], bytes] | None = None
-    slow: bool = False
-
-
-class Scratch:
-    """A folder for the parsers that read files; `fresh` empties it."""
-
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-
-    def fresh(self) -> Path:
-        if self._folder is None:
-            base = Path("/dev/shm")
-            self._folder = Path(tempfile.mkdtemp(prefix="rtbuild-fuzz-", dir=base if base.is_dir() else None))
-        for path in self._folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        return self._folder
-
-    def close(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
-            self._folder = None
-
-
-SCRATCH = Scratch()
-
-
 class _Believing(Keyring):
     """A keyring that finds every message signed, so that the parser behind it is reached."""
 
     def signed_text(self, message: bytes) -> bytes:
         return message
-
-
-# --- samples ---------------------------------------------------------------------------------------------------------
-
-
-def _tar(*, pax: bool) -> bytes:
-    files = [
-        Entry(path="usr", type=DIRECTORY, mode=0o755),
-        Entry(path="usr/a", size=5, mtime=100, xattrs={"user.x": b"y"} if pax else None),
-        Entry(path="usr/" + "long" * 60 if pax else "usr/b", type=SYMLINK, link="a"),
-        Entry(path="usr/c", type=HARDLINK, link="usr/a"),
-    ]
-    parts = [member_header(entry) + (b"hello" + padding(5) if entry.size else b"") for entry in files]
-    return b"".join(parts) + END
-
-
-def _gnu_tar() -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for name in ("a" * 150, "b"):
-            info = tarfile.TarInfo(name)
-            info.size = 3
-            info.uid = 1 << 24
-            tar.addfile(info, io.BytesIO(b"abc"))
-    return target.getvalue()
-
-
-def _debs() -> list[bytes]:
-    control = plain_tar({"./control": CONTROL, "./postinst": b"#!/bin/sh\n"})
-    data = plain_tar({"./usr/bin/hello": b"#!/bin/sh\n", "./usr/share/doc": b"text" * 20})
-    packed = (
-        (".xz", lzma.compress),
-        (".gz", gzip.compress),
-        ("", bytes),
-        (".zst", zstandard.ZstdCompressor().compress),
-        (".bz2", bz2.compress),
-    )
-    return [
-        ar({"debian-binary": b"2.0\n", f"control.tar{suffix}": pack(control), f"data.tar{suffix}": pack(data)})
-        for suffix, pack in packed
-    ] + [ar({"debian-binary": b"2.0\n", "control.tar": control, "data.tar": _tar(pax=True)})]
-
-
-def _wheels() -> list[bytes]:
-    entry_points = {
-        "spam.py": b"x = 1\n",
-        "spam-1.0.dist-info/entry_points.txt": b"[console_scripts]\nspam = spam:main\n",
-    }
-    data = {"spam-1.0.data/scripts/go": b"#!python\n", "spam-1.0.data/headers/a.h": b"", "spam/__init__.py": b""}
-    stored = io.BytesIO()
-    with zipfile.ZipFile(stored, "w") as archive, zipfile.ZipFile(io.BytesIO(make_wheel("spam", "1.0").content)) as old:
-        for name in old.namelist():
-            archive.writestr(name, old.read(name))
-        archive.comment = b"comment"
-    return [
-        make_wheel("spam", "1.0").content,
-        make_wheel("spam", "1.0", files=entry_points).content,
-        make_wheel("spam", "1.0", files=data).content,
-        stored.getvalue(),
-    ]
-
-
-def _zipped_sdist() -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("spam-1.0/PKG-INFO", "Metadata-Version: 2.2\nName: spam\nVersion: 1.0\nRequires-Dist: eggs\n")
-    return target.getvalue()
-
-
-def _compiled() -> bytes:
-    index = json.dumps([["/usr/a.py", 3], ["/usr/b.py", 2]]).encode()
-    return b"rtbuild compiled 1\n" + struct.pack("<Q", len(index)) + index + b"abcde"
-
-
-def _lock() -> bytes:
-    path = SCRATCH.fresh() / "linux-amd64.toml"
-    lock = locks.lock(
-        debs=(locks.deb("libc6"), locks.deb("hello", depends=("libc6",))),
-        pythons=(locks.wheel("spam"), locks.wheel("eggs")),
-    )
-    write_lock(path, lock)
-    return path.read_bytes()
-
-
-def _repaired_tar(content: bytes) -> bytes:
-    """Return a tar in which the checksum of each header is right."""
-    blocks = bytearray(content)
-    for start in range(0, len(blocks) - 511, 512):
-        block = blocks[start : start + 512]
-        if block[257:262] == b"ustar" or block[148:156].strip(b" \0").isdigit():
-            block[148:156] = b" " * 8
-            blocks[start + 148 : start + 156] = b"%06o\0 " % sum(block)
-    return bytes(blocks)
 
 
 # --- parsers ---------------------------------------------------------------------------------------------------------
@@ -420,11 +274,14 @@ def _metadata(content: bytes) -> None:
                 requirement.marker.evaluate({**TARGET.environment, "extra": "x"})
 
 
-def _tool_root(content: bytes) -> None:
-    folder = SCRATCH.fresh()
-    (folder / "x.deb").write_bytes(content)
-    unpack_debs([folder / "x.deb"], folder / "root.tar", jobs=1)
-    assert (folder / "root.tar").stat().st_size < 1 << 26
+def _tool_root(*links: str) -> Callable[[bytes], None]:
+    def run(content: bytes) -> None:
+        folder = SCRATCH.fresh()
+        (folder / "x.deb").write_bytes(content)
+        unpack_debs([folder / "x.deb"], folder / "root.tar", jobs=1, links=links)
+        assert (folder / "root.tar").stat().st_size < 1 << 26
+
+    return run
 
 
 def _modules(content: bytes) -> None:
@@ -435,41 +292,9 @@ def _modules(content: bytes) -> None:
             assert isinstance(modules[name], bytes)
 
 
-def _read_lock(content: bytes) -> None:
-    path = SCRATCH.fresh() / "linux-amd64.toml"
-    path.write_bytes(content)
-    read_lock(path)
-
-
-def _recipe(file: str) -> Callable[[bytes], None]:
-    def run(content: bytes) -> None:
-        root = SCRATCH.fresh()
-        workspaces.write_workspace(root)
-        (root / file).write_bytes(content)
-        read_release(root, "8.0.0")
-
-    return run
-
-
-def _settings(content: bytes) -> None:
-    folder = SCRATCH.fresh()
-    (folder / "rtbuild.toml").write_bytes(content)
-    load_settings({}, folder)
-
-
-def _apt_sources(content: bytes) -> None:
-    root = SCRATCH.fresh()
-    (root / "etc/apt/sources.list.d").mkdir(parents=True)
-    for name in ("sources.list", "sources.list.d/x.sources", "auth.conf"):
-        (root / "etc/apt" / name).write_bytes(content)
-    for mirror in apt_mirrors(root)[0]:
-        assert isinstance(mirror.name, str)
-
-
-def _netrc(content: bytes) -> None:
-    folder = SCRATCH.fresh()
-    (folder / ".netrc").write_bytes(content)
-    netrc_logins({"HOME": str(folder)})
+def _compiled() -> bytes:
+    index = json.dumps([["/usr/a.py", 3], ["/usr/b.py", 2]]).encode()
+    return b"rtbuild compiled 1\n" + struct.pack("<Q", len(index)) + index + b"abcde"
 
 
 _KEY = SigningKey()
@@ -479,20 +304,20 @@ TEXT = b"some text that compresses, some text that compresses" * 20
 
 def targets() -> list[Target]:
     """Return every target."""
-    tars = [_tar(pax=False), _tar(pax=True), _gnu_tar()]
-    wheels = _wheels()
+    tars = [samples.small_tar(pax=False), samples.small_tar(pax=True), samples.gnu_tar()]
+    wheels = samples.wheels()
     sdists = [
         make_sdist("spam", "1.0", requires=["eggs"], pyproject='[build-system]\nrequires = ["setuptools"]\n').content,
         make_sdist("spam", "1.0", egg_info=False, metadata_version="2.2").content,
     ]
-    sdists += [gzip.decompress(sdists[0]), bz2.compress(gzip.decompress(sdists[0])), _zipped_sdist()]
+    sdists += [gzip.decompress(sdists[0]), bz2.compress(gzip.decompress(sdists[0])), samples.zipped_sdist()]
     diff = patches.diff("demo/a.py", "a\nb\nc\n", "a\nx\nc\n").encode()
     created = b"diff --git a/x.sh b/x.sh\nnew file mode 100755\n--- /dev/null\n+++ b/x.sh\n@@ -0,0 +1,1 @@\n+true\n"
     return [
-        Target("tar", tars, _members, (IntegrityError,), _repaired_tar),
-        Target("deb-control", _debs(), lambda content: control_text(io.BytesIO(content)), (ValueError,)),
-        Target("deb-data", _debs(), _drain(lambda content: data_tar(io.BytesIO(content))), (ValueError,)),
-        Target("deb-unpack", _debs(), _unpack, (IntegrityError,), _repaired_deb),
+        Target("tar", tars, _members, (IntegrityError,), samples.repaired_tar),
+        Target("deb-control", samples.debs(), lambda content: control_text(io.BytesIO(content)), (ValueError,)),
+        Target("deb-data", samples.debs(), _drain(lambda content: data_tar(io.BytesIO(content))), (ValueError,)),
+        Target("deb-unpack", samples.debs(), _unpack, (IntegrityError,), samples.repaired_deb),
         Target("stream-gzip", [gzip.compress(TEXT), gzip.compress(TEXT) * 2], _stream("gzip"), (ValueError,)),
         Target("stream-bzip2", [bz2.compress(TEXT), bz2.compress(TEXT) * 2], _stream("bzip2"), (ValueError,)),
         Target("stream-xz", [lzma.compress(TEXT), lzma.compress(TEXT, preset=0)], _stream("xz"), (ValueError,)),
@@ -524,44 +349,19 @@ def targets() -> list[Target]:
         Target("oci-image", [OCI_IMAGE], _oci_image, (IntegrityError,)),
         Target("diff", [diff, created, diff + created], read_diff, (DiffError,)),
         Target("wheel", wheels, _wheel, (BuildError, IntegrityError)),
+        Target("wheel-of-large-files", [samples.large_wheel()], _wheel, (BuildError, IntegrityError)),
         Target("wheel-metadata", wheels, _wheel_metadata, (ResolutionError,)),
-        Target("sdist", sdists, _sdist, (ResolutionError,), _repaired_tar),
+        Target("sdist", sdists, _sdist, (ResolutionError,), samples.repaired_tar),
         Target("target-page", [PAGE], _target_page, (ResolutionError,)),
         Target("metadata", [METADATA], _metadata, (ResolutionError,)),
-        Target("tool-root", _debs(), _tool_root, (IntegrityError,), _repaired_deb),
+        Target("tool-root", samples.debs(), _tool_root(), (IntegrityError,), samples.repaired_deb),
+        Target("tool-root-merged", samples.debs(), _tool_root("bin", "lib"), (IntegrityError,), samples.repaired_deb),
         Target("compiled-modules", [_compiled()], _modules, (BuildError,)),
-        Target("lock", [_lock()], _read_lock, (LockError,)),
-        Target(
-            "recipe", [workspaces.RELEASE.encode()], _recipe("recipes/releases/8.0.0.toml"), (RecipeError, UsageError)
-        ),
-        Target(
-            "layer-recipe",
-            [workspaces.BASE_OS.encode()],
-            _recipe("recipes/layers/base-os.toml"),
-            (RecipeError,),
-            slow=True,
-        ),
-        Target(
-            "settings", [b'retries = 3\npython_indexes = ["https://index.invalid/simple"]\n'], _settings, (UsageError,)
-        ),
-        Target(
-            "apt-sources",
-            [
-                b"deb [arch=amd64] http://a.invalid/debian stable main\nmachine a.invalid login x password y\n",
-                b"Types: deb\nURIs: https://a.invalid/debian\nSuites: stable\nComponents: main\n",
-            ],
-            _apt_sources,
-            (),
-            slow=True,
-        ),
-        Target("netrc", [b"machine a.invalid login x password y\n", b"macdef z\nls\n\ndefault login q\n"], _netrc, ()),
+        *images.targets(),
+        *packages.targets(),
+        *store_files.targets(),
+        *workspace_files.targets(),
     ]
-
-
-def _repaired_deb(content: bytes) -> bytes:
-    """Return a .deb whose stored data.tar has the right checksums."""
-    start = content.find(b"data.tar ")
-    return content if start < 0 else content[: start + 60] + _repaired_tar(content[start + 60 :])
 
 
 def only(name: str) -> Target:

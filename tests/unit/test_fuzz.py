@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import IntegrityError
-from tests.fuzz import run
-from tests.fuzz.targets import SCRATCH, Target, targets
+from tests.fuzz import parsers, run
+from tests.fuzz.target import SCRATCH, Target
+from tests.fuzz.targets import targets
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,15 @@ def test_what_was_found_stays_mended(name: str, path: Path) -> None:
 
 def test_every_find_belongs_to_a_target() -> None:
     assert {folder.name for folder in run.FOUND.iterdir()} <= set(TARGETS)
+
+
+def test_every_parser_has_a_target_or_a_reason() -> None:
+    """A new parser needs a target; a reason without its function, or with a target by now, has to go."""
+    with parsers.watched() as run_by_samples:
+        for target in TARGETS.values():
+            for seed in target.seeds:
+                target.parse(seed)
+    assert parsers.parsing_functions() - run_by_samples == set(parsers.TRUSTED)
 
 
 def test_inputs_are_the_same_in_every_run() -> None:
