@@ -44,7 +44,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         ours=sorted(ours)[middle],
         theirs=sorted(theirs)[middle],
         rival="docker build, the pip instruction again",
-        target=10,
+        target=2.5,
         load=load,
         runs=len(ours),
     )

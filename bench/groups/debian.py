@@ -13,7 +13,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
     """The bottom layer, and then all of them; whatever else the release has is in the store."""
     names = [layer.name for layer in ground.release.debian_layers]
     store = ground.warm_store
-    for layers, target in ((names[:1], None), (names, 30)):
+    for layers, target in ((names[:1], None), (names, 14)):
         packages = tuple(deb.name for deb in ground.lock.debs if deb.layer in layers)
 
         def ours(layers: list[str] = layers) -> float:

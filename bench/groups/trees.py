@@ -26,7 +26,7 @@ def run(ground: Ground, rival: Rival) -> Iterator[Measure]:
         ours=mine,
         theirs=theirs,
         rival="docker build, the pip instruction again",
-        target=45,
+        target=19,
         load=load,
         runs=ground.runs(3),
     )
