@@ -102,7 +102,7 @@ def integration(session: nox.Session) -> None:
 @nox.session(name="integration-large", reuse_venv=True)
 def integration_large(session: nox.Session) -> None:
     """Run the large integration tests: other Debians, packages whose scripts make keys, the tutorials, OpenLineage."""
-    integration_tests(session, "-m", "large")
+    integration_tests(session, *SIDE_BY_SIDE, "-m", "large")
 
 
 def integration_tests(session: nox.Session, *options: str, where: str = "tests/integration") -> None:
