@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -71,6 +72,20 @@ def test_a_daemon_that_exits_at_once_is_an_error_with_its_own_message(tmp_path: 
     status = private.status(tmp_path / "engines")
     assert not status.running
     assert not (Path(status.host.removeprefix("unix://")).parent / "exec").exists()
+
+
+def test_the_build_cache_has_a_limit(tmp_path: Path) -> None:
+    require_root()
+    lock, packages = engine_packages(tmp_path / "debs", "exit 1")
+    with pytest.raises(EngineError):
+        private.start(lock, packages.__getitem__, tmp_path / "engines")
+    settings = json.loads((tmp_path / "engines/default/daemon.json").read_bytes())
+    assert settings["features"] == {"containerd-snapshotter": True}
+    collection = settings["builder"]["gc"]
+    assert collection["enabled"] is True
+    # The first policy that fits removes what exceeds its limit; the last one fits everything.
+    limits = [(policy.get("all", False), policy["keepStorage"]) for policy in collection["policy"]]
+    assert limits == [(False, "1GB"), (True, "2GB")]
 
 
 def test_an_engine_of_root_is_not_usable_by_others(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from rtbuild.progress import Silent
 from rtbuild.verbs.engine import engine_status, find_engine, open_engine, start_engine, stop_engine
 from tests.fakes.docker_command import FakeDocker
 from tests.fakes.machine import Machine, make_machine
+from tests.fakes.running_engine import running_engine
+from tests.fakes.store_content import Notes
 from tests.fakes.users import open_folder, require_root, somebody
 
 
@@ -97,17 +99,33 @@ def test_finding_an_engine_starts_none(machine: Machine, tmp_path: Path, monkeyp
     assert not find_engine(machine.workspace, settings=machine.settings).private
 
 
+def test_a_build_says_why_it_uses_the_private_engine(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_root()
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path, store='').install()}:{machine.programs}")
+    told = Notes()
+    with running_engine(machine.settings.engine_dir):
+        assert open_engine(machine.workspace, machine.settings, machine.store, told).private
+    reason = "the machine's Docker uses the classic image store"
+    (note,) = told.texts
+    assert note.startswith(reason)
+    assert note.endswith(": building with the private engine 'default'")
+
+
+def test_a_usable_docker_needs_no_reason(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{FakeDocker(tmp_path).install()}:{machine.programs}")
+    told = Notes()
+    assert not open_engine(machine.workspace, machine.settings, machine.store, told).private
+    assert told.texts == []
+
+
 def test_a_build_starts_the_private_engine_if_there_is_no_docker(machine: Machine) -> None:
     require_root()
-    notes: list[str] = []
-
-    class Told(Silent):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
+    told = Notes()
     with pytest.raises(EngineError, match="exited during startup"):
-        open_engine(machine.workspace, machine.settings, machine.store, Told())
-    assert notes == ["no usable Docker found: starting a private engine (stop it with `rtbuild engine stop`)"]
+        open_engine(machine.workspace, machine.settings, machine.store, told)
+    assert told.texts == ["no usable Docker found: starting a private engine (stop it with `rtbuild engine stop`)"]
     named = replace(machine.settings, docker_host="unix:///nowhere")
     with pytest.raises(EngineError, match="Docker at unix:///nowhere"):
         open_engine(machine.workspace, named, machine.store, Silent())
