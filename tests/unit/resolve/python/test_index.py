@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from rtbuild.errors import IntegrityError, MirrorError, ResolutionError, StoreError
+from rtbuild.mirror import http
+from rtbuild.mirror.failure import FetchFailure
+from rtbuild.mirror.http import Web
 from rtbuild.mirror.remote import MirrorSources
 from rtbuild.recipe.sdist import local_sdists
 from rtbuild.resolve.python.index import Index
@@ -98,6 +101,18 @@ def test_an_index_without_metadata_files(index: PackageIndex, reader: Reader, si
     index.without_metadata = True
     view = reader()
     assert "Requires-Dist: eggs\n" in view.text(only_file(view))
+
+
+def test_an_sdist_may_be_larger_than_an_answer(
+    index: PackageIndex, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers are read into memory, within a limit; a file with a known digest is read from the disk."""
+    monkeypatch.setattr(http, "_LARGEST", 64 << 10)
+    file = index.publish(make_sdist("spam", "1.0", requires=["eggs"], files={"spam.bin": os.urandom(400_000)}))
+    view = reader()
+    assert list(map(str, view.metadata(only_file(view)).requires)) == ["eggs"]
+    with pytest.raises(FetchFailure, match="more than"):
+        Web().get(f"{index.base}{index.path_of(file.filename)}")
 
 
 def test_relative_addresses(index: PackageIndex, reader: Reader) -> None:
