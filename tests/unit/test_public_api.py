@@ -13,6 +13,12 @@ import rtbuild
 PUBLIC: list[str] = getattr(rtbuild, "__all__")  # noqa: B009 - type checkers see the imports that it is made from
 
 
+def test_what_is_public_stays_public() -> None:
+    """Names are added to `public_names.txt`. Taking one out breaks programs, and needs a fragment of type `removed`."""
+    names = (Path(__file__).parent / "public_names.txt").read_text(encoding="utf-8").split()
+    assert names == PUBLIC
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_loads_and_has_a_docstring(name: str) -> None:
     value = getattr(rtbuild, name)
