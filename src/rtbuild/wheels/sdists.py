@@ -18,6 +18,7 @@ from rtbuild.digest import Key, canonical_json, sha256_bytes
 from rtbuild.documents import parse_toml
 from rtbuild.errors import BuildError, IntegrityError
 from rtbuild.files import link_file
+from rtbuild.formats.tar_stream import read_tar
 from rtbuild.inside import read_script, script_digest
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.python import python_source_version
@@ -215,12 +216,10 @@ def _member(sdist: PythonArtifact, path: Path, name: str) -> bytes | None:
                     if entry.count("/") == 1 and entry.endswith(f"/{name}"):
                         return _limited(archive.open(entry))
                 return None
-        # As a stream, so that no size in a header can lead it backwards (CVE-2025-8194).
-        with tarfile.open(path, "r|*") as tar:
-            for member in tar:
-                if member.isfile() and member.name.removeprefix("./").partition("/")[2] == name:
-                    stream = tar.extractfile(member)
-                    return _limited(stream) if stream is not None else None
+        with path.open("rb") as content:
+            for member, stream in read_tar(content):
+                if stream is not None and member.removeprefix("./").partition("/")[2] == name:
+                    return _limited(stream)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise IntegrityError(f"{sdist.filename}: cannot be read as an archive", details=str(error)) from error
     return None

@@ -7,7 +7,6 @@ asking the build backend, read the metadata that setuptools and the other backen
 from __future__ import annotations
 
 import re
-import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +20,11 @@ from packaging.utils import canonicalize_name
 
 from rtbuild.documents import parse_toml
 from rtbuild.errors import ResolutionError
-from rtbuild.formats.frames import reader_of
-from rtbuild.formats.streams import MAGIC_SIZE, decompressed, format_of
+from rtbuild.formats.tar_stream import read_tar
 from rtbuild.resolve.python.wheel import BROKEN
 
 _LARGEST = 16 << 20
 """Bytes of a file of metadata."""
-_PIECE = 1 << 18
 _NO_CODE = "pin a version that has a wheel in the recipe's constraints"
 # What pip assumes for a project without [build-system]. Setuptools before 70.1 asks for wheel as well.
 _SETUPTOOLS = ("setuptools>=40.8.0", "wheel")
@@ -64,18 +61,12 @@ def _members(filename: str, content: BinaryIO) -> dict[str, bytes]:
                     for name in archive.namelist()
                     if (path := _interesting(name)) is not None
                 }
-        name = format_of(content.read(MAGIC_SIZE))
-        content.seek(0)
-        plain = reader_of(decompressed(iter(lambda: content.read(_PIECE), b""), name)) if name else content
-        # As a stream, so that no size in a header can lead it backwards (CVE-2025-8194).
-        with tarfile.open(fileobj=plain, mode="r|") as tar:
-            files = {}
-            for member in tar:
-                path = _interesting(member.name)
-                stream = tar.extractfile(member) if path is not None and member.isfile() else None
-                if path is not None and stream is not None:
-                    files[path] = _limited(stream)
-            return files
+        files = {}
+        for name, stream in read_tar(content):
+            path = _interesting(name)
+            if path is not None and stream is not None:
+                files[path] = _limited(stream)
+        return files
     except BROKEN as error:
         raise ResolutionError(f"{filename}: not a readable archive", details=str(error)) from error
 
