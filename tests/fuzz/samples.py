@@ -62,7 +62,7 @@ def wheels() -> list[bytes]:
         "spam.py": b"x = 1\n",
         "spam-1.0.dist-info/entry_points.txt": b"[console_scripts]\nspam = spam:main\n",
     }
-    data = {"spam-1.0.data/scripts/go": b"#!python\n", "spam-1.0.data/headers/a.h": b"", "spam/__init__.py": b""}
+    data = {"spam-1.0.data/scripts/go": b"#!python\n", "spam-1.0.data/headers/a.h": b"", "spam/grüße.txt": b""}
     stored = io.BytesIO()
     with zipfile.ZipFile(stored, "w") as archive, zipfile.ZipFile(io.BytesIO(make_wheel("spam", "1.0").content)) as old:
         for name in old.namelist():

@@ -349,7 +349,7 @@ def targets() -> list[Target]:
         Target("oci-image", [OCI_IMAGE], _oci_image, (IntegrityError,)),
         Target("diff", [diff, created, diff + created], read_diff, (DiffError,)),
         Target("wheel", wheels, _wheel, (BuildError, IntegrityError)),
-        Target("wheel-of-large-files", [samples.large_wheel()], _wheel, (BuildError, IntegrityError)),
+        Target("wheel-of-large-files", [samples.large_wheel()], _wheel, (BuildError, IntegrityError), slow=True),
         Target("wheel-metadata", wheels, _wheel_metadata, (ResolutionError,)),
         Target("sdist", sdists, _sdist, (ResolutionError,), samples.repaired_tar),
         Target("target-page", [PAGE], _target_page, (ResolutionError,)),

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtbuild.errors import BuildError, IntegrityError, LockError
+from rtbuild.errors import IntegrityError, LockError
 from rtbuild.formats.distribution_names import split_filename, version_of
 from rtbuild.lockfile.folder import release_lock
 from rtbuild.lockfile.model import Lock, PythonArtifact
 from rtbuild.lockfile.remedy import lock_remedy
 from rtbuild.recipe.names import normalized
 from rtbuild.recipe.table import Problems
-from rtbuild.wheels.wheel import dist_info_folder
+from rtbuild.wheels.wheel import BROKEN_ZIP, check_members, dist_info_folder, text_member
 
 _FIELD = re.compile(rb"^(Name|Version):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
@@ -83,16 +83,18 @@ def locked_wheel_claims(artifact: PythonArtifact, path: Path) -> tuple[Claim, ..
     Raises:
         BuildError: if it is not a wheel.
         IntegrityError: if it is damaged.
+        FileNotFoundError: if there is no such file.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            folder = dist_info_folder(artifact.filename, archive)
-            names = WheelNames.of(folder, archive.read(f"{folder}/METADATA"))
-            return wheel_claims(artifact, artifact.filename, names)
-    except KeyError:
-        raise BuildError(f"{artifact.filename}: not a wheel: it has no METADATA") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise IntegrityError(f"{artifact.filename}: cannot be read as a wheel", details=str(error)) from error
+    label = artifact.filename
+    with path.open("rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                check_members(archive, path.stat().st_size)
+                folder = dist_info_folder(label, archive)
+                metadata = archive.read(text_member(label, archive, f"{folder}/METADATA"))
+        except (*BROKEN_ZIP, zlib.error, RuntimeError) as error:
+            raise IntegrityError(f"{label}: cannot be read as a wheel", details=str(error)) from error
+    return wheel_claims(artifact, label, WheelNames.of(folder, metadata))
 
 
 def sdist_claims(artifact: PythonArtifact, pkg_info: bytes | None) -> tuple[Claim, ...]:

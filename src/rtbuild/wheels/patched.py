@@ -31,7 +31,7 @@ from rtbuild.store.files import store_errors
 from rtbuild.wheels.apply import PatchedFile, apply_patch
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.wheel import check_members, dist_info_folder, is_executable, record_hash
+from rtbuild.wheels.wheel import check_members, dist_info_folder, is_executable, record_hash, text_member
 
 _SCHEMA = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip archive can store
@@ -180,10 +180,7 @@ def _member(path: str, mode: int, size: int) -> zipfile.ZipInfo:
 
 def _metadata(label: str, archive: zipfile.ZipFile, info: str, artifact: PythonArtifact) -> bytes:
     """Return the wheel's METADATA with the patched version and no other change."""
-    try:
-        content = archive.read(f"{info}/METADATA")
-    except KeyError:
-        raise BuildError(f"{label}: not a wheel: it has no METADATA") from None
+    content = archive.read(text_member(label, archive, f"{info}/METADATA"))
     # The description, which may mention versions, begins after an empty line (RFC 822, which core metadata follows).
     end = next((match.start() for match in re.finditer(rb"\r?\n\r?\n", content)), len(content))
     header, rest = content[:end], content[end:]

@@ -131,13 +131,10 @@ class Wheel(WheelSource):
         """Return METADATA as it is: old descriptions are not always UTF-8.
 
         Raises:
-            BuildError: if there is none.
+            BuildError: if there is none, or it is too large.
             IntegrityError: if the wheel is damaged.
         """
-        try:
-            return self._read(self._archive.getinfo(f"{self._dist_info}/METADATA"))
-        except KeyError:
-            raise BuildError(f"{self.label}: not a wheel: it has no METADATA") from None
+        return self._read(self._text("METADATA"))
 
     @property
     def dist_info_dir(self) -> str:
@@ -159,18 +156,16 @@ class Wheel(WheelSource):
         """Return the text of a file in the .dist-info folder.
 
         Raises:
-            BuildError: if there is no such file, or it is not UTF-8.
+            BuildError: if there is no such file, or it is too large or not UTF-8.
             IntegrityError: if the wheel is damaged.
         """
         try:
-            info = self._archive.getinfo(f"{self._dist_info}/{filename}")
-            if info.file_size > _LARGEST_TEXT:
-                raise BuildError(f"{self.label}: its {filename} has {info.file_size} bytes, more than {_LARGEST_TEXT}")
-            return self._read(info).decode()
-        except KeyError:
-            raise BuildError(f"{self.label}: not a wheel: it has no {filename}") from None
+            return self._read(self._text(filename)).decode()
         except UnicodeDecodeError as error:
             raise BuildError(f"{self.label}: its {filename} is not UTF-8", details=str(error)) from error
+
+    def _text(self, filename: str) -> zipfile.ZipInfo:
+        return text_member(self.label, self._archive, f"{self._dist_info}/{filename}")
 
     def validate_record(self) -> None:
         """Do nothing: the wheel's sha256 is checked against the lock, and the installed RECORD is generated."""
@@ -352,6 +347,22 @@ def check_members(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError("the files in it overlap")
     if sum(member.file_size for member in members) > _LARGEST_WHEEL:
         raise ValueError(f"its files have more than {_LARGEST_WHEEL} bytes")
+
+
+def text_member(label: str, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return the member `name` of a wheel, a text that is to be read whole.
+
+    Raises:
+        BuildError: if there is none, or it has more than 32 MiB.
+    """
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise BuildError(f"{label}: not a wheel: it has no {name.rpartition('/')[2]}") from None
+    if info.file_size > _LARGEST_TEXT:
+        what = f"its {name.rpartition('/')[2]} has {info.file_size} bytes, more than {_LARGEST_TEXT}"
+        raise BuildError(f"{label}: {what}")
+    return info
 
 
 def dist_info_folder(label: str, archive: zipfile.ZipFile) -> str:

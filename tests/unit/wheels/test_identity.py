@@ -101,6 +101,13 @@ def test_a_wheel_on_disk(tmp_path: Path) -> None:
     make_wheel(path, {"demo.py": ""}, name="demo_tool", metadata={"METADATA": None})
     with pytest.raises(BuildError, match="has no METADATA"):
         locked_wheel_claims(DEMO, path)
+    make_wheel(path, {"demo.py": ""}, name="demo_tool", metadata={"METADATA": GOOD.ljust(33 << 20, b"\n")})
+    with pytest.raises(BuildError, match="its METADATA has 34603008 bytes, more than"):
+        locked_wheel_claims(DEMO, path)
+    make_wheel(path, {"grüße.py": ""}, name="demo_tool")
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xff"))
+    with pytest.raises(IntegrityError, match="cannot be read as a wheel"):
+        locked_wheel_claims(DEMO, path)
     path.write_bytes(content[:-10])
     with pytest.raises(IntegrityError, match="cannot be read as a wheel"):
         locked_wheel_claims(DEMO, path)
