@@ -35,6 +35,10 @@ DOCUMENT_LIMIT = 4 << 20
 UNCOMPRESSED_LIMIT = 64 << 30
 """No layer is larger; a few KiB of compressed zeros could otherwise keep a reader busy for days."""
 
+ALL_DOCUMENTS_LIMIT = 64 << 20
+"""Bytes of documents in a tar. They are kept, and a few KiB of compressed spaces could otherwise take all memory."""
+
+_MOST_MEMBERS = 100_000
 _CHUNK = 1 << 20
 
 
@@ -173,17 +177,26 @@ class TarSource:
         findings: list[str] = []
         with self._open_stream() as raw, open_uncompressed(raw) as stream:
             try:
-                for entry, _ in read_members(stream):
+                left = ALL_DOCUMENTS_LIMIT
+                for number, (entry, _) in enumerate(read_members(stream)):
+                    if number == _MOST_MEMBERS:
+                        raise IntegrityError(f"more than {_MOST_MEMBERS} files")
                     if entry.path in files or entry.path in links:
                         findings.append(f"{entry.path}: twice in the archive")
                     if entry.type == REGULAR:
-                        files[entry.path] = read_file(entry.path, io.BufferedReader(_Part(stream, entry.size), _CHUNK))
+                        file = read_file(entry.path, io.BufferedReader(_Part(stream, entry.size), _CHUNK))
+                        files[entry.path] = file
+                        left -= len(file.content or b"")
+                        if left < 0:
+                            raise IntegrityError(f"more than {ALL_DOCUMENTS_LIMIT >> 20} MiB of documents")
                     elif entry.type == SYMLINK:
                         links[entry.path] = entry.link
                     elif entry.type != DIRECTORY:
                         findings.append(f"{entry.path}: neither a file nor a folder")
             except IntegrityError as error:
-                raise IntegrityError(f"{self.title}: not a whole tar: {error.brief}", details=error.details) from None
+                raise IntegrityError(
+                    f"{self.title}: cannot be read as an archive: {error.brief}", details=error.details
+                ) from None
         return ArchiveFiles(files=files, links=links, findings=tuple(findings))
 
     @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rtbuild.documents import parse_json
@@ -21,12 +21,20 @@ _FIELDS = {"annotations", "architecture", "config", "diff_ids", "digest", "histo
 _FIELDS |= {"onbuild", "os", "platform", "repotags", "rootfs", "schemaversion", "size", "type", "urls", "variant"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_READ_LIMIT = 256 << 20
+"""Bytes of documents that are read, however often: four indexes of 1,000 entries, which all name the next one, are 5 KB
+of tar and 10^12 images. A thousand real images have 50 MB."""
+_OVERHEAD = 4 << 10
+"""What a document counts whatever its size, in bytes."""
+
+
+@dataclass(slots=True, kw_only=True)
 class ArchivedDocuments:
     """The JSON documents among the `files` of an archive; `findings` gets a line for each field with two spellings."""
 
     files: Mapping[str, ArchivedFile]
     findings: list[str]
+    _left: int = field(default_factory=lambda: _READ_LIMIT, init=False)
 
     def read_object(self, path: str) -> dict[str, Any]:
         """Return the JSON object in a file.
@@ -54,6 +62,9 @@ class ArchivedDocuments:
         content = self.files[path].content
         if content is None:
             raise IntegrityError(f"{path}: not JSON of at most {DOCUMENT_LIMIT >> 20} MiB")
+        self._left -= len(content) + _OVERHEAD
+        if self._left < 0:
+            raise IntegrityError(f"too much is named too often: stopped after {_READ_LIMIT >> 20} MiB of documents")
         try:
             value = parse_json(content)
         except ValueError as error:

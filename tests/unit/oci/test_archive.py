@@ -107,8 +107,24 @@ def test_members_of_a_tar_that_do_not_belong_there(tmp_path: Path) -> None:
 def test_a_tar_that_breaks_off(tmp_path: Path, size: int) -> None:
     whole = write_tar(FILES, tmp_path / "image.tar").read_bytes()
     (tmp_path / "short.tar").write_bytes(whole[:size])
-    with pytest.raises(IntegrityError, match=r"short\.tar: not a whole tar"):
+    with pytest.raises(IntegrityError, match=r"short\.tar: cannot be read as an archive"):
         tar_file(tmp_path / "short.tar").read(1)
+
+
+def test_a_tar_has_a_limit_of_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "ALL_DOCUMENTS_LIMIT", 2 << 20)
+    files = {str(number): b"{".ljust(1 << 20) for number in range(3)}
+    with pytest.raises(IntegrityError, match="more than 2 MiB of documents"):
+        tar_file(write_tar(files, tmp_path / "three.tar.gz", mode="w:gz")).read(1)
+    del files["2"]
+    assert len(tar_file(write_tar(files, tmp_path / "two.tar.gz", mode="w:gz")).read(1).files) == 2
+
+
+def test_a_tar_has_a_limit_of_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_MOST_MEMBERS", len(FILES))
+    assert tar_file(write_tar(FILES, tmp_path / "image.tar")).read(1).files.keys() == FILES.keys()
+    with pytest.raises(IntegrityError, match=f"more than {len(FILES)} files"):
+        tar_file(write_tar({**FILES, "one": b""}, tmp_path / "more.tar")).read(1)
 
 
 def test_a_folder_without_an_image(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from rtbuild.errors import IntegrityError, StoreError
 from rtbuild.formats.frames import COMPRESSORS, DEFAULT
+from rtbuild.oci import archived_documents
 from rtbuild.oci.archive import FolderSource, ImageSource, tar_file
 from rtbuild.oci.layout import Layout
 from rtbuild.oci.read_image import Reading, read_images
@@ -200,6 +201,16 @@ def extra_folder(files: Files) -> None:
     files["secrets/key"] = b"x"
 
 
+def indexes_of_indexes(files: Files) -> None:
+    """Four indexes of 12 entries, which all name the next one, or the image: 20,736 images in a few KB."""
+    entry = archives.index(files)["manifests"][0]
+    for _ in range(3):
+        content = json.dumps({"schemaVersion": 2, "manifests": [entry] * 12}).encode()
+        files[archives.blob(content)] = content
+        entry = archives.described(content, "application/vnd.oci.image.index.v1+json")
+    archives.edit_index(files, lambda it: it.update(manifests=[entry] * 12))
+
+
 def forged_line(files: Files) -> None:
     files["x\nreproducible\x1b[8m"] = b"x"
 
@@ -298,6 +309,13 @@ CASES: list[tuple[Callable[[Files], object], str]] = [
     (lambda files: files.update({"oci-layout": b"{}"}), r"^oci-layout: the version of the layout is None"),
     (lambda files: files.pop("oci-layout"), r"^oci-layout: the version of the layout is None"),
 ]
+
+
+def test_what_is_named_too_often_is_not_read_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archived_documents, "_READ_LIMIT", 4 << 20)
+    files = layout_files(A)
+    indexes_of_indexes(files)
+    assert read(files, tmp_path).findings == ("too much is named too often: stopped after 4 MiB of documents",)
 
 
 @pytest.mark.parametrize(("tamper", "finding"), CASES)
