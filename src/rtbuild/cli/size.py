@@ -10,6 +10,7 @@ import click
 from rtbuild.cli.group import shared_options
 from rtbuild.cli.invocation import Invocation
 from rtbuild.cli.options import FILE, platform_option, release_argument
+from rtbuild.cli.text import encodable
 
 if TYPE_CHECKING:
     from rtbuild.inventory.model import ImageSize, LayerSize
@@ -48,7 +49,7 @@ def size(invocation: Invocation, release: str, platform: Platform | None, top: i
     if html is not None:
         from rtbuild.inventory.page import treemap_page
 
-        html.write_text(treemap_page(image), encoding="utf-8")
+        html.write_text(encodable(treemap_page(image)), encoding="utf-8")
     invocation.answer(size_document(image), size_tree(image, top))
 
 

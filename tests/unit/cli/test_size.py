@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rtbuild.derivations.plan import plan_release
 from rtbuild.lockfile.model import Lock
 from rtbuild.oci.layer import LayerWriter
@@ -143,3 +145,13 @@ def test_a_damaged_layer_is_named(run: Run, workspace: Workspace, lock: Lock, st
 
 def test_an_unknown_release(run: Run, lock: Lock) -> None:
     assert "unknown release '9.9'" in run("size", "9.9").stderr
+
+
+def test_a_page_names_files_that_are_not_utf8(
+    run: Run, workspace: Workspace, lock: Lock, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LAYERS, "base-os", (*LAYERS["base-os"], file("usr/share/caf\udce9", b"x" * 70_000)))
+    fill(workspace, store)
+    result = run(*SIZE, "--html", str(tmp_path / "size.html"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert r"caf\udce9" in (tmp_path / "size.html").read_text(encoding="utf-8")
