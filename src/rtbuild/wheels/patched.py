@@ -31,7 +31,7 @@ from rtbuild.store.files import store_errors
 from rtbuild.wheels.apply import PatchedFile, apply_patch
 from rtbuild.wheels.built import BuiltWheel, find_wheel, store_wheel
 from rtbuild.wheels.environment import BuildEnvironment
-from rtbuild.wheels.wheel import check_members, dist_info_folder, is_executable, record_hash, text_member
+from rtbuild.wheels.wheel import check_members, dist_info_folder, is_executable, record_hash, require_plain, text_member
 
 _SCHEMA = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip archive can store
@@ -233,11 +233,13 @@ def _reading(path: Path, label: str) -> Iterator[zipfile.ZipFile]:
     try:
         with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             check_members(archive, path.stat().st_size)
+            for info in archive.infolist():
+                require_plain(label, info)
             yield archive
     except FileNotFoundError:
         raise BuildError(f"{label} is not in the store", hint="fetch the lock's artifacts first") from None
     except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError, EOFError) as error:
         raise IntegrityError(f"{label}: cannot be read as a wheel", details=str(error)) from error
     except (NotImplementedError, RuntimeError) as error:
-        # zipfile raises these for encrypted files and for compression methods that wheels do not use.
+        # zipfile raises these for features of the format that wheels do not use.
         raise BuildError(f"{label}: cannot be patched", details=str(error)) from error

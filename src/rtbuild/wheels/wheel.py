@@ -116,8 +116,7 @@ class Wheel(WheelSource):
             BuildError: if the member is encrypted or compressed with another method.
             IntegrityError: if the wheel is damaged.
         """
-        if source.flag_bits & _ENCRYPTED or source.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise BuildError(f"{self.label}: {source.filename} is encrypted or has an unsupported compression method")
+        require_plain(self.label, source)
         try:
             name, extra = struct.unpack("<HH", os.pread(self._descriptor, 4, source.header_offset + 26))
         except (struct.error, OSError, OverflowError) as error:
@@ -341,6 +340,8 @@ def check_members(archive: zipfile.ZipFile, size: int) -> None:
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS:
         raise ValueError(f"it has {len(members)} files, more than {_MOST_MEMBERS}")
+    if not all(member.filename for member in members):
+        raise ValueError("a file in it has no name")
     if any(member.header_offset < 0 for member in members):
         raise ValueError("a file in it begins before its start")
     if sum(member.compress_size for member in members) > size:
@@ -349,19 +350,26 @@ def check_members(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError(f"its files have more than {_LARGEST_WHEEL} bytes")
 
 
+def require_plain(label: str, info: zipfile.ZipInfo) -> None:
+    """Raise `BuildError` if a member is encrypted, or compressed with another method than deflate."""
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BuildError(f"{label}: {info.filename} is encrypted or has an unsupported compression method")
+
+
 def text_member(label: str, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Return the member `name` of a wheel, a text that is to be read whole.
 
     Raises:
-        BuildError: if there is none, or it has more than 32 MiB.
+        BuildError: if there is none, or it has more than 32 MiB, or is encrypted or compressed with another method.
     """
+    filename = name.rpartition("/")[2]
     try:
         info = archive.getinfo(name)
     except KeyError:
-        raise BuildError(f"{label}: not a wheel: it has no {name.rpartition('/')[2]}") from None
+        raise BuildError(f"{label}: not a wheel: it has no {filename}") from None
     if info.file_size > _LARGEST_TEXT:
-        what = f"its {name.rpartition('/')[2]} has {info.file_size} bytes, more than {_LARGEST_TEXT}"
-        raise BuildError(f"{label}: {what}")
+        raise BuildError(f"{label}: its {filename} has {info.file_size} bytes, more than {_LARGEST_TEXT}")
+    require_plain(label, info)
     return info
 
 

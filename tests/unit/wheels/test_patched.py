@@ -250,6 +250,7 @@ def test_a_patch_that_changed_since_the_lock(bench: Bench) -> None:
         ({"metadata": {"METADATA": "Version: 1.0\nVersion: 1.0\n"}}, "its METADATA should have version 1.0"),
         ({"metadata": {"METADATA": None}}, "not a wheel: it has no METADATA"),
         ({"metadata": {"METADATA": "Name: demo\n".ljust(33 << 20)}}, "its METADATA has 34603008 bytes, more than"),
+        ({"compression": zipfile.ZIP_BZIP2}, "is encrypted or has an unsupported compression method"),
         ({"name": "other"}, "not the wheel of demo 1.0"),
         ({"version": "1.1"}, "not the wheel of demo 1.0"),
         ({"files": {"demo/__init__.py": "x = 1\n", "more-1.0.dist-info/x": ""}}, "must have exactly one .dist-info"),
