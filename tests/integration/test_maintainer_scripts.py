@@ -12,7 +12,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-import tomlkit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,19 +27,13 @@ from tests.fakes.debian_archive import FakeDeb
 from tests.fakes.serving import serve_with
 from tests.integration.command_line import CommandLine, as_chosen
 from tests.integration.conftest import SmallRelease
+from tests.integration.debian_project import write_debian_project
 from tests.integration.small import VERSION, lock_small_project
 from tests.integration.test_build_failures import add_package
 
 pytestmark = [pytest.mark.integration, pytest.mark.large]
 
 PACKAGES = ("bind9", "dbus", "default-jre-headless", "fontconfig", "openssh-server", "ssl-cert")
-
-RELEASE = """
-os = "Debian 11"
-as_of = 2023-05-02T00:00:00Z
-platforms = ["linux/amd64"]
-layers = ["base-os", "system"]
-"""
 
 FETCH = """\
 var stream = new java.net.URL(arguments[0]).openStream();
@@ -72,18 +65,7 @@ def recorded(
 ) -> Iterator[Recorded]:
     folder = tmp_path_factory.mktemp("scripts")
     project = folder / "project"
-    layers = project / "recipes" / "layers"
-    for part in ("recipes/engines", "runtime.lock/engines", "recipes/layers/base-os"):
-        shutil.copytree(workspace.root / part, project / part)
-    recipe = tomlkit.parse((workspace.root / "recipes" / "layers" / "base-os.toml").read_text())
-    recipe["packages"] = ["ca-certificates", "passwd"]
-    for field in ("apt_sources", "copies", "links"):  # of files in packages that are not here
-        recipe.pop(field, None)
-    (layers / "base-os.toml").write_text(tomlkit.dumps(recipe))
-    system = {"kind": "debian", "title": "What scripts spoil", "parent": "base-os", "packages": list(PACKAGES)}
-    (layers / "system.toml").write_text(tomlkit.dumps(system))
-    (project / "recipes" / "releases").mkdir()
-    (project / "recipes" / "releases" / f"{VERSION}.toml").write_text(RELEASE)
+    write_debian_project(project, workspace, {"base-os": ["ca-certificates", "passwd"], "system": PACKAGES})
     (project / "rtbuild.toml").write_text('repository = "rtbuild-tests/scripts"\n')
     # The user's store saves downloading everything again.
     command = CommandLine(workspace=project, store=settings.store, environment=as_chosen(settings))
