@@ -52,6 +52,11 @@ RUN rm /old/y && rmdir /old && ln -s /opt /old && chmod 711 /opt/tool && ln /opt
     rm /bin/ash
 """
 
+_STEPS = (
+    "rm /bin/ash /old/y && mkdir /opt/new && echo a > /opt/new/a && echo x > /opt/gone && chmod 711 /opt/tool",
+    "rm -r /opt/gone /old && mv /opt/new/a /opt/tool/a && rmdir /opt/new && mkdir /opt/new && ln /opt/tool/a /opt/b",
+)
+
 # Everything that a container sees of its files except times. Of hard links only whether a file has other names: an
 # overlay also counts names that an upper layer removed.
 _LIST = """
@@ -146,6 +151,20 @@ def test_two_exports_have_the_same_canonical_layer(bench: _Bench) -> None:
     differing = compare_layers(first.blob_path(raw_layers[0][2].digest), second.blob_path(raw_layers[1][2].digest))
     assert {difference.what for difference in differing} <= {"mtime", "content"}
     assert [difference.path for difference in differing if difference.what == "content"] == ["/var/log/noise.log"]
+    assert layers[0] == layers[1]
+
+
+def test_one_step_and_two_give_one_layer(bench: _Bench) -> None:
+    """What only the first of two steps has leaves no trace, neither in whiteouts nor in the times of folders."""
+    raw = bench.build("raw", _BOTTOM)
+    target = Layout.create(bench.folder / "canonical")
+    _put_image(target, _canonical(target, read_stored_image(raw), raw))
+    layers = []
+    for name, steps in (("one", [" && ".join(_STEPS)]), ("two", _STEPS)):
+        export = bench.build(name, "\n".join(["FROM parent", *(f"RUN {step}" for step in steps), ""]), target.root)
+        image = read_stored_image(export)
+        assert len(image.layers) == 1 + len(steps)
+        layers.append(_canonical(target, image, export, first=1))
     assert layers[0] == layers[1]
 
 
