@@ -123,7 +123,8 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
         "usr/share/rt/two": "two",
         "etc/rt.conf": "a=1",
         "DEBIAN/conffiles": "/etc/rt.conf\n",
-        "DEBIAN/postinst": "#!/bin/sh\nls -l --time-style=+ /usr/share/rt /etc/rt.conf* > /usr/share/rt/seen\n",
+        "DEBIAN/postinst": "#!/bin/sh\nls -l --time-style=+ /usr/share/rt /etc/rt.conf* > /usr/share/rt/seen\n"
+        "echo $SOURCE_DATE_EPOCH > /usr/share/rt/epoch\n",
     },
     "rt-replaces": {"control": "Replaces: rt-files\n", "usr/share/rt/two": "replaced"},
     "rt-diverts": {
@@ -214,3 +215,6 @@ def test_odd_packages_are_what_dpkg_makes(ground: Ground, whole: Whole, tmp_path
         "usr/share/rt-hooks/hook",
     } <= ours.keys()
     assert "usr/share/rt-found" not in ours
+    # Scripts that date what they make get the date of the newest package.
+    epoch = max(deb.built for deb in debs)
+    assert ours["usr/share/rt/epoch"][-1] == sha256_bytes(f"{epoch}\n".encode())
