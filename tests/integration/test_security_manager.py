@@ -42,6 +42,10 @@ from tests.integration.webserver import Webserver, airflow_env, bearer, query, w
 
 pytestmark = pytest.mark.integration
 
+CONFIG = "/usr/local/airflow/webserver_config.py"
+ORIGINAL = "/usr/local/share/astro-runtime-webserver_config.py"
+"""The copy from which the entrypoint restores it."""
+
 
 @pytest.fixture(scope="module")
 def runtime(
@@ -88,8 +92,17 @@ def database(runtime: Runtime) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def site(runtime: Runtime, database: Server, keys: Keys) -> Iterator[Webserver]:
-    """A webserver that verifies with the PEM file, and tells as much as it can."""
+def read_only_config(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Mount:
+    """The image's `webserver_config.py` mounted as docs/how-to/webserver-behind-a-platform.md says."""
+    config = tmp_path_factory.mktemp("config") / "webserver_config.py"
+    config.write_bytes(runtime.run(["cat", ORIGINAL], {}).stdout)
+    config.chmod(0o666)  # its mode keeps nobody out, the mount does
+    return Mount(source=config, target=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def site(runtime: Runtime, database: Server, keys: Keys, read_only_config: Mount) -> Iterator[Webserver]:
+    """A webserver that verifies with the PEM file, tells as much as it can, and cannot change its configuration."""
     env = airflow_env(
         database.url,
         AIRFLOW__ASTRONOMER__JWT_SIGNING_CERT="/keys/tls.crt",
@@ -98,8 +111,20 @@ def site(runtime: Runtime, database: Server, keys: Keys) -> Iterator[Webserver]:
         AIRFLOW__LOGGING__FAB_LOGGING_LEVEL="DEBUG",
         **runtime.token_backend(),
     )
-    with webserver(runtime.engine, runtime.reference, env, mounts=[keys.mount]) as running:
+    with webserver(runtime.engine, runtime.reference, env, mounts=[keys.mount, read_only_config]) as running:
         yield running
+
+
+@pytest.mark.parametrize(
+    "change", [f"echo >> {CONFIG}", f"rm -f {CONFIG}", f"other=$(mktemp) && mv -f $other {CONFIG}"]
+)
+def test_a_mounted_webserver_config_cannot_be_changed(site: Webserver, change: str) -> None:
+    """Neither by Airflow's user nor by root."""
+    for user in ("astro", "root"):
+        outcome = site.container.exec(["sh", "-c", f"exec 2>&1; {change}"], user=user)
+        assert outcome.exit_code != 0
+        assert re.search(r"Read-only file system|Device or resource busy", outcome.text), outcome.text
+    assert site.container.exec(["cmp", CONFIG, ORIGINAL]).exit_code == 0
 
 
 def test_a_good_token_creates_its_user(site: Webserver, database: Server, issuer: Issuer) -> None:
