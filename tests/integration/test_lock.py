@@ -116,3 +116,31 @@ def test_the_python_side_is_that_of_the_lock_in_this_repository(cold: Lock) -> N
     kept = read_lock(ROOT / "runtime.lock" / "8.0.0" / "linux-amd64.toml")
     assert cold.pythons == kept.pythons
     assert cold.build_pythons == kept.build_pythons
+
+
+OLD_RELEASE = """
+airflow = "2.2.0"
+extras = ["celery"]
+released = "2021-10-11"
+python = "3.9"
+os = "Debian 11"
+as_of = 2021-11-01T00:00:00Z
+platforms = ["linux/amd64"]
+layers = ["base-os", "python", "airflow", "providers"]
+
+[support]
+status = "stable"
+"""
+
+
+def test_metadata_of_its_time_is_read_as_then(store: Path, tmp_path: Path) -> None:
+    """The one Celery that Airflow 2.2.0 can have requires `pytz (>dev)`, which is no requirement by today's rules."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns("releases"))
+    releases = tmp_path / "recipes" / "releases"
+    releases.mkdir()
+    (releases / "2.2.0.toml").write_text(OLD_RELEASE)
+    settings = load_settings(os.environ, tmp_path, store=store)
+    result = lock(Workspace(root=tmp_path), "2.2", platform=AMD64, settings=settings)
+    pythons = {artifact.name: artifact for artifact in result.lock.pythons}
+    assert (pythons["apache-airflow"].version, pythons["celery"].version) == ("2.2.0", "5.1.2")
+    assert "pytz" in pythons["celery"].requires
