@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from rtbuild.engine.engine import Engine
+from rtbuild.mirror.find import find_mirrors
+from rtbuild.recipe.model import Release
+from rtbuild.settings import Settings
 from tests.fakes.serving import serving
+
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +90,31 @@ class Builder:
         """Remove what was built."""
         for reference in self.references:
             self.engine.remove_image(reference)
+
+
+def connect(builder: Builder, parent: str, release: Release, settings: Settings) -> str:
+    """Return the image `parent`, that of `release` without triggers, with the triggers and this machine's network.
+
+    Its apt and pip know the archives, the index and the authorities that this machine knows.
+    """
+    mirrors = find_mirrors(settings)
+    suites = release.debian_layers[0].suites
+    files: dict[str, str | bytes] = {
+        "sources.list": "".join(
+            f"deb {next(iter(mirrors.debian_for(suite.archive))).address} {suite.suite} main\n" for suite in suites
+        ),
+        "pip.conf": f"[global]\nindex-url = {mirrors.python[0].address}\ncert = {AUTHORITIES}\n",
+        "authorities.pem": Path(ssl.get_default_verify_paths().cafile or AUTHORITIES).read_bytes(),
+    }
+    lines = [
+        "USER root",
+        "COPY sources.list /etc/apt/sources.list",
+        "COPY pip.conf /etc/pip.conf",
+        f"COPY authorities.pem {AUTHORITIES}",
+        "USER astro",
+        *(f"ONBUILD {trigger}" for trigger in release.image.on_build),
+    ]
+    return builder.build(parent, files, dockerfile="\n".join(lines)).succeeded().reference
 
 
 def wheel(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,10 +20,9 @@ import pytest
 
 from rtbuild.engine.containers import Mount, RunOutcome
 from rtbuild.engine.engine import Engine
-from rtbuild.mirror.find import find_mirrors
 from rtbuild.settings import Settings
 from rtbuild.workspace import Workspace
-from tests.integration.child_projects import Builder
+from tests.integration.child_projects import Builder, connect
 from tests.integration.conftest import BuiltImage
 from tests.integration.deployment import SCHEDULER, TRIGGERER, WEBSERVER, Deployment, local_environment
 from tests.integration.servers import postgresql
@@ -33,7 +31,6 @@ pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "project"
 HOME = "/usr/local/airflow"
-AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 SEMANTIC_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 
 
@@ -61,27 +58,7 @@ class AstroProject:
 
 @pytest.fixture(scope="module")
 def connected(builder: Builder, image: BuiltImage, workspace: Workspace, settings: Settings) -> str:
-    """The image with its own triggers, where apt and pip know the archives, the index and the authorities that this
-    machine knows."""
-    mirrors = find_mirrors(settings)
-    release = workspace.release("8.0")
-    suites = release.debian_layers[0].suites
-    files: dict[str, str | bytes] = {
-        "sources.list": "".join(
-            f"deb {next(iter(mirrors.debian_for(one.archive))).address} {one.suite} main\n" for one in suites
-        ),
-        "pip.conf": f"[global]\nindex-url = {mirrors.python[0].address}\ncert = {AUTHORITIES}\n",
-        "authorities.pem": Path(ssl.get_default_verify_paths().cafile or AUTHORITIES).read_bytes(),
-    }
-    lines = [
-        "USER root",
-        "COPY sources.list /etc/apt/sources.list",
-        "COPY pip.conf /etc/pip.conf",
-        f"COPY authorities.pem {AUTHORITIES}",
-        "USER astro",
-        *(f"ONBUILD {trigger}" for trigger in release.image.on_build),
-    ]
-    return builder.build(f"{image.reference}-base", files, dockerfile="\n".join(lines)).succeeded().reference
+    return connect(builder, f"{image.reference}-base", workspace.release("8.0"), settings)
 
 
 @pytest.fixture(scope="module")
