@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class Scratch:
     def fresh(self) -> Path:
         if self._folder is None:
             base = Path("/dev/shm")
+            atexit.register(self.close)  # samples are made when tests are collected, whether they run or not
             self._folder = Path(tempfile.mkdtemp(prefix="rtbuild-fuzz-", dir=base if base.is_dir() else None))
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
