@@ -122,9 +122,9 @@ def unpack_for_dpkg(
     for folder in (thin, whole):
         folder.mkdir()
     kept_whole: set[str] = set()
-    with contents.open("wb") as out:
+    debs = [package.deb for package in packages]
+    with contents.open("wb") as out, contextlib.closing(decompressed(debs, contents.parent, jobs)) as payloads:
         unpacker = _Unpacker(root, out, left_out)
-        payloads = decompressed([package.deb for package in packages], contents.parent, jobs)
         for package, payload in zip(packages, payloads, strict=True):
             with payload, package.deb.open("rb") as deb, _package_errors(package):
                 data = unpacker.add(package, control_files(deb), payload)

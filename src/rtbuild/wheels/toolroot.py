@@ -11,8 +11,9 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,8 +120,11 @@ def root_links(links: Collection[str]) -> Iterator[Entry]:
         yield Entry(path=name, type=SYMLINK, mode=0o777, link=f"usr/{name}")
 
 
-def decompressed(debs: Sequence[Path], folder: Path, jobs: int) -> Iterator[BinaryIO]:
+def decompressed(debs: Sequence[Path], folder: Path, jobs: int) -> Generator[BinaryIO, None, None]:
     """Yield the data.tar of each package, in order, as an unnamed temporary file in `folder`, which the caller closes.
+
+    A caller that may stop early has to close the generator. Left to the garbage collector, it would wait for threads in
+    whatever thread that runs in, which may be one of them.
 
     Args:
         debs: The files of the packages.
@@ -130,14 +134,14 @@ def decompressed(debs: Sequence[Path], folder: Path, jobs: int) -> Iterator[Bina
     Raises:
         IntegrityError: if a file is not a Debian package (deb(5)).
     """
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
-        for _, payload in _decompressed(debs, folder, pool, ahead=jobs):
+    with ThreadPoolExecutor(max(1, jobs)) as pool, closing(_decompressed(debs, folder, pool, ahead=jobs)) as payloads:
+        for _, payload in payloads:
             yield payload
 
 
 def _decompressed(
     debs: Sequence[Path], folder: Path, pool: ThreadPoolExecutor, *, ahead: int
-) -> Iterator[tuple[Path, BinaryIO]]:
+) -> Generator[tuple[Path, BinaryIO], None, None]:
     """Yield each package and its data.tar as an unnamed temporary file, in order; decompress `ahead` in advance."""
     pending: deque[tuple[Path, Future[BinaryIO]]] = deque()
     remaining = iter(debs)

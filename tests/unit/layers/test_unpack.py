@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -199,3 +200,14 @@ def test_the_error_names_the_damaged_package(unpacked: Unpacked) -> None:
     deb.write_bytes(deb.read_bytes().replace(b"control.tar", b"control.tax"))
     with pytest.raises(IntegrityError, match=r"a\.deb cannot be unpacked as a Debian package: it has no control\.tar"):
         unpacked.unpack()
+
+
+def test_no_thread_is_left_after_an_error(unpacked: Unpacked) -> None:
+    """Left to the garbage collector, the threads would be waited for wherever it runs, even in one of them."""
+    unpacked.add("a", [folder("./")])
+    unpacked.add("b", [("./../x", b"x")])
+    unpacked.add("c", [folder("./")])
+    before = threading.active_count()
+    with pytest.raises(IntegrityError) as caught:
+        unpacked.unpack()
+    assert threading.active_count() == before, caught.traceback
