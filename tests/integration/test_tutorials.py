@@ -46,7 +46,8 @@ class Reader:
 
     def follow(self, blocks: Sequence[str], *, timeout: float = 900) -> list[str]:
         """Run blocks of commands in one shell that ends at the first failure; return what each printed."""
-        marked = "".join(f"echo '## {number}'\n{block}" for number, block in enumerate(blocks))
+        # A newline before the mark, since what a command prints need not end with one.
+        marked = "".join(f"printf '\\n## {number}\\n'\n{block}" for number, block in enumerate(blocks))
         environment = {**os.environ, **self.variables}
         process = subprocess.run(
             ["bash", "-O", "expand_aliases", "-euo", "pipefail", "-c", marked],
@@ -60,7 +61,7 @@ class Reader:
         )
         print(process.stderr + process.stdout)
         assert process.returncode == 0
-        return re.split(r"^## \d+\n", process.stdout, flags=re.MULTILINE)[1:]
+        return re.split(r"\n## \d+\n", process.stdout)[1:]
 
 
 @contextmanager
