@@ -93,6 +93,9 @@ def _run_check(check: Check, subject: Subject) -> CheckResult | None:
     except RtbuildError as error:
         # A container that cannot start or a command that hangs is the image's fault, as far as can be told
         details = "\n".join(filter(None, (error.brief, error.details)))
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # So is a program in it that prints something else than its check asked for
+        details = f"what the image printed is not what was asked for: {type(error).__name__}: {error}"
     return CheckResult(
         name=check.name,
         promise=check.promise,

@@ -28,6 +28,14 @@ def test_an_engine_that_fails_during_a_check_fails_the_check() -> None:
     assert (report.image, report.passed, report.runtime, report.airflow) == ("here", False, "8.0.0", "2.6.0")
 
 
+@pytest.mark.parametrize("printed", ["", "[1]", "{}", "null", "not JSON", "[" * 100_000, '{"version": 1}'])
+def test_an_image_that_prints_something_else_fails_the_check(printed: str) -> None:
+    image = RuntimeImage(answer=lambda command, options: outcome(printed))
+    report = run_checks(image.subject(), select_checks(["settings", "user"], runtime=True), jobs=2, progress=Silent())
+    assert [result.passed for result in report.results] == [False, False]
+    assert all(result.details for result in report.results)
+
+
 def test_checks_that_must_not_be_slowed_down_run_last_and_one_after_the_other() -> None:
     running: list[str] = []
 
